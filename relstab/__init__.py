@@ -1,0 +1,32 @@
+"""Relative stability to diffeomorphisms: R = D / G.
+
+D is how much a network's output moves when its input is deformed smoothly, G how much it moves under
+white noise of the same norm, both normalised by how much the output varies over the data (paper A, Eq. 1;
+paper B, Eqs. 4-5). Deep nets that classify images well are insensitive to deformations *relative* to noise.
+
+>>> import torch, relstab
+>>> images = torch.rand(8, 1, 28, 28)
+>>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(784, 10))
+>>> list(relstab.sensitivity(model, images, layers="output").columns)
+['layer', 'depth', 'relative_depth', 'D', 'G', 'R']
+"""
+
+import importlib
+
+__version__ = "0.1.0"
+_SUBMODULES = ("claims", "data", "diffeo", "figures", "models", "probes", "scales", "store", "studies",
+               "theory", "train", "vision")  # fmt: skip
+__all__ = ["__version__", "sensitivity", *_SUBMODULES]
+
+
+def __getattr__(name):
+    """Load submodules on first use, so that `relstab --help` does not wait for torch."""
+    if name == "sensitivity":
+        return importlib.import_module("relstab.probes.sensitivity").sensitivity
+    if name in _SUBMODULES:
+        return importlib.import_module(f"relstab.{name}")
+    raise AttributeError(f"module 'relstab' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted(__all__)

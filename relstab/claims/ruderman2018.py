@@ -1,0 +1,3 @@
+"""Claims of ruderman2018."""
+
+CLAIMS = []

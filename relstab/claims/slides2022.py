@@ -1,0 +1,3 @@
+"""Claims of slides2022."""
+
+CLAIMS = []

@@ -1,0 +1,3 @@
+"""Claims of tomasini2023."""
+
+CLAIMS = []

@@ -1,0 +1,163 @@
+"""The command `relstab`: run | study | status | claims | book | probe | bench.
+
+Exit codes: 0 done; 1 something ran and failed, or work is left; 2 the request makes no sense (one sentence says why).
+"""
+
+import argparse
+import os
+import runpy
+import sys
+from pathlib import Path
+
+from relstab import scales
+
+EPILOG = """examples:
+  relstab run                                  execute all notebooks at scale tiny (minutes)
+  relstab book                                 the same, then render the book as HTML
+  relstab study zoo --scale laptop --jobs 2    train and probe what is missing, resumable at any moment
+  relstab claims --paper petrini2021           what the paper says, what we measured, the verdict
+  relstab probe --model torchvision:resnet18 --weights resnet18.pt --images pictures/
+"""
+
+
+def parser():
+    """The argument parser, one sub-command per verb."""
+    top = argparse.ArgumentParser(
+        prog="relstab",
+        description="Relative stability to diffeomorphisms: run the studies, build the book, probe a network.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verbs = top.add_subparsers(dest="verb", metavar="COMMAND", required=True)
+
+    def verb(name, function, text):
+        sub = verbs.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        sub.set_defaults(function=function)
+        return sub
+
+    def scaled(sub, default="tiny"):
+        sub.add_argument("--scale", default=default, metavar="SCALE",
+                         help=f"one of {', '.join(scales.SCALES)} (default: {default or 'the largest with results'})")  # fmt: skip
+
+    run = verb("run", _run, "execute the notebooks with papermill")
+    run.add_argument("names", nargs="*", metavar="NAME", help="notebooks, by any part of their path (default: all)")
+    book = verb("book", _book, "execute what changed and render the book as HTML")
+    book.add_argument("--only", action="append", metavar="NAME", help="re-execute only notebooks whose path contains NAME")
+    for sub in (run, book):
+        scaled(sub)
+        sub.add_argument("--jobs", type=int, default=2, metavar="N", help="notebooks executed at a time (default: 2)")
+
+    study = verb("study", _study, "compute the missing units of a study; stop it and start it again at will")
+    study.add_argument("name", metavar="STUDY", help="a study, as listed by `relstab status`")
+    scaled(study)
+    study.add_argument("--jobs", type=int, default=1, metavar="N", help="processes on this machine (default: 1)")
+    study.add_argument("--scheduler", metavar="tcp://HOST:PORT", help="a dask scheduler that spreads the units over its workers")
+    study.add_argument("--gpus", type=int, default=0, metavar="N", help="dask resource GPU that each unit takes (default: 0)")
+    study.add_argument("--budget", type=float, metavar="MINUTES", help="start no new unit after this time")
+    study.add_argument("--dry-run", action="store_true", help="print what would run and its cost, and stop")
+    study.add_argument("--publish", action="store_true", help="copy the finished rows to results/, to be committed")
+
+    status = verb("status", _status, "what exists, what is missing and what it would cost")
+    status.add_argument("--units", action="store_true", help="one line per unit, with machine and wall time")
+
+    claims = verb("claims", _claims, "the papers' statements beside our measurements, with verdicts")
+    scaled(claims, default=None)
+    claims.add_argument("--paper", metavar="PAPER", help="only the claims of one paper, e.g. petrini2021")
+    claims.add_argument("--json", action="store_true", help="print a JSON list instead of a table")
+
+    from relstab import probe
+
+    probe.add_arguments(verb("probe", probe.command, "measure D, G and R of a network on images of your own"))
+
+    bench = verb("bench", _bench, "run a benchmark of a source checkout and write its table")
+    bench.add_argument("name", nargs="?", metavar="NAME", help="a benchmark (default: list them)")
+    return top
+
+
+def main(arguments=None):
+    """Run one command; return its exit code."""
+    options = parser().parse_args(arguments)
+    try:
+        return options.function(options) or 0
+    except KeyboardInterrupt:
+        print("relstab: stopped; what was finished is kept, and the same command resumes", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # a reader such as `head` left; not an error
+        return 0
+    except (ValueError, FileNotFoundError, PermissionError, NotADirectoryError, ModuleNotFoundError) as error:
+        if os.environ.get("RELSTAB_DEBUG"):
+            raise
+        print(f"relstab: {error}", file=sys.stderr)
+        return 2
+
+
+def _run(options):
+    from relstab import execute
+
+    results = execute.execute(names=options.names or None, scale=scales.check(options.scale), jobs=options.jobs)
+    return 0 if all(result.ok for result in results) else 1
+
+
+def _book(options):
+    from relstab import book, execute
+
+    results = execute.execute(names=options.only, scale=scales.check(options.scale), jobs=options.jobs)
+    if not all(result.ok for result in results):
+        return 1
+    print(f"book: {book.build(options.scale)}")
+
+
+def _study(options):
+    from relstab import executors, store, studies
+
+    configs = studies.configs(options.name, scales.check(options.scale))
+    print(store.plan(configs))
+    if options.dry_run:
+        return 0
+    with executors.executor(jobs=options.jobs, scheduler=options.scheduler, gpus=options.gpus) as executor:
+        rows = store.get_or_run(configs, executor, budget_minutes=options.budget, progress=print)
+    if options.publish:
+        print(f"published {store.publish(options.scale, options.name)} units")
+    missing = rows.attrs.get("missing", 0)
+    print(f"{options.name} at scale {options.scale}: {len(rows)} rows, {missing} units left")
+    return 1 if missing else 0
+
+
+def _status(options):
+    from relstab import store, studies
+
+    for name in studies.names():
+        for scale in scales.SCALES:
+            print(f"{name:20} {scale:7} {store.plan(studies.configs(name, scale))}")
+            if options.units:
+                units = store.provenance(name, scale)
+                if len(units):
+                    print(units.to_string(index=False))
+
+
+def _claims(options):
+    from relstab import claims
+
+    table = claims.evaluate(claims.ledger(options.paper), scale=options.scale)
+    if options.json:
+        print(table.to_json(orient="records", indent=1, force_ascii=False))
+        return
+    for row in table.to_dict("records"):
+        print(f"{row['verdict']:30} {row['scale']:7} {row['id']}\n    {row['statement']}")
+        print(f"    paper {row['paper_value']} | ours {row['measured']} | accepted {row['tolerance']}")
+        if row["reason"]:
+            print(f"    why: {row['reason']}")
+    print("; ".join(f"{verdict}: {(table['verdict'] == verdict).sum()}" for verdict in claims.VERDICTS))
+
+
+def _bench(options):
+    folder = Path(__file__).parent.parent / "benchmarks"
+    known = sorted(path.stem for path in folder.glob("[!_]*.py"))
+    if options.name is None:
+        print("\n".join(known) or "no benchmarks here: they come with a source checkout")
+        return
+    if options.name not in known:
+        raise ValueError(f"benchmark is {options.name!r}; it must be one of {', '.join(known)}")
+    sys.path.insert(0, str(folder))
+    runpy.run_path(str(folder / f"{options.name}.py"), run_name="__main__")

@@ -1,0 +1,235 @@
+r"""Displacement fields acting on images and on points, whatever ensemble they were drawn from (paper B Sec. 2.1).
+
+A field $\tau$ gives every pixel $p$ a displacement $\tau(p)$; the deformed image is
+
+$$[\tau x](p) = x(p - \tau(p)),$$
+
+a *backward* warp: the arrow's tail says where the colour comes from. Fields are tensors
+[batch, 2, height, width] in pixels, channel 0 = x (columns), channel 1 = y (rows), one field per image.
+
+>>> import torch
+>>> from relstab.fields import is_bijective, warp
+>>> image = torch.arange(5.0).expand(1, 1, 5, 5)
+>>> field = torch.zeros(1, 2, 5, 5)
+>>> field[:, 0] = 1.0  # every pixel takes the colour of its left neighbour
+>>> warp(image, field, "nearest")[0, 0, 0].tolist()
+[0.0, 0.0, 1.0, 2.0, 3.0]
+>>> is_bijective(field).tolist()
+[True]
+"""
+
+import torch
+from jaxtyping import Bool, Float, Shaped
+from torch import Tensor
+from torch.nn.functional import grid_sample
+
+INTERPOLATIONS = ("bilinear", "gaussian", "nearest")
+GAUSSIAN_WIDTH = (
+    0.4715  # standard deviation in pixels of the authors' Gaussian interpolation (paper B App. C)
+)
+_GAUSSIAN_TAPS = torch.arange(-2, 4)  # the pixels left out are >= 3 away and weigh exp(-20)
+_GAUSSIAN_CHUNK = 2**18  # output pixels handled at once: the tables of 12 taps then take 38 MB
+_POINT_TOLERANCE = 1e-3  # pixels
+_POINT_ITERATIONS = 500  # 15 are enough at δ = 1, 200 next to a fold
+
+
+def warp(images: Shaped[Tensor, "batch channel height width"], field: Float[Tensor, "batch 2 height width"],
+         interpolation: str = "bilinear") -> Shaped[Tensor, "batch channel height width"]:  # fmt: skip
+    r"""Deform every image by its own field: out(y, x) = in(y − dy, x − dx).
+
+    Source positions are clamped to the image, so that colours beyond the frame are those of the border.
+
+    images: [batch, channel, height, width], any floating type; half precision is computed in float32 and
+        returned in its own type. "nearest" takes any type: use it to move label maps by the same field.
+    field: [batch, 2, height, width], pixels, channel 0 = x.
+    interpolation: "bilinear"; "gaussian", the average of the pixels $q$ around the source position $s$ with
+        weights $\propto e^{-|q-s|^2/2\sigma^2}$, σ = 0.4715 pixels (a blur even for a zero field: compare
+        with the image under a zero field, as paper B does); "nearest", halves rounded to the even pixel.
+
+    Raises ValueError for a wrong rank, integer images (unless "nearest"), NaN or infinite values, an unknown
+    interpolation, or a field whose shape or device differs from the images'.
+
+    Rounding of "bilinear" in float32: a source position is off by up to 1e-7 of the image's width, so that a
+    zero field gives the image back exactly at 32 x 32 and to 2e-5 of its contrast at 224 x 224.
+
+    Source: paper B Sec. 2.1 and App. C.
+    """
+    _check_images(images, interpolation)
+    _check_field(field)
+    if field.shape != (len(images), 2, *images.shape[-2:]):
+        raise ValueError(
+            f"field has shape {list(field.shape)}; images of shape {list(images.shape)} need "
+            f"{[len(images), 2, *images.shape[-2:]]}"
+        )
+    if field.device != images.device:
+        raise ValueError(
+            f"field is on {field.device} and images on {images.device}; they must share a device"
+        )
+    if interpolation == "nearest":
+        return _nearest(images, field)
+    precision = torch.promote_types(images.dtype, torch.float32)
+    interpolate = _bilinear if interpolation == "bilinear" else _gaussian
+    # NCHW on purpose: channels-last images take 2.5 times longer at 32 x 32.
+    return interpolate(images.to(precision).contiguous(), field.to(precision)).to(images.dtype)
+
+
+def is_bijective(field: Float[Tensor, "batch 2 height width"]) -> Bool[Tensor, " batch"]:
+    r"""Whether the map p ↦ p − τ(p) keeps the orientation of every pixel cell, i.e. nowhere folds.
+
+    $$\det\left(1 - \nabla\tau\right) = (1-\partial_x\tau_x)(1-\partial_y\tau_y) - \partial_y\tau_x\,\partial_x\tau_y > 0 .$$
+
+    How the derivatives are taken: inside a cell of four pixels the field is its bilinear interpolation, whose
+    Jacobian is smallest at one of the cell's corners; there the derivatives are the differences along the two
+    edges that meet. The test of all corners of all cells is therefore exact for the interpolated map, and
+    with a fixed frame (the maximum-entropy ensemble) a positive Jacobian makes it a bijection of the image.
+    It agrees with the analytic Jacobian of the sine series in more than 97 % of the draws near the threshold
+    when the shortest wave, 2·size/cut, spans 8 pixels or more, and in 93 % at 4 pixels (cut 15 at size 32).
+
+    field: pixels. Raises ValueError for a wrong rank or NaN. Source: paper B Sec. 2.2 and App. B.
+    """
+    _check_field(field)
+    if field.shape[-1] < 2 or field.shape[-2] < 2:
+        raise ValueError(f"field is {field.shape[-2]} x {field.shape[-1]} pixels; at least 2 x 2 are needed")
+    field = field.to(torch.promote_types(field.dtype, torch.float32))
+    along_x, along_y = field.diff(dim=-1), field.diff(dim=-2)
+    bijective = torch.ones(len(field), dtype=torch.bool, device=field.device)
+    for x_edge in (along_x[..., :-1, :], along_x[..., 1:, :]):
+        for y_edge in (along_y[..., :-1], along_y[..., 1:]):
+            jacobian = (1 - x_edge[:, 0]) * (1 - y_edge[:, 1]) - y_edge[:, 0] * x_edge[:, 1]
+            bijective &= (jacobian > 0).flatten(1).all(1)
+    return bijective
+
+
+def move_points(points: Float[Tensor, "batch point 2"],
+                field: Float[Tensor, "batch 2 height width"]) -> Float[Tensor, "batch point 2"]:  # fmt: skip
+    r"""Where points of the original images appear in the deformed ones: key points, corners of boxes.
+
+    The warp looks backward, $q = p - \tau(p)$, so the new place p of an old point q solves $p = q + \tau(p)$;
+    iterated as $p \leftarrow p + \frac12(q + \tau(p) - p)$ until every point is within 1e-3 pixels. (The half
+    step converged for every one of 3000 bijective fields up to twice T₂, where the full step failed on 10 %.)
+
+    points: (x, y) in pixels, (0, 0) the centre of the top left pixel; field: pixels, interpolated bilinearly.
+    Raises ValueError for a wrong shape, or if a point finds no place, which happens only where the field
+    folds.
+    """
+    _check_field(field)
+    if points.ndim != 3 or points.shape[-1] != 2 or len(points) != len(field):
+        raise ValueError(f"points have shape {list(points.shape)}; [{len(field)}, point, 2] is needed")
+    _check_finite("points", points)
+    precision = torch.promote_types(points.dtype, torch.float32)
+    field, start = field.to(precision), points.to(precision)
+    half_size = (torch.tensor(field.shape[:1:-1], dtype=precision, device=field.device) - 1) / 2
+    moved = start
+    for _ in range(_POINT_ITERATIONS):
+        grid = (moved / half_size - 1)[:, None]
+        displaced = grid_sample(field, grid, padding_mode="border", align_corners=True)[:, :, 0].mT
+        step = start + displaced - moved
+        if not (step.abs() > _POINT_TOLERANCE).any():
+            return moved.to(points.dtype)
+        moved = moved + step / 2
+    raise ValueError(
+        f"points cannot be moved by this field: it folds (is_bijective), and {(step.abs() > _POINT_TOLERANCE).any(-1).sum()} "
+        "of them find no place; use a smaller displacement or cut"
+    )
+
+
+def invert(field: Float[Tensor, "batch 2 height width"]) -> Float[Tensor, "batch 2 height width"]:
+    r"""The field that undoes `field`: warping by one and then by the other gives the image back, up to blur.
+
+    With $q = p - \tau(p)$ the inverse is $\tau^{-1}(q) = q - p$, found for every pixel q as in `move_points`.
+    field: pixels. Raises ValueError for a wrong shape, or if no inverse is found because the field folds.
+    """
+    _check_field(field)
+    height, width = field.shape[-2:]
+    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    pixels = torch.stack((x, y), -1).flatten(0, 1).to(field).expand(len(field), -1, -1)
+    return (pixels - move_points(pixels, field)).mT.unflatten(2, (height, width))
+
+
+def _check_images(images, interpolation):
+    if interpolation not in INTERPOLATIONS:
+        raise ValueError(f"interpolation is {interpolation!r}; it must be one of {', '.join(INTERPOLATIONS)}")
+    if images.ndim != 4:
+        raise ValueError(f"images have shape {list(images.shape)}; [batch, channel, height, width] is needed")
+    if images.is_floating_point():
+        _check_finite("images", images)
+    elif interpolation != "nearest":
+        raise ValueError(
+            f"images are {images.dtype}; {interpolation} interpolation needs floating-point images (images.float())"
+        )
+
+
+def _check_field(field):
+    if field.ndim != 4 or field.shape[1] != 2 or not field.is_floating_point():
+        raise ValueError(
+            f"field is {field.dtype} of shape {list(field.shape)}; floats [batch, 2, height, width] are needed"
+        )
+    _check_finite("field", field)
+
+
+def _check_finite(name, values):
+    # One sum is several times cheaper than isfinite on every value, and is finite unless one of them is not
+    # (or the sum overflows, which the second look settles).
+    total = values.detach().sum(dtype=torch.promote_types(values.dtype, torch.float32))
+    if not total.isfinite() and not values.isfinite().all():
+        raise ValueError(f"{name} holds NaN or infinite values; all must be finite")
+
+
+def _bilinear(images, field):
+    # grid_sample wants positions in [-1, 1] between the centres of the outermost pixels. Dividing pixel
+    # positions rounds several times less than subtracting from linspace(-1, 1): whole pixels stay whole at 32
+    # x 32.
+    columns, rows = _backward(field)
+    half_width, half_height = (max(n - 1, 1) / 2 for n in (images.shape[-1], images.shape[-2]))
+    grid = torch.stack((columns / half_width - 1, rows / half_height - 1), dim=-1)
+    return grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=True)
+
+
+def _backward(field):
+    """Columns and rows p − τ(p) [batch, height, width] that every output pixel is taken from."""
+    height, width = field.shape[-2:]
+    columns = torch.arange(width, device=field.device) - field[:, 0]
+    rows = torch.arange(height, device=field.device)[:, None] - field[:, 1]
+    return columns, rows
+
+
+def _pick(images, rows, columns):
+    """The colours at integer positions: [batch, channel, height * width]."""
+    index = (rows * images.shape[-1] + columns).flatten(1)[:, None].expand(-1, images.shape[1], -1)
+    return images.flatten(2).gather(2, index)
+
+
+def _nearest(images, field):
+    columns, rows = _backward(field.to(torch.promote_types(field.dtype, torch.float32)))
+    rows = rows.round().clamp(0, images.shape[-2] - 1).long()
+    columns = columns.round().clamp(0, images.shape[-1] - 1).long()
+    return _pick(images, rows, columns).unflatten(2, images.shape[-2:])
+
+
+def _gaussian(images, field):
+    # The weights over the whole image factorise in x and y and fall off fast: six pixels per axis hold all
+    # but 2e-9 of them, so that 36 gathers replace a sum over all pixels.
+    count = max(1, _GAUSSIAN_CHUNK // field[0, 0].numel())
+    return torch.cat(
+        [_gaussian_chunk(*pair) for pair in zip(images.split(count), field.split(count), strict=True)]
+    )
+
+
+def _gaussian_chunk(images, field):
+    columns, rows = _backward(field)
+    out = torch.zeros_like(images.flatten(2))
+    x_taps = _taps(columns, images.shape[-1])
+    for row, y_weight in _taps(rows, images.shape[-2]):
+        for column, x_weight in x_taps:
+            out = out.addcmul(_pick(images, row, column), (y_weight * x_weight).flatten(1)[:, None])
+    return out.unflatten(2, images.shape[-2:])
+
+
+def _taps(position, length):
+    """Six (pixel index, weight) pairs around each position along one axis; weights sum to 1 over the image."""
+    position = position.clamp(0, length - 1)
+    index = position.floor()[:, None] + _GAUSSIAN_TAPS.to(position)[:, None, None]
+    weight = ((index - position[:, None]) ** 2 / (-2 * GAUSSIAN_WIDTH**2)).exp()
+    weight = weight * ((index >= 0) & (index < length))
+    weight = weight / weight.sum(1, keepdim=True)
+    return list(zip(index.clamp(0, length - 1).long().unbind(1), weight.unbind(1), strict=True))

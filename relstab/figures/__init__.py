@@ -1,0 +1,1 @@
+"""Figures: tidy rows in, a matplotlib Figure out; nothing here trains, loads or saves."""

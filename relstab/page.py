@@ -1,0 +1,57 @@
+"""What a notebook shows: pictures, verdict tables, and where the numbers came from.
+
+Each function returns an object that Jupyter displays when it is the last line of a cell.
+"""
+
+import io
+
+from relstab.figures import style
+
+
+class Display:
+    """Content of one MIME type for a notebook's output cell."""
+
+    def __init__(self, **bundle):
+        self.bundle = {kind.replace("_", "/", 1): content for kind, content in bundle.items()}
+
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        return self.bundle
+
+
+def picture(fig, *, dpi=160):
+    """A matplotlib Figure as a PNG in the house style."""
+    buffer = io.BytesIO()
+    with style.applied():
+        fig.savefig(buffer, format="png", dpi=dpi)
+    return Display(image_png=buffer.getvalue(), text_plain="figure")
+
+
+def verdicts(paper, *figures, scale=None, rows=None):
+    """The claims of these figures with their verdicts, as cards; see `relstab.claims`.
+
+    scale: None judges, per claim, at the largest scale with results
+    """
+    from relstab import claims
+
+    table = claims.table(paper, figures=figures or None, scale=scale, rows=rows)
+    return Display(text_html=claims.in_page(table), text_plain=table.to_string())
+
+
+def source(rows):
+    """One sentence: the scale of the rows shown, the machine, the versions and the commit they come from.
+
+    rows: what `relstab.studies.shown` returns
+    """
+    from relstab import store
+
+    study, scale = rows["study"].iloc[0], rows.attrs["scale"]
+    units = store.provenance(study, scale)
+    minutes = units["wall_seconds"].sum() / 60
+    missing = rows.attrs.get("missing", 0)
+    text = (
+        f"Scale {scale}: {len(units)} units of the study {study}, {minutes:.1f} minutes in all on "
+        f"{', '.join(sorted(set(units['device'])))}; torch {', '.join(sorted(set(units['torch'])))}; "
+        f"commit {', '.join(sorted(set(units['commit'])))}."
+        + (f" {missing} units of this scale are not computed yet." if missing else "")
+    )
+    return Display(text_markdown=text, text_plain=text)
