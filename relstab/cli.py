@@ -105,7 +105,10 @@ def _book(options):
     results = execute.execute(names=options.only, scale=scales.check(options.scale), jobs=options.jobs)
     if not all(result.ok for result in results):
         return 1
-    print(f"book: {book.build(options.scale)}")
+    page = book.build(options.scale, options.only)
+    if page is None:
+        return 1
+    print(f"book: {page}")
 
 
 def _study(options):

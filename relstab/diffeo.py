@@ -3,7 +3,8 @@ r"""Maximum-entropy diffeomorphisms: the typical smooth deformations of a given 
 Among all displacement fields that keep the frame of the image in place and have a given $\|\nabla\tau\|$, the
 one of largest entropy is Gaussian. With $u, v\in[0, 1]$ the horizontal and vertical coordinates (B, Eq. 2),
 
-$$\tau_u = \sqrt T\sum_{i,j}C_{ij}\,\sin(i\pi u)\sin(j\pi v), \qquad \langle C_{ij}^2\rangle = \frac{1}{i^2+j^2},$$
+$$\tau_u = \sqrt T\sum_{i,j}C_{ij}\,\sin(i\pi u)\sin(j\pi v), \qquad
+  \langle C_{ij}^2\rangle = \frac{1}{i^2+j^2},$$
 
 and $\tau_v$ alike and independent, in units of the image's width and height. The *temperature* T sets the
 amplitude, the *cut-off* c the highest frequency. In pixels, the rms displacement at the centre of an n × n
@@ -52,7 +53,7 @@ def __getattr__(name):
     raise AttributeError(f"module 'relstab.diffeo' has no attribute {name!r}")
 
 
-def temperature(displacement: float, cut: int, size: int | tuple[int, int]) -> float:
+def temperature(displacement: float | int, cut: int, size: int | tuple[int, int]) -> float:
     r"""The temperature whose nominal rms displacement at the image's centre is `displacement` pixels.
 
     $$T = \frac{4\,\delta^2}{\pi\,n^2\ln c}$$
@@ -66,7 +67,7 @@ def temperature(displacement: float, cut: int, size: int | tuple[int, int]) -> f
     return _positive("displacement", displacement) ** 2 / _nominal_square(cut, size)
 
 
-def displacement(temperature: float, cut: int, size: int | tuple[int, int], *, exact: bool = False,
+def displacement(temperature: float | int, cut: int, size: int | tuple[int, int], *, exact: bool = False,
                  rule: str = "code") -> float:  # fmt: skip
     r"""The rms displacement in pixels at the centre of the image, over both components.
 
@@ -128,8 +129,9 @@ def kept_modes(cut: int, *, rule: str = "code") -> Bool[Tensor, "cut cut"]:
 
 
 def sample_coefficients(batch: int, cut: int, *, rule: str = "code",
-                        generator: torch.Generator | None = None) -> Float[Tensor, "batch 2 c c"]:  # fmt: skip
-    r"""Draw the coefficients of `batch` independent fields at T = 1: $\langle C_{ij}^2\rangle = 1/(i^2+j^2)$.
+                        generator: torch.Generator | None = None
+                        ) -> Float[Tensor, "batch 2 c c"]:  # fmt: skip
+    r"""Draw the coefficients of `batch` fields at T = 1: normal, of variance $1/(i^2+j^2)$, independent.
 
     Element [b, a, i-1, j-1] multiplies sin(iπx) sin(jπy) in component a (0 = x, 1 = y) of field b;
     frequencies beyond the cut-off are zero (`kept_modes`).
@@ -152,18 +154,18 @@ def sample_coefficients(batch: int, cut: int, *, rule: str = "code",
         generator.seed()
     if generator.device.type != "cpu":
         raise ValueError(
-            f"generator is on {generator.device}; it must be on the CPU, torch.Generator(), for the same τ everywhere"
+            f"generator is on {generator.device}; it must be on the CPU (torch.Generator()), "
+            "so that τ is the same on every device"
         )
     # torch draws normals in blocks of 16 and redraws an unfinished last block. Rows padded to whole blocks
-    # use the generator strictly in order, which is what makes an image's numbers independent of the size of
-    # the batch.
+    # use the generator strictly in order: an image's numbers do not depend on the size of the batch.
     row = 2 * cut * cut
     normal = torch.randn(batch, -(-row // 16) * 16, generator=generator, dtype=torch.float32)
     return normal[:, :row].reshape(batch, 2, cut, cut) * amplitudes
 
 
 def displacement_field(coefficients: Float[Tensor, "batch 2 c c"],
-                       temperature: float | Float[Tensor, " batch"],
+                       temperature: float | int | Float[Tensor, " batch"] | Float[Tensor, ""],
                        size: int | tuple[int, int]) -> Float[Tensor, "batch 2 height width"]:  # fmt: skip
     r"""The displacement in pixels of every pixel: coefficients times sines, the sum of paper B, Eq. 2.
 
@@ -174,8 +176,8 @@ def displacement_field(coefficients: Float[Tensor, "batch 2 c c"],
     displacement. The same coefficients at two sizes are the same deformation at two resolutions.
 
     coefficients: from `sample_coefficients`, of any floating type, on any device; the field has theirs
-    (float32 for half precision). temperature: T ≥ 0, or one per image [batch]. size: n or (height, width), 2
-    or more.
+    (float32 for half precision).
+    temperature: T ≥ 0, or one per image [batch]; size: n or (height, width), 2 or more.
     Raises ValueError for a negative temperature, a size below 2 or a wrong shape.
     """
     if coefficients.ndim != 4 or coefficients.shape[1] != 2 or coefficients.shape[2] != coefficients.shape[3]:
@@ -190,8 +192,9 @@ def displacement_field(coefficients: Float[Tensor, "batch 2 c c"],
             f"temperature has shape {list(temperature.shape)}; it must be a number or one for each of the "
             f"{len(coefficients)} fields"
         )
-    if not ((temperature >= 0) & temperature.isfinite()).all():
-        raise ValueError(f"temperature is {temperature.tolist()}; it must be finite, 0 or more")
+    bad = temperature[~((temperature >= 0) & temperature.isfinite())]
+    if bad.numel():
+        raise ValueError(f"temperature is {bad.flatten()[0].item():g}; it must be finite, 0 or more")
     pixels = torch.tensor([width, height], dtype=dtype, device=device)
     amplitude = temperature.to(device).sqrt().reshape(-1, 1) * pixels
     scaled = coefficients.to(dtype) * amplitude[:, :, None, None]
@@ -200,8 +203,8 @@ def displacement_field(coefficients: Float[Tensor, "batch 2 c c"],
         return rows @ scaled.mT @ columns.T
 
 
-def deform(images: Shaped[Tensor, "batch channel height width"], *, displacement: float = _ONE_PIXEL,
-           cut: int = 3, temperature: float | None = None, interpolation: str = "bilinear",
+def deform(images: Shaped[Tensor, "batch channel height width"], *, displacement: float | int = _ONE_PIXEL,
+           cut: int = 3, temperature: float | int | None = None, interpolation: str = "bilinear",
            generator: torch.Generator | None = None
            ) -> Shaped[Tensor, "batch channel height width"]:  # fmt: skip
     """Deform every image of a batch by a diffeomorphism of its own: sample, field, warp.
@@ -211,8 +214,8 @@ def deform(images: Shaped[Tensor, "batch channel height width"], *, displacement
     interpolation: "bilinear", "gaussian" or "nearest", see `warp`; generator: see `sample_coefficients`.
 
     Raises ValueError for both displacement and temperature, negative values, cut < 2, an unknown
-    interpolation, images that are not [batch, channel, height, width], integer, or hold NaN. Source: paper B
-    Sec. 2.1.
+    interpolation, images that are not [batch, channel, height, width], integer, or hold NaN.
+    Source: paper B Sec. 2.1.
 
     >>> images = torch.rand(2, 1, 28, 28)
     >>> torch.equal(deform(images, displacement=0.0), images)

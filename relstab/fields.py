@@ -1,4 +1,4 @@
-r"""Displacement fields acting on images and on points, whatever ensemble they were drawn from (paper B Sec. 2.1).
+r"""Displacement fields acting on images and on points, whatever their ensemble (paper B Sec. 2.1).
 
 A field $\tau$ gives every pixel $p$ a displacement $\tau(p)$; the deformed image is
 
@@ -76,7 +76,7 @@ def warp(images: Shaped[Tensor, "batch channel height width"], field: Float[Tens
 def is_bijective(field: Float[Tensor, "batch 2 height width"]) -> Bool[Tensor, " batch"]:
     r"""Whether the map p ↦ p − τ(p) keeps the orientation of every pixel cell, i.e. nowhere folds.
 
-    $$\det\left(1 - \nabla\tau\right) = (1-\partial_x\tau_x)(1-\partial_y\tau_y) - \partial_y\tau_x\,\partial_x\tau_y > 0 .$$
+    $$\det(1-\nabla\tau) = (1-\partial_x\tau_x)(1-\partial_y\tau_y) - \partial_y\tau_x\,\partial_x\tau_y > 0$$
 
     How the derivatives are taken: inside a cell of four pixels the field is its bilinear interpolation, whose
     Jacobian is smallest at one of the cell's corners; there the derivatives are the differences along the two
@@ -106,11 +106,10 @@ def move_points(points: Float[Tensor, "batch point 2"],
 
     The warp looks backward, $q = p - \tau(p)$, so the new place p of an old point q solves $p = q + \tau(p)$;
     iterated as $p \leftarrow p + \frac12(q + \tau(p) - p)$ until every point is within 1e-3 pixels. (The half
-    step converged for every one of 3000 bijective fields up to twice T₂, where the full step failed on 10 %.)
+    step converged for every bijective field we drew, up to 2 T₂; the full step diverges for some.)
 
     points: (x, y) in pixels, (0, 0) the centre of the top left pixel; field: pixels, interpolated bilinearly.
-    Raises ValueError for a wrong shape, or if a point finds no place, which happens only where the field
-    folds.
+    Raises ValueError for a wrong shape, or for a field that folds so that a point finds no place.
     """
     _check_field(field)
     if points.ndim != 3 or points.shape[-1] != 2 or len(points) != len(field):
@@ -128,8 +127,8 @@ def move_points(points: Float[Tensor, "batch point 2"],
             return moved.to(points.dtype)
         moved = moved + step / 2
     raise ValueError(
-        f"points cannot be moved by this field: it folds (is_bijective), and {(step.abs() > _POINT_TOLERANCE).any(-1).sum()} "
-        "of them find no place; use a smaller displacement or cut"
+        f"field folds, and {(step.abs() > _POINT_TOLERANCE).any(-1).sum()} points find no place in it; "
+        "use a smaller displacement or cut (diffeo.temperature_range)"
     )
 
 
@@ -155,14 +154,14 @@ def _check_images(images, interpolation):
         _check_finite("images", images)
     elif interpolation != "nearest":
         raise ValueError(
-            f"images are {images.dtype}; {interpolation} interpolation needs floating-point images (images.float())"
+            f"images are {images.dtype}; {interpolation} interpolation needs floating point (images.float())"
         )
 
 
 def _check_field(field):
     if field.ndim != 4 or field.shape[1] != 2 or not field.is_floating_point():
         raise ValueError(
-            f"field is {field.dtype} of shape {list(field.shape)}; floats [batch, 2, height, width] are needed"
+            f"field is {field.dtype} of shape {list(field.shape)}; floats [batch, 2, height, width] needed"
         )
     _check_finite("field", field)
 
@@ -177,8 +176,7 @@ def _check_finite(name, values):
 
 def _bilinear(images, field):
     # grid_sample wants positions in [-1, 1] between the centres of the outermost pixels. Dividing pixel
-    # positions rounds several times less than subtracting from linspace(-1, 1): whole pixels stay whole at 32
-    # x 32.
+    # positions rounds several times less than subtracting from linspace(-1, 1), at 32 x 32 not at all.
     columns, rows = _backward(field)
     half_width, half_height = (max(n - 1, 1) / 2 for n in (images.shape[-1], images.shape[-2]))
     grid = torch.stack((columns / half_width - 1, rows / half_height - 1), dim=-1)
@@ -226,7 +224,7 @@ def _gaussian_chunk(images, field):
 
 
 def _taps(position, length):
-    """Six (pixel index, weight) pairs around each position along one axis; weights sum to 1 over the image."""
+    """Six pairs (pixel, weight) around each position along one axis; weights sum to 1 over the image."""
     position = position.clamp(0, length - 1)
     index = position.floor()[:, None] + _GAUSSIAN_TAPS.to(position)[:, None, None]
     weight = ((index - position[:, None]) ** 2 / (-2 * GAUSSIAN_WIDTH**2)).exp()

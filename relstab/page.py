@@ -44,14 +44,14 @@ def source(rows):
     """
     from relstab import store
 
-    study, scale = rows["study"].iloc[0], rows.attrs["scale"]
+    study, scale = rows.attrs["study"], rows.attrs["scale"]
     units = store.provenance(study, scale)
-    minutes = units["wall_seconds"].sum() / 60
+    minutes = units["seconds"].sum() / 60
     missing = rows.attrs.get("missing", 0)
     text = (
         f"Scale {scale}: {len(units)} units of the study {study}, {minutes:.1f} minutes in all on "
         f"{', '.join(sorted(set(units['device'])))}; torch {', '.join(sorted(set(units['torch'])))}; "
-        f"commit {', '.join(sorted(set(units['commit'])))}."
+        f"commit {', '.join(sorted({str(commit)[:10] for commit in units['commit']}))}."
         + (f" {missing} units of this scale are not computed yet." if missing else "")
     )
     return Display(text_markdown=text, text_plain=text)

@@ -205,7 +205,7 @@ def load_state(path):
     except pickle.UnpicklingError:
         raise ValueError(f"--weights is {str(path)!r}, which would have to run code to load; save a plain state dict instead") from None
     except (RuntimeError, EOFError) as error:
-        raise ValueError(f"--weights is {str(path)!r}, which cannot be read: {str(error).splitlines()[0][:200]}") from None
+        raise ValueError(f"--weights is {str(path)!r}, which cannot be read: {(str(error).splitlines() or ['it ends too early'])[0][:200]}") from None
     for wrapper in ("state_dict", "model", "model_state_dict"):
         if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
             state = state[wrapper]

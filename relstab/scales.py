@@ -17,6 +17,130 @@ DIFFEOMORPHISMS = {
     "paper": {"cuts": (*_CUTS, 50, 100), "samples": 10000},
 }
 
+# Trained 1-D networks (A Fig. 9): width H, seeds, seeds trained together (one unit), step and ridge, and the
+# length of training in clocks of weight decay K/(2 lr ridge): from `clocks` on a member may stop, at `limit` it must.
+_STOP_AT_CLOCK = {"interpolations": 0, "validation": 128}
+SCALE_DETECTION = {
+    "tiny": [
+        {"task": 1, "width": 32, "seeds": 4, "chunk": 4, "learning_rate": 0.01, "ridge": 0.1, "clocks": 3.0,
+         "limit": 4.0, "draws": 20, **_STOP_AT_CLOCK},
+        {"task": 2, "width": 32, "seeds": 4, "chunk": 4, "learning_rate": 0.03, "ridge": 0.03, "clocks": 3.6,
+         "limit": 4.8, "draws": 1, **_STOP_AT_CLOCK},
+    ],
+    "laptop": [
+        {"task": 1, "width": 32, "seeds": 16, "chunk": 8, "learning_rate": 0.01, "ridge": 0.1, "clocks": 3.0,
+         "limit": 4.0, "draws": 20, **_STOP_AT_CLOCK},
+        {"task": 2, "width": 32, "seeds": 16, "chunk": 8, "learning_rate": 0.03, "ridge": 0.03, "clocks": 3.6,
+         "limit": 4.8, "draws": 1, **_STOP_AT_CLOCK},
+        {"task": 1, "width": 64, "seeds": 8, "chunk": 4, "learning_rate": 0.01, "ridge": 0.1, "clocks": 3.5,
+         "limit": 4.5, "draws": 20, **_STOP_AT_CLOCK},
+        {"task": 1, "width": 128, "seeds": 4, "chunk": 2, "learning_rate": 0.01, "ridge": 0.1, "clocks": 3.0,
+         "limit": 3.5, "draws": 20, **_STOP_AT_CLOCK},
+        {"task": 2, "width": 64, "seeds": 8, "chunk": 4, "learning_rate": 0.01, "ridge": 0.03, "clocks": 3.5,
+         "limit": 4.5, "draws": 2, **_STOP_AT_CLOCK},
+    ],
+    "gpu": [
+        {"task": 1, "width": 1000, "seeds": 4, "chunk": 4, "learning_rate": 0.01, "ridge": 0.01, "clocks": 2.5,
+         "limit": 3.0, "draws": 20, **_STOP_AT_CLOCK},
+        {"task": 2, "width": 1000, "seeds": 10, "chunk": 10, "learning_rate": 0.01, "ridge": 0.01, "clocks": 5.0,
+         "limit": 6.0, "draws": 2, **_STOP_AT_CLOCK},
+    ],
+    "paper": [
+        {"task": 1, "width": 1000, "seeds": 4, "chunk": 4, "learning_rate": 0.01, "ridge": 0.01, "clocks": 1.0,
+         "limit": 10.0, "draws": 20, "interpolations": 500, "validation": 128},
+        {"task": 2, "width": 1000, "seeds": 10, "chunk": 10, "learning_rate": 0.01, "ridge": 0.01, "clocks": 1.0,
+         "limit": 80.0, "draws": 2, "interpolations": 500, "validation": 128},
+    ],
+}  # fmt: skip
+
+# Networks trained on images (A Secs. 1-2, B Secs. 3-5): blocks of units in the order of their value per minute.
+# nets: (architecture, width, epochs), or (architecture, width) where the block fixes the number of steps; a list is
+# an axis of a product. Fields and defaults: `relstab.studies.zoo.Network`. Minutes are single-core, estimated.
+_DELTAS = (0.13, 0.25, 0.5, 1.0, 2.0, 4.0)  # B Fig. 3 left: 0.13 to 4.8 pixels
+_NARROW = {"dataset": "fashion-mini", "probes": 200}
+_CIFAR = {"dataset": "cifar10-jpeg", "augment": True, "cuts": (3, 5, 15)}
+_OTHERS = {"dataset": "cifar10-lossless", "recipe": "published", "shuffles": 5, "cuts": (3, 5, 15)}
+_OTHERS |= {"nets": tuple((f"cifar_resnet{layers}", 1, 0) for layers in (20, 32, 44, 56))}
+_TABLE_1 = ("fc_l2", "fc_l4", "fc_l6", "lenet", "alexnet", "vgg11", "vgg16", "vgg19", "vgg11_bn", "vgg16_bn",
+            "vgg19_bn", "resnet18", "resnet34", "resnet50", "efficientnet_b0")  # B Table 1 and Fig. 5  # fmt: skip
+_NOISY = ("fc_l2", "fc_l4", "fc_l6", "lenet", "alexnet", "vgg11", "vgg11_bn", "vgg16_bn", "vgg19_bn", "resnet18",
+          "resnet34", "resnet50", "efficientnet_b0")  # A Figs. 1 and 10  # fmt: skip
+_SIZES = [512 * 2**k for k in range(7)]
+ZOO = {
+    "tiny": (
+        {**_NARROW, "shuffles": 2, "displacements": (0.25, 1.0, 3.0), "cuts": (3, 5, 15),
+         "nets": (("vgg11_bn", 0.125, 12), ("resnet10", 0.0625, 10))},
+        {**_NARROW, "cuts": (3, 5, 15), "nets": (("fc_l2", 1, 40), ("fc_l4", 1, 40), ("lenet", 1, 30))},
+        {**_NARROW, "train_size": [256, 1024], "steps": 240,
+         "nets": (("fc_l4", 1), ("lenet", 1), ("vgg11_bn", 0.0625))},
+        {**_NARROW, "noise": [10.0, 30.0],
+         "nets": (("fc_l2", 1, 40), ("fc_l4", 1, 40), ("lenet", 1, 20), ("vgg11_bn", 0.0625, 10))},
+    ),
+    "laptop": (
+        _OTHERS,
+        {**_CIFAR, "precision": "bfloat16", "shuffles": 5, "displacements": _DELTAS,
+         "nets": (("lenet", 1, 30), ("vgg11_bn", 0.25, 18))},
+        {**_CIFAR, "precision": "bfloat16", "shuffles": 5,
+         "nets": (("alexnet", 0.25, 20), ("vgg11", 0.25, 18), ("vgg13_bn", 0.25, 18))},
+        *({"dataset": name, "cuts": (3, 5, 15), "precision": "bfloat16",
+           "nets": (("fc_l2", 1, 60), ("fc_l4", 1, 60), ("lenet", 1, 20), ("vgg11_bn", 0.125, 10),
+                    ("resnet10", 0.125, 10))} for name in ("fashion-mnist", "mnist")),
+        {**_CIFAR, "shuffles": 5, "nets": (("fc_l2", 1, 250), ("fc_l4", 1, 250))},
+        {**_CIFAR, "precision": "bfloat16", "shuffles": 5, "displacements": _DELTAS,
+         "nets": (("resnet18", 0.25, 15),)},
+        *({"dataset": name, "train_size": [512, 2048, 8192, 32768, 60000], "steps": 2500, "cuts": (3, 5, 15),
+           "precision": "bfloat16", "nets": (("fc_l4", 1), ("lenet", 1), ("resnet10", 0.125))}
+          for name in ("fashion-mnist", "mnist")),
+        {**_CIFAR, "shuffles": 5, "displacements": _DELTAS, "nets": (("efficientnet_b0", 0.25, 10),)},
+        {**_CIFAR, "noise": [0.0, 10.0, 30.0, 100.0], "precision": "bfloat16", "cuts": (3,),
+         "nets": (("fc_l2", 1, 20), ("fc_l4", 1, 20), ("lenet", 1, 10), ("alexnet", 0.125, 10),
+                  ("vgg11_bn", 0.125, 10), ("vgg13_bn", 0.125, 10))},
+        {**_CIFAR, "precision": "bfloat16", "augment": False, "nets": (("vgg11_bn", 0.25, 18),)},
+        {**_CIFAR, "precision": "bfloat16", "shuffles": 5, "nets": (("vgg11_bn", 0.5, 18),)},
+        {**_CIFAR, "train_size": [512, 2048, 8192, 32768, 50000], "steps": 3900, "precision": "bfloat16",
+         "nets": (("lenet", 1), ("vgg11_bn", 0.25))},
+        {**_CIFAR, "seed": 1, "precision": "bfloat16", "shuffles": 5, "displacements": _DELTAS,
+         "nets": (("lenet", 1, 30), ("vgg11_bn", 0.25, 18))},
+        {**_CIFAR, "seed": 1, "shuffles": 5, "nets": (("fc_l2", 1, 250), ("fc_l4", 1, 250))},
+        {**_CIFAR, "seed": 1, "precision": "bfloat16", "shuffles": 5, "nets": (("vgg13_bn", 0.25, 18),)},
+        *({"dataset": name, "train_size": [512, 2048, 8192, 32768, 60000], "steps": 2500, "cuts": (3, 5, 15),
+           "seed": 1, "precision": "bfloat16", "nets": (("fc_l4", 1), ("lenet", 1), ("resnet10", 0.125))}
+          for name in ("fashion-mnist", "mnist")),
+    ),
+    "gpu": (
+        _OTHERS,
+        {**_CIFAR, "precision": "bfloat16", "shuffles": 10, "displacements": _DELTAS,
+         "nets": (("vgg11_bn", 1, 30), ("resnet18", 1, 30), ("efficientnet_b0", 1, 30), ("fc_l4", 1, 60),
+                  ("lenet", 1, 60))},
+        {**_CIFAR, "precision": "bfloat16", "shuffles": 10,
+         "nets": tuple((name, 1, 30) for name in _TABLE_1)},
+        {**_CIFAR, "precision": "bfloat16", "train_size": _SIZES, "steps": 7800,
+         "nets": (("resnet18", 1), ("efficientnet_b0", 1), ("fc_l4", 1), ("lenet", 1))},
+        *({"dataset": name, "precision": "bfloat16", "cuts": (3, 5, 15), "train_size": _SIZES, "steps": 4000,
+           "nets": (("resnet18", 1), ("efficientnet_b0", 1), ("fc_l4", 1), ("lenet", 1))}
+          for name in ("fashion-mnist", "mnist")),
+        {**_CIFAR, "cuts": (3,), "precision": "bfloat16", "noise": [1.0, 10.0, 30.0, 100.0],
+         "nets": tuple((name, 1, 30) for name in _NOISY)},
+        {**_CIFAR, "precision": "bfloat16", "augment": False,
+         "nets": (("vgg11_bn", 1, 30), ("resnet18", 1, 30))},
+    ),
+    "paper": (
+        _OTHERS,
+        {**_CIFAR, "dataset": "cifar10", "recipe": "b_code", "shuffles": 10, "displacements": _DELTAS,
+         "seed": [0, 1, 2, 3, 4], "nets": tuple((name, 1, 250) for name in _TABLE_1)},
+        {**_CIFAR, "dataset": "cifar10", "recipe": "b_code", "train_size": _SIZES, "steps": 97750,
+         "seed": list(range(16)), "nets": (("resnet18", 1), ("efficientnet_b0", 1), ("fc_l4", 1), ("lenet", 1))},
+        *({"dataset": name, "recipe": "b_code", "cuts": (3, 5, 15), "train_size": _SIZES, "steps": 97750,
+           "seed": list(range(16)),
+           "nets": (("resnet18", 1), ("efficientnet_b0", 1), ("fc_l4", 1), ("lenet", 1))}
+          for name in ("fashion-mnist", "mnist")),
+        {**_CIFAR, "dataset": "cifar10", "recipe": "a_code", "cuts": (3,), "shuffles": 10,
+         "noise": [0.0, 0.01, 0.1, 1.0, 10.0, 30.0, 100.0], "seed": [0, 1, 2, 3],
+         "nets": tuple((name, 1, 250) for name in _NOISY)},
+    ),
+}  # fmt: skip
+
+
 def check(scale):
     """Return the scale, or raise ValueError naming the four that exist.
 

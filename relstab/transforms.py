@@ -26,11 +26,9 @@ _KEY_POINTS = getattr(tv_tensors, "KeyPoints", ())  # torchvision 0.23 and later
 class Diffeo(v2.Transform):
     """Deform images by random diffeomorphisms, one per image of a batch.
 
-    displacement: nominal δ in pixels, or (low, high), drawn uniformly for every image. 0 leaves inputs as
-    they are.
-    cut: cut-off c, or (low, high), integers drawn uniformly, both included. Above `diffeo.temperature_range`
-    fields
-        fold: check a setting with `diffeo.is_bijective`.
+    displacement: nominal δ in pixels, or (low, high), uniform and of its own for every image; 0 leaves inputs
+        as they are. Above `diffeo.temperature_range` fields fold: check a setting with `diffeo.is_bijective`.
+    cut: cut-off c, or (low, high), integers drawn uniformly, both included.
     interpolation: "bilinear", "gaussian" (a blur even at displacement 0) or "nearest", as in `diffeo.warp`.
     seed: an integer for a reproducible sequence, None for a random one; the global random state is neither
         read nor changed. In a DataLoader each worker and epoch has its own sequence, derived from the
@@ -46,8 +44,7 @@ class Diffeo(v2.Transform):
     them.
     """
 
-    def __init__(self, displacement: float | tuple[float, float] = 1.0, cut: int | tuple[int, int] = 3, *,
-                 interpolation: str = "bilinear", seed: int | None = None):  # fmt: skip
+    def __init__(self, displacement=1.0, cut=3, *, interpolation="bilinear", seed=None):
         super().__init__()
         self.displacement = _interval("displacement", displacement)
         self.cut = _interval("cut", cut)
@@ -65,15 +62,19 @@ class Diffeo(v2.Transform):
 
     def make_params(self, flat_inputs):
         """Draw one field per image: {"field": [batch, 2, height, width]}, pixels."""
-        for entry in flat_inputs:
+        tensors = [entry for entry in flat_inputs if isinstance(entry, torch.Tensor)]
+        for entry in tensors:
             if isinstance(entry, tv_tensors.Video):
                 raise ValueError("Diffeo cannot deform a Video; give its frames as a batch of images")
+            if _is_image(entry) and entry.ndim not in (3, 4):
+                raise ValueError(
+                    f"image has shape {list(entry.shape)}; [channel, height, width] is needed, or a batch"
+                )
         sizes = {tuple(v2.functional.get_size(entry)) for entry in flat_inputs}
         if len(sizes) != 1:
             raise ValueError(
                 f"inputs have the sizes {sorted(sizes)}; one call moves inputs of one (height, width)"
             )
-        tensors = [entry for entry in flat_inputs if isinstance(entry, torch.Tensor)]
         batches = {len(entry) for entry in tensors if _is_image(entry) and entry.ndim == 4} or {1}
         if len(batches) != 1:
             raise ValueError(f"image batches have the lengths {sorted(batches)}; they must agree")
@@ -94,7 +95,7 @@ class Diffeo(v2.Transform):
                 )
             moved = self._move_image(v2.functional.pil_to_tensor(inpt), field)
             return v2.functional.to_pil_image(moved, mode=inpt.mode)
-        values, field = inpt.as_subclass(torch.Tensor), field.to(inpt.device)
+        values = inpt.as_subclass(torch.Tensor)
         if isinstance(inpt, tv_tensors.BoundingBoxes):
             moved = _move_boxes(values, field, inpt.format)
         elif isinstance(inpt, _KEY_POINTS):
@@ -108,10 +109,6 @@ class Diffeo(v2.Transform):
         return tv_tensors.wrap(moved, like=inpt) if isinstance(inpt, tv_tensors.TVTensor) else moved
 
     def _move_image(self, image, field):
-        if image.ndim not in (3, 4):
-            raise ValueError(
-                f"image has shape {list(image.shape)}; [channel, height, width] or [batch, channel, height, width] is needed"
-            )
         if self.displacement == (0, 0) and self.interpolation != "gaussian":
             return image
         rounded = image.dtype == torch.uint8 and self.interpolation != "nearest"
@@ -159,21 +156,22 @@ def _is_image(entry):
 
 
 def _per_image(move, values, field, *, trailing):
-    """Apply `move` to values [batch, rest, trailing axes], where a single field moves all leading axes alike."""
+    """Apply `move` to values [batch, ..., trailing axes]; a single field moves all leading axes alike."""
     batch = len(field)
     if batch > 1 and (values.ndim <= trailing or len(values) != batch):
         raise ValueError(
-            f"input of shape {list(values.shape)} comes with {batch} images; its first axis must have length {batch}"
+            f"input of shape {list(values.shape)} comes with {batch} images; its first axis must be as long"
         )
     if values.numel() == 0:
         return values
-    return move(values.reshape(batch, -1, *values.shape[-trailing:]), field).reshape(values.shape)
+    stacked = values.reshape(batch, -1, *values.shape[-trailing:])
+    return move(stacked, field.to(values.device)).reshape(values.shape)
 
 
 def _move_boxes(boxes, field, box_format):
     if box_format.value not in _BOX_FORMATS:
         raise ValueError(
-            f"boxes have format {box_format.value}; Diffeo moves {', '.join(_BOX_FORMATS)} (rotated boxes do not stay boxes)"
+            f"boxes have format {box_format.value}; Diffeo moves {', '.join(_BOX_FORMATS)}, no rotated boxes"
         )
     convert = v2.functional.convert_bounding_box_format
     corners = convert(boxes, old_format=box_format, new_format=tv_tensors.BoundingBoxFormat.XYXY)
@@ -192,7 +190,6 @@ def _move_corners(corners, field):
     constant = torch.ones_like(along)
     edges = torch.stack([torch.cat((x, x, left * constant, right * constant), -1),
                          torch.cat((top * constant, bottom * constant, y, y), -1)], -1)  # fmt: skip
-    # A box's edges run between pixels: the centre of the top left pixel is (½, ½) there and (0, 0) in a
-    # field.
+    # Boxes count from the corner of the top left pixel, whose centre is (½, ½) there and (0, 0) in a field.
     points = fields.move_points((edges - 0.5).flatten(1, 2), field).reshape(edges.shape) + 0.5
     return torch.cat((points.amin(-2), points.amax(-2)), -1)

@@ -46,7 +46,7 @@ def test_fold_table_at_the_code_temperature(cut, probability):
 
 def test_moments_match_their_finite_sums():
     row = Ensemble(scale="tiny", seed=0, cut=5, rule="code", samples=2000, grid=65).run()[0]
-    exact = diffeo.displacement(1.0, 5, 1, exact=True) ** 2
+    exact = diffeo.displacement(1.0, 5, 32, exact=True) ** 2 / 32**2
     assert row["centre2"] == pytest.approx(exact, rel=0.1)
     modes = sum(math.sqrt(i * i + j * j) < 5.5 for i in range(1, 6) for j in range(1, 6))
     assert row["norm2"] == pytest.approx(math.pi**2 / 2 * modes, rel=0.05)

@@ -57,7 +57,7 @@ def test_weights_that_run_code_are_refused(tmp_path, pictures, capsys):
     assert cli.main(["probe", "--model", "relstab:lenet", "--weights", str(path), "--images", str(pictures)]) == 2
     captured = capsys.readouterr()
     assert "executed" not in captured.out and "would have to run code" in captured.err
-    path.write_bytes(pickle.dumps({"a": 1})[:10])
+    path.write_bytes(pickle.dumps({"a": 1}, protocol=2)[:10])
     with pytest.raises(ValueError, match=r"--weights is .*evil\.pt"):
         probe.load_state(path)
 

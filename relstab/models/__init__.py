@@ -1,0 +1,16 @@
+"""The networks of papers A and B: `build(name)`, and the `surgery` done on them after training.
+
+One family a file: `fc`, `lenet`, `alexnet`, `vgg`, `resnet`, `cifar_resnet`, `efficientnet`. They are the
+authors' CIFAR variants, made of torchvision's modules wherever the outputs agree. Every model names its
+`probe_points`.
+
+>>> from relstab import models
+>>> model = models.build("resnet18", width=0.25)
+>>> model.probe_points[:3]
+('relu', 'layer1.0', 'layer1.1')
+"""
+
+from relstab.models import surgery
+from relstab.models.registry import build, names
+
+__all__ = ["build", "names", "surgery"]

@@ -1,0 +1,122 @@
+"""`build(name)`: one entry for every network of papers A and B, and the CIFAR ResNets.
+
+Each model has `probe_points`: the names (as in `named_modules()`) of the modules whose outputs make the
+layers of a depth profile, in order: after each ReLU in FC nets, LeNet, AlexNet and VGG; after the stem and
+after each block in ResNets (the sum has passed its ReLU) and EfficientNets. With the input as k = 0 and the
+logits as k = K, the relative depth of the k-th point is k/K, K = len(probe_points) + 1. The authors'
+figures do not say which nodes they plot; this choice is ours, the same for all families.
+
+>>> import torch
+>>> from relstab import models
+>>> model = models.build("lenet", in_channels=1, generator=torch.Generator().manual_seed(0))
+>>> model(torch.zeros(1, 1, 28, 28)).shape
+torch.Size([1, 10])
+"""
+
+import difflib
+import math
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from relstab.models.alexnet import alexnet
+from relstab.models.cifar_resnet import cifar_resnet
+from relstab.models.efficientnet import efficientnet
+from relstab.models.fc import fc
+from relstab.models.initialise import initialise
+from relstab.models.lenet import lenet
+from relstab.models.resnet import resnet
+from relstab.models.vgg import vgg
+
+# These are built for one image size; the others average over whatever pixels are left and take any.
+_ONE_SIZE: dict[str, Callable[..., nn.Module]] = {
+    **{f"fc_l{layers}": partial(fc, layers) for layers in (2, 4, 6)},
+    "lenet": lenet,
+    "alexnet": alexnet,
+    **{f"vgg{layers}": partial(vgg, layers, False) for layers in (11, 13, 16, 19)},
+    **{f"vgg{layers}_bn": partial(vgg, layers, True) for layers in (11, 13, 16, 19)},
+}
+_FAMILIES: dict[str, Callable[..., nn.Module]] = _ONE_SIZE | {
+    **{f"resnet{layers}": partial(resnet, layers) for layers in (10, 18, 34, 50, 101)},
+    **{f"efficientnet_{variant}": partial(efficientnet, variant) for variant in ("b0", "b2")},
+    **{f"cifar_resnet{layers}": partial(cifar_resnet, layers) for layers in (20, 32, 44, 56)},
+}
+
+
+def names() -> list[str]:
+    """Names that `build` knows."""
+    return list(_FAMILIES)
+
+
+def build(
+    name: str,
+    *,
+    in_channels: int = 3,
+    num_classes: int = 10,
+    width: float | int = 1.0,
+    image_size: int | None = None,
+    generator: torch.Generator | None = None,
+) -> nn.Module:
+    """Build a freshly initialised network; images [batch, in_channels, image_size, image_size] -> [batch,
+    num_classes].
+
+    width: factor on every hidden channel or unit number, rounded to the nearest integer (EfficientNet: to a
+    multiple of 8). image_size: pixels, default 28 for one channel and 32 otherwise. generator: a CPU
+    generator for the initial weights (they are drawn on the CPU, the same for every device, then moved to
+    torch's default device); None draws fresh ones. Torch's global random state is never touched. Under
+    `torch.device("meta")` nothing is allocated.
+
+    Raises ValueError for an unknown name, a size, channel or class number below 1, a width that is not
+    positive, and (from the model) for images of another shape than it was built for.
+
+    >>> build("vgg11", width=0.5).probe_points[0]
+    'features.1'
+    """
+    _check(name, in_channels, num_classes, width, image_size)
+    size = image_size or (28 if in_channels == 1 else 32)
+    with torch.device("meta"):  # torchvision's modules would draw from the global generator
+        model = _FAMILIES[name](
+            in_channels=in_channels, num_classes=num_classes, width=width, image_size=size
+        )
+    for module in model.modules():
+        if hasattr(module, "inplace"):
+            module.inplace = False  # an in-place ReLU overwrites the tensor a probe holds
+    expected = (in_channels, size if name in _ONE_SIZE else None)
+    model.register_forward_pre_hook(partial(_check_images, name, *expected))
+    device = torch.get_default_device()
+    if device.type == "meta":
+        return model
+    if generator is None:
+        generator = torch.Generator()
+        generator.seed()
+    return initialise(model.to_empty(device="cpu"), generator).to(device)
+
+
+def _check(name: str, in_channels: int, num_classes: int, width: float | int, image_size: int | None) -> None:
+    if name not in _FAMILIES:
+        close = difflib.get_close_matches(name.lower().replace("-", "_"), _FAMILIES, n=3) or names()
+        raise ValueError(
+            f"name: unknown model {name!r}; did you mean {', '.join(close)}? (`names()` lists all.)"
+        )
+    for argument, value in (
+        ("in_channels", in_channels),
+        ("num_classes", num_classes),
+        ("image_size", image_size),
+    ):
+        if value is not None and value < 1:
+            raise ValueError(f"{argument}: got {value}, must be an integer of at least 1.")
+    if not 0 < width < math.inf:
+        raise ValueError(f"width: got {width}, must be a positive number.")
+
+
+def _check_images(
+    name: str, channels: int, size: int | None, model: nn.Module, inputs: tuple[Tensor, ...]
+) -> None:
+    shape = tuple(inputs[0].shape)
+    if len(shape) != 4 or shape[1] != channels or (size is not None and shape[2:] != (size, size)):
+        pixels = "height, width" if size is None else f"{size}, {size}"
+        raise ValueError(
+            f"images: got shape {list(shape)}, this {name} was built for [batch, {channels}, {pixels}]."
+        )

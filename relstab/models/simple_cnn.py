@@ -1,0 +1,170 @@
+r"""The simple convolutional networks of paper A, Sec. 4, as an ensemble of seeds in one batched network.
+
+A member has K identical layers of H channels on a ring, without padding other than the ring itself,
+
+.. math:: f_k = \sqrt{F}\, \phi\Big( \frac{w_k * f_{k-1}}{\sqrt{C F}} + b_k \Big), \quad
+          f = \beta_0 + \frac{1}{H} \sum_h \beta_h \langle f_K \rangle_h,
+
+with C channels below, all parameters drawn from N(0, 1), the mean over positions in angle brackets, and
+stride 1 or F. The step of gradient descent is the learning rate times H, and the ridge, ridge |w|²/(H K) on
+the filters only, shrinks them by 1 - 2 lr ridge / K a step: the clock of weight decay is K/(2 lr ridge)
+steps.
+
+Members share one tensor with the member as the leading axis: a layer is one `baddbmm` on rolled copies of its
+input, several times faster on small networks than one member at a time (benchmarks/ensembles.py).
+
+>>> ensemble = initialise(Architecture(layers=3, width=8, filter_size=3), seeds=[0, 1])
+>>> [tuple(f.shape) for f in representations(ensemble, torch.zeros(5, 1, 16))]  # member, channel, image, site
+[(2, 8, 5, 16), (2, 8, 5, 16), (2, 8, 5, 16)]
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import sqrt
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """K layers of H channels, filters of F sites, stride 1 or F."""
+
+    layers: int
+    width: int
+    filter_size: int
+    stride: int = 1
+
+    def __post_init__(self):
+        if self.stride not in (1, self.filter_size):
+            raise ValueError(f"stride is {self.stride}; it must be 1 or the filter size {self.filter_size}")
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """Parameters of all members: filters[k] [member, H, F * C] (site-major), biases[k] [member, H, 1],
+    readout [member, 1, H], offset [member, 1]."""
+
+    architecture: Architecture
+    filters: list[Float[Tensor, "member width taps"]]
+    biases: list[Float[Tensor, "member width 1"]]
+    readout: Float[Tensor, "member 1 width"]
+    offset: Float[Tensor, "member 1"]
+
+    @property
+    def parameters(self) -> list[Tensor]:
+        """All tensors, in the order `with_parameters` takes them."""
+        return [*self.filters, *self.biases, self.readout, self.offset]
+
+    def with_parameters(self, tensors: Sequence[Tensor]) -> "Ensemble":
+        """The same network with other tensors."""
+        K = self.architecture.layers
+        return Ensemble(self.architecture, list(tensors[:K]), list(tensors[K : 2 * K]), *tensors[2 * K :])
+
+    def take(self, members: Sequence[int]) -> "Ensemble":
+        """A copy of some members."""
+        return self.with_parameters([p.detach()[list(members)].clone() for p in self.parameters])
+
+    def to(self, *target) -> "Ensemble":
+        """The ensemble on another device or in another precision."""
+        return self.with_parameters([p.to(*target) for p in self.parameters])
+
+
+def initialise(architecture: Architecture, seeds: Sequence[int]) -> Ensemble:
+    """Fresh members, each from its own seed: a member does not depend on the company it is drawn in."""
+    K, H, F = architecture.layers, architecture.width, architecture.filter_size
+    shapes = [(H, F * (H if k else 1)) for k in range(K)] + [(H, 1)] * K + [(1, H), (1,)]
+    members = []
+    for seed in seeds:
+        draw = torch.Generator().manual_seed(seed)
+        members.append([torch.randn(shape, generator=draw) for shape in shapes])
+    tensors = [torch.stack(same) for same in zip(*members, strict=True)]
+    return Ensemble(architecture, tensors[:K], tensors[K : 2 * K], *tensors[2 * K :])
+
+
+def homogeneous(architecture: Architecture, members: int = 1) -> Ensemble:
+    """All filters 1/sqrt(C), no biases: every channel is F^k times the diffusing pixel of paper A, Sec. 4."""
+    ensemble = initialise(architecture, range(members))
+    F, H = architecture.filter_size, architecture.width
+    values = [
+        *(1 / sqrt(w.shape[-1] / F) for w in ensemble.filters),
+        *[0.0] * architecture.layers,
+        1 / H,
+        0.0,
+    ]
+    return ensemble.with_parameters(
+        [torch.full_like(p, value) for p, value in zip(ensemble.parameters, values, strict=True)]
+    )
+
+
+def _patches(z, filter_size, stride):
+    """[member, channel, image, site] -> [member, F * channel, image * site']: what each filter looks at."""
+    members, channels, images, sites = z.shape
+    if stride == 1:
+        reach = range((filter_size - 1) // 2, (filter_size - 1) // 2 - filter_size, -1)
+        stacked = torch.cat([z.roll(shift, -1) if shift else z for shift in reach], 1)
+    else:
+        stacked = z.unflatten(-1, (sites // stride, stride)).permute(0, 4, 1, 2, 3)
+    return stacked.reshape(members, filter_size * channels, images * sites // stride)
+
+
+def representations(
+    ensemble: Ensemble, images: Float[Tensor, "*member image 1 length"]
+) -> list[Float[Tensor, "member width image site"]]:
+    """f_1, ..., f_K of [image, 1, length], shown to every member, or of [member, image, 1, length].
+
+    Raises ValueError if the images are not whole numbers of strides long down to the last layer.
+    """
+    architecture = ensemble.architecture
+    K, F, stride = architecture.layers, architecture.filter_size, architecture.stride
+    if stride > 1 and images.shape[-1] % stride**K:
+        raise ValueError(
+            f"images are {images.shape[-1]} sites long; they must be a multiple of {stride}**{K}"
+        )
+    z = images.expand(len(ensemble.offset), *images.shape[-3:]).transpose(1, 2)
+    stack = []
+    for weight, bias in zip(ensemble.filters, ensemble.biases, strict=True):
+        channels, count, sites = z.shape[1:]
+        seen = _patches(z, F, stride)
+        answer = torch.baddbmm(bias, weight, seen, beta=sqrt(F), alpha=1 / sqrt(channels)).relu()
+        z = answer.unflatten(-1, (count, sites // stride))
+        stack.append(z)
+    return stack
+
+
+def outputs(
+    ensemble: Ensemble, images: Float[Tensor, "*member image 1 length"]
+) -> Float[Tensor, "member image"]:
+    """f(x) of every member: the mean-field readout of the last representation."""
+    pooled = representations(ensemble, images)[-1].mean(-1)
+    return torch.bmm(ensemble.readout, pooled).squeeze(1) / ensemble.architecture.width + ensemble.offset
+
+
+def hinge(
+    ensemble: Ensemble, images: Float[Tensor, "*member image 1 length"], labels: Int[Tensor, "*member image"]
+) -> Float[Tensor, "member image"]:
+    """max(0, 1 - y f(x)), per member and image."""
+    return (1 - labels * outputs(ensemble, images)).clamp(min=0)
+
+
+def step(
+    ensemble: Ensemble,
+    images: Float[Tensor, "member batch 1 length"],
+    labels: Int[Tensor, "member batch"],
+    *,
+    learning_rate: float,
+    ridge: float,
+) -> Float[Tensor, "member batch"]:
+    """One step of gradient descent in place, each member on its own batch; the hinge losses before it.
+
+    The loss is the mean hinge of the batch plus ridge |w|²/(H K); the step is learning_rate * H.
+    """
+    parameters = [p.requires_grad_() for p in ensemble.parameters]
+    losses = hinge(ensemble, images, labels)
+    gradients = torch.autograd.grad(losses.mean(1).sum(), parameters)
+    with torch.no_grad():
+        architecture = ensemble.architecture
+        torch._foreach_mul_(ensemble.filters, 1 - 2 * learning_rate * ridge / architecture.layers)
+        torch._foreach_add_(parameters, gradients, alpha=-learning_rate * architecture.width)
+    return losses.detach()

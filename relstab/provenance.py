@@ -1,0 +1,125 @@
+"""Where a result comes from: device, versions, code, time. Never a path, a host or a user.
+
+Every number in the book (all papers) carries such a record; the status page shows it.
+
+>>> from relstab import provenance
+>>> finish = provenance.start()
+>>> sorted(finish())[:6]
+['code', 'commit', 'device', 'dirty', 'finished', 'numpy']
+"""
+
+import functools
+import hashlib
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+
+import relstab
+
+PACKAGE = Path(relstab.__file__).parent
+
+
+@functools.cache
+def cpu() -> str:
+    """Model name of the processor, or its architecture where the system does not tell the model."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    if sys.platform == "darwin":
+        answer = _output("sysctl", "-n", "machdep.cpu.brand_string")
+        if answer:
+            return answer
+    return platform.processor() or platform.machine()
+
+
+def _output(*command) -> str | None:
+    """What a command prints, or None when it is missing or fails."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+@functools.cache
+def commit() -> tuple[str | None, bool | None]:
+    """Git commit of the checkout the package lies in, and whether the package differs from it.
+
+    (None, None) outside a checkout. Asked once a process: the code that runs is the code that was imported.
+    """
+    checkout = PACKAGE.parent
+    if not (
+        checkout / ".git"
+    ).exists():  # a virtual environment inside somebody else's repository is not ours
+        return None, None
+    git = ("git", "-c", f"safe.directory={checkout}", "-C", str(checkout))
+    head = _output(*git, "rev-parse", "--verify", "--quiet", "HEAD")
+    if head is None:
+        return None, None
+    changes = _output(*git, "status", "--porcelain", "--", PACKAGE.name)
+    return head, None if changes is None else bool(changes)
+
+
+@functools.cache
+def code() -> str:
+    """First 12 hex digits of the SHA-256 of the package's sources: names the code also where git is absent."""
+    digest = hashlib.sha256()
+    for path in sorted(PACKAGE.rglob("*.py")):
+        digest.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:12]
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _allocations() -> int:
+    """CUDA allocations so far; only looks at a torch that is already loaded and a CUDA already in use."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_initialized():
+        return 0
+    return sum(
+        torch.cuda.memory_stats(index).get("allocation.all.allocated", 0)
+        for index in range(torch.cuda.device_count())
+    )
+
+
+def start() -> Callable[[], dict]:
+    """Start the clock; the function returned stops it and gives the record.
+
+    Fields: device (GPU name if the unit allocated memory on one, else the processor's), threads (torch's, None
+    without torch), python, torch, numpy, scipy, relstab (versions), commit, dirty, code, seconds (wall time),
+    finished (UTC).
+    """
+    began, allocations = time.perf_counter(), _allocations()
+    head, dirty = commit()
+    sources = code()
+
+    def finish() -> dict:
+        torch = sys.modules.get("torch")
+        device = torch.cuda.get_device_name() if _allocations() > allocations else cpu()
+        return {
+            "device": device,
+            "threads": None if torch is None else torch.get_num_threads(),
+            "python": platform.python_version(),
+            **{package: _version(package) for package in ("torch", "numpy", "scipy")},
+            "relstab": relstab.__version__,
+            "commit": head,
+            "dirty": dirty,
+            "code": sources,
+            "seconds": round(time.perf_counter() - began, 3),
+            "finished": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        }
+
+    return finish

@@ -1,0 +1,72 @@
+"""The studies by name: each a table of configs per scale, and the rows they gave.
+
+A study is a module with `configs(scale) -> list` of frozen config dataclasses (see `relstab.records`); it is
+imported on first use, and knows nothing about files or plots. The papers' sections each study serves are in its
+own docstring.
+
+    from relstab import studies
+    rows = studies.rows("zoo", "tiny")          # computes what is missing; at larger scales only reads
+    best = studies.shown("zoo")                 # the largest scale that has rows: best.attrs["scale"]
+"""
+
+import importlib
+import importlib.util
+
+import pandas as pd
+
+from relstab import scales, store
+
+STUDIES = {
+    "diffeomorphisms": "relstab.studies.diffeomorphisms",
+    "zoo": "relstab.studies.zoo",
+    "scale_detection": "relstab.studies.scale_detection",
+    "toys": "relstab.studies.toys",
+    "ruderman": "relstab.studies.ruderman",
+}
+
+
+def names() -> list[str]:
+    """The studies there are.
+
+    >>> "zoo" in names()
+    True
+    """
+    return [name for name, module in STUDIES.items() if importlib.util.find_spec(module) is not None]
+
+
+def configs(study: str, scale: str) -> list:
+    """The study's units at a scale, in the order in which they should run.
+
+    Raises ValueError for an unknown study or scale, naming those there are.
+    """
+    scales.check(scale)
+    if study not in names():
+        raise ValueError(f"study is {study!r}; it must be one of {', '.join(names())}")
+    return list(importlib.import_module(STUDIES[study]).configs(scale))
+
+
+def rows(study: str, scale: str, *, compute: bool | None = None, executor=None) -> pd.DataFrame:
+    """Tidy rows of a study: one line per row of every unit, the config's fields and then the row's columns.
+
+    compute: run what is missing; by default at scale tiny only, so that opening a page never starts a long run.
+    attrs: study, scale, units, and missing, the number of units without rows. Errors as `store.get_or_run`.
+    """
+    units = configs(study, scale)
+    if compute is None:
+        compute = scale == "tiny"
+    frame = store.get_or_run(units, executor) if compute else store.load(study, scale)
+    frame.attrs |= {"study": study, "scale": scale}
+    return frame
+
+
+def shown(study: str, scale: str = "tiny") -> pd.DataFrame:
+    """Rows of the largest scale that has any, not below `scale`; computes nothing.
+
+    `attrs["scale"]` names the scale; without any rows it is `scale`, and the frame is empty.
+    """
+    scales.check(scale)
+    for larger in scales.SCALES[: scales.SCALES.index(scale) : -1]:
+        frame = store.load(study, larger)
+        if frame.attrs["missing"] < frame.attrs["units"]:
+            return frame
+    return store.load(study, scale)

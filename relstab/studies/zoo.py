@@ -1,0 +1,334 @@
+r"""The zoo: networks trained on images, and D, G, R at every depth (A Secs. 1-2, B Secs. 3-5).
+
+One unit is one network: it is built, probed, trained, probed again, shuffled and probed again. Its rows are of
+three kinds (column ``kind``):
+
+``sensitivity``  stage (init, trained), images (the data set probed), shuffle (-1 or the number of the draw),
+                 displacement, cut, interpolation, statistic, layer, depth, relative_depth, D, G, R
+``training``     test_error, train_loss, train_error, status, trained_epochs, seconds, parameters, ...
+``modes``        epoch, layer, depth, gamma_0 ... gamma_6: mean squared projection of the 3 x 3 filters on the
+                 grid Laplacian's modes with eigenvalue 0, 1, 2, 3, 4, 6 (paper A, Eq. 3)
+
+All networks are probed with the same deformations and the same noise directions. Networks that somebody else
+trained (recipe ``published``) are only probed, beside a fresh initialisation of the same architecture.
+
+>>> from relstab.studies import zoo
+>>> unit = zoo.configs("tiny")[0]
+>>> unit.study, unit.scale
+('zoo', 'tiny')
+"""
+
+import hashlib
+import itertools
+import math
+import os
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+
+from relstab import checkpoints, data, models, recipes, records, scales
+from relstab.models import surgery
+from relstab.probes import filters
+from relstab.probes.sensitivity import sensitivity
+from relstab.train import error_rate, fit, gaussian, seeded
+
+PUBLISHED_ERROR = {"cifar_resnet20": 0.0827, "cifar_resnet32": 0.0737, "cifar_resnet44": 0.0690,
+                   "cifar_resnet56": 0.0661}  # fmt: skip
+PUBLISHED_NORMALISATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+INTERPOLATIONS = ("bilinear", "gaussian")
+# Milliseconds a step of 128 images at width 1/4 on one core (AMX, bfloat16; EfficientNet float32), measured once
+# for the estimates of `relstab study --dry-run`.
+STEP_MS = {"fc": 2.4, "lenet": 10, "alexnet": 17, "vgg11": 35, "vgg13": 53, "vgg16": 75, "vgg19": 97, "resnet10": 67,
+           "resnet18": 116, "resnet34": 220, "resnet50": 300, "resnet101": 600, "efficientnet": 165}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Network:
+    """One network of the zoo: everything its numbers depend on.
+
+    dataset:       what it is trained on; a "cifar10-jpeg" network is probed on the lossless test images and on
+                   the same images as JPEG
+    width:         factor on the channels of the architecture
+    train_size:    number of training images P, a random subset that depends on the seed; 0 is all of them
+    noise:         total norm of the Gaussian noise on training and test images (A Figs. 1 and 10)
+    recipe:        "one_cycle", "a_paper", "a_code", "b_paper", "b_code" (`relstab.recipes`), or "published"
+    probes:        number of test images in a measurement, the first ones (the papers: 500)
+    shuffles:      channel shuffles of the trained network that are probed
+    cuts:          cut-offs c of the measurements at the output; the profiles have c = 3
+    displacements: if any, R against δ at the output for all cuts and both interpolations (B Fig. 3, left)
+    """
+
+    study: ClassVar[str] = "zoo"
+    version: ClassVar[int] = 1
+    scale: str
+    dataset: str
+    architecture: str
+    width: float = 1.0
+    train_size: int = 0
+    noise: float = 0.0
+    augment: bool = False
+    recipe: str = "one_cycle"
+    epochs: int = 0
+    precision: str = "float32"
+    seed: int = 0
+    probes: int = 500
+    shuffles: int = 0
+    cuts: tuple[int, ...] = (3,)
+    displacements: tuple[float, ...] = ()
+
+    def data_digest(self):
+        """What the rows depend on beside the fields: the bytes of the data sets and of published weights."""
+        names = dict.fromkeys((self.dataset, *probe_sets(self.dataset)))
+        parts = [data.digest(name) for name in names]
+        if self.recipe == "published":
+            parts.append(hashlib.sha256(published_file(self.architecture).read_bytes()).hexdigest())
+        return "-".join(parts)
+
+    @property
+    def cost_minutes(self):
+        """Estimated minutes of training on one CPU core, from step times measured at width 1/4 (scale "gpu": on
+        a GPU, taken as 300 times faster and never below 1 ms a step)."""
+        if self.recipe == "published":
+            return 0.5
+        family = next(name for name in STEP_MS if self.architecture.startswith(name))
+        growth = 0 if family in ("fc", "lenet") else 1.0 if self.width < 0.25 else 1.6
+        step = STEP_MS[family] * (self.width / 0.25) ** growth
+        if self.scale in ("gpu", "paper"):
+            step = max(1.0, step / 300)
+        size = self.train_size or (3000 if self.dataset == "fashion-mini" else 50000)
+        return round(self.epochs * math.ceil(size / 128) * step / 60000, 2)
+
+    def run(self, *, workspace=None, progress=None):
+        """Train and probe. `workspace` keeps the checkpoint; with one, the weights stay in `weights_file(self)`."""
+        dataset, device = loaded(self.dataset), torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        model = self.build().to(device, memory_format=torch.channels_last)
+        rows = measure(self, model, "init")
+        if self.recipe == "published":
+            model.load_state_dict(torch.load(published_file(self.architecture), device, weights_only=True))
+            training = {"status": "ok", "published_error": PUBLISHED_ERROR[self.architecture]}
+            snapshots = []
+        else:
+            split = dataset.train
+            if self.train_size:
+                split = data.random_subset(split, self.train_size, seed=self.seed)
+            result = fit(
+                model, split, self.training(), normalise=dataset.normalise, seed=self.seed, device=device,
+                checkpoint=workspace and workspace / "checkpoint.pt", progress=progress,
+                snapshots=modes if self.architecture.startswith("vgg") else None,
+                compile=os.environ.get("RELSTAB_COMPILE") == "1",
+            )  # fmt: skip
+            last = result.history[-1]
+            training = {
+                "status": result.status, "train_loss": last["loss"], "train_error": last["error"],
+                "trained_epochs": last["epoch"], "seconds": result.seconds,
+                "images_per_second": result.images_per_second,
+            }  # fmt: skip
+            snapshots = result.snapshots
+        if workspace is not None:
+            checkpoints.save(
+                {"identity": records.fields(self), "model": model.state_dict()}, weights_file(self)
+            )
+        if training["status"] != "diverged":
+            rows += measure(self, model, "trained")
+            training |= errors(self, model)
+        training["parameters"] = sum(parameter.numel() for parameter in model.parameters())
+        return [{"kind": "training", **training}, *rows, *({"kind": "modes", **row} for row in snapshots)]
+
+    def build(self):
+        """The network at its own initialisation, which depends on architecture, width and seed."""
+        images = loaded(self.dataset).test.images
+        return models.build(
+            self.architecture, in_channels=images.shape[1], num_classes=len(loaded(self.dataset).classes),
+            width=self.width, image_size=images.shape[-1], generator=seeded(self.seed, "weights"),
+        )  # fmt: skip
+
+    def training(self):
+        """The recipe with this unit's epochs, augmentation, noise and precision."""
+        options = {"epochs": self.epochs, "augment": self.augment, "noise": self.noise}
+        if self.recipe == "one_cycle":
+            return recipes.one_cycle(self.architecture, precision=self.precision, **options)
+        source, _, reading = self.recipe.partition("_")
+        return recipes.paper(self.architecture, source=source.upper(), reading=reading, **options)
+
+    def normalise(self, images):
+        """Raw images of the data set to what the network takes."""
+        if self.recipe == "published":
+            return data.normalise(images, *PUBLISHED_NORMALISATION)
+        return loaded(self.dataset).normalise(images)
+
+
+@lru_cache(maxsize=3)
+def loaded(name):
+    """A data set, kept for the units that follow in the same process."""
+    return data.load(name)
+
+
+def probe_sets(dataset):
+    """The data sets whose test images a network is probed on; the first is the one the figures show.
+
+    >>> probe_sets("cifar10-jpeg"), probe_sets("mnist")
+    (('cifar10-lossless', 'cifar10-jpeg'), ('mnist',))
+    """
+    return ("cifar10-lossless", "cifar10-jpeg") if dataset == "cifar10-jpeg" else (dataset,)
+
+
+@lru_cache(maxsize=8)
+def test_images(dataset, images):
+    """The test images of `images` (a split) on which a network of `dataset` is measured, classes mixed."""
+    if dataset == "cifar10-jpeg" and images == "cifar10-jpeg":
+        return same_pictures(loaded("cifar10-lossless").test, loaded("cifar10-jpeg").test)
+    return loaded(images).test
+
+
+def same_pictures(originals, encoded):
+    """For each original picture its lossy copy: the nearest picture of the same class in `encoded`.
+
+    Raises ValueError when two originals would get the same copy.
+    """
+    chosen = torch.empty(len(originals), dtype=torch.int64)
+    for label in originals.labels.unique():
+        ours, theirs = (originals.labels == label).nonzero()[:, 0], (encoded.labels == label).nonzero()[:, 0]
+        a, b = originals.images[ours].flatten(1).double(), encoded.images[theirs].flatten(1).double()
+        squares = a.square().sum(1)[:, None] + b.square().sum(1) - 2 * a @ b.T
+        chosen[ours] = theirs[squares.argmin(1)]
+    if len(chosen.unique()) < len(chosen):
+        raise ValueError("two original pictures have the same nearest lossy copy; the two sets do not match")
+    return encoded.take(chosen)
+
+
+def measure(unit, model, stage):
+    """The sensitivity rows of one stage; the same deformations and noise for every network."""
+    rows = []
+
+    def probe(images, net, layers="output", *, statistic="component_median", shuffle=-1, displacement=1.0, cut=3,
+              interpolation="bilinear"):  # fmt: skip
+        table = sensitivity(
+            net, images[1], layers=layers, displacement=displacement, cut=cut, statistic=statistic,
+            interpolation=interpolation, batch_statistics=stage == "init", generator=seeded("probe"),
+        )  # fmt: skip
+        label = {
+            "kind": "sensitivity", "stage": stage, "images": images[0], "shuffle": shuffle,
+            "displacement": displacement, "cut": cut, "interpolation": interpolation, "statistic": statistic,
+        }  # fmt: skip
+        rows.extend({**label, **row} for row in table.to_dict("records"))
+
+    main, *others = ((name, probe_images(unit, name, model)) for name in probe_sets(unit.dataset))
+    probe(main, model, "blocks", statistic="mean")
+    probe(main, model, statistic="median")
+    for cut in unit.cuts:
+        probe(main, model, cut=cut)
+    for displacement, cut, interpolation in itertools.product(unit.displacements, unit.cuts, INTERPOLATIONS):
+        if (displacement, interpolation) != (1.0, "bilinear"):  # which are there already
+            probe(main, model, displacement=displacement, cut=cut, interpolation=interpolation)
+    for other in others:
+        probe(other, model, statistic="mean")
+        probe(other, model)
+    for draw in range(unit.shuffles if stage == "trained" else 0):
+        shuffled = surgery.shuffle_channels(model, generator=seeded("shuffle", draw))
+        probe(main, shuffled, "blocks", statistic="mean", shuffle=draw)
+    return rows
+
+
+def probe_images(unit, name, model):
+    """The first test images of data set `name` as the network takes them, with the unit's noise."""
+    split = test_images(unit.dataset, name)
+    return noisy(unit, unit.normalise(split.images[: unit.probes])).to(next(model.parameters()).device)
+
+
+def noisy(unit, images):
+    """Test images with the noise that the network was trained with."""
+    return images + gaussian(images, unit.noise, seeded("test noise")) if unit.noise else images
+
+
+def errors(unit, model):
+    """Test errors: on all test images, and where probe images differ from them, on both encodings of those."""
+    found = {}
+    sets = {"test_error": loaded(unit.dataset).test}
+    if len(probe_sets(unit.dataset)) > 1:
+        for name in probe_sets(unit.dataset):
+            sets[f"error_{name.rpartition('-')[2]}"] = test_images(unit.dataset, name)
+    for name, split in sets.items():
+        found[name] = error_rate(model, noisy(unit, unit.normalise(split.images)), split.labels)
+    return found
+
+
+def modes(model):
+    """The filters' mean squared projections on the grid Laplacian's modes, by eigenvalue, 3 x 3 layers only."""
+    rows = []
+    for name, parameter in model.named_parameters():
+        if parameter.ndim == 4 and parameter.shape[-1] == 3:
+            pairs = zip(
+                *(group.tolist() for group in filters.grouped(filters.projections(parameter))), strict=True
+            )
+            values = {f"gamma_{round(eigenvalue)}": gamma for eigenvalue, gamma in pairs}
+            rows.append({"layer": name.removesuffix(".weight"), "depth": len(rows) + 1, **values})
+    return rows
+
+
+def published_file(architecture):
+    """The file of a network trained by somebody else; FileNotFoundError says where it was looked for."""
+    name = Path("pretrained", f"{architecture.replace('cifar_', 'cifar10_')}.pt")
+    places = [Path(place) for place in (os.environ.get("RELSTAB_DATA"), "data") if place]
+    for place in places:
+        if (place / name).is_file():
+            return place / name
+    raise FileNotFoundError(
+        f"the published weights of {architecture} were not found: there is no {name} in "
+        f"{', '.join(map(str, places))} (RELSTAB_DATA adds a folder)"
+    )
+
+
+def weights_file(unit):
+    """Where the weights of a trained unit are kept beside the working store; they are not published."""
+    root = Path(os.environ.get("RELSTAB_STORE", "build/store"))
+    return root / "weights" / Path(records.file_name(unit, records.key(unit))).with_suffix(".pt")
+
+
+def trained(unit):
+    """The trained network of a unit, in evaluation mode, for other measures on the same nets.
+
+    Raises FileNotFoundError when the unit has not been run with this working store.
+    """
+    model = unit.build().eval()
+    if unit.recipe == "published":
+        model.load_state_dict(torch.load(published_file(unit.architecture), weights_only=True))
+        return model
+    state = checkpoints.load(weights_file(unit), records.fields(unit))
+    if state is None:
+        raise FileNotFoundError(f"{weights_file(unit)} does not exist; run the unit first")
+    model.load_state_dict(state["model"])
+    return model
+
+
+def configs(scale):
+    """The units of a scale, in the order of their value per minute."""
+    units = [unit for block in scales.ZOO[scales.check(scale)] for unit in expand(scale, block)]
+    return list(dict.fromkeys(units))
+
+
+def expand(scale, block):
+    """A block of the table in `relstab.scales` as units: the product of its networks and of its lists.
+
+    A list is an axis; `nets` gives (architecture, width, epochs), or with `steps` of the block (architecture,
+    width), trained for that many steps whatever the training-set size.
+    """
+    block = dict(block)
+    nets, steps = block.pop("nets"), block.pop("steps", None)
+    axes = {name: value for name, value in block.items() if isinstance(value, list)}
+    fixed = {name: value for name, value in block.items() if name not in axes}
+    unknown = set(block) - {field.name for field in fields(Network)}
+    if unknown:
+        raise ValueError(f"the zoo's table has the unknown field {', '.join(sorted(unknown))}")
+    for values in itertools.product(*axes.values()):
+        for architecture, width, *epochs in nets:
+            unit = {
+                **fixed,
+                **dict(zip(axes, values, strict=True)),
+                "architecture": architecture,
+                "width": width,
+            }
+            unit["epochs"] = epochs[0] if epochs else math.ceil(steps / math.ceil(unit["train_size"] / 128))
+            yield Network(scale=scale, **unit)

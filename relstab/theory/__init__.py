@@ -1,0 +1,38 @@
+"""What needs no training: networks with homogeneous filters (paper A, Sec. 4 and App. A; slides D).
+
+>>> from relstab import theory
+>>> theory.effective_receptive_field(3, 3).tolist()  # sqrt(2 k / 3)
+[0.816496580927726, 1.1547005383792515, 1.4142135623730951]
+"""
+
+from relstab.theory.diffusion import (
+    diffusion_constant,
+    drift,
+    effective_receptive_field,
+    gaussian,
+    kernel,
+    single_pixel_sensitivity,
+    walk,
+)
+from relstab.theory.homogeneous import (
+    asymptotes,
+    homogeneous_sensitivities,
+    local_exponents,
+    profiles,
+)
+from relstab.theory.two_pixels import two_pixel_sensitivities
+
+__all__ = [
+    "asymptotes",
+    "diffusion_constant",
+    "drift",
+    "effective_receptive_field",
+    "gaussian",
+    "homogeneous_sensitivities",
+    "kernel",
+    "local_exponents",
+    "profiles",
+    "single_pixel_sensitivity",
+    "two_pixel_sensitivities",
+    "walk",
+]

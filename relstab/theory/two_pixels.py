@@ -1,0 +1,148 @@
+r"""Two constructed solutions of the scale-detection task, and how differently they take noise (slides D).
+
+On a ring of 32 pixels with xi = 7, sum z over a window of 2 * 3 + 1 = 7 sites, subtract one, rectify and
+sum over positions: only windows that hold both pixels answer, and there are xi - d of them,
+
+.. math:: s_i = \sum_{|j| \le 3} z_{i+j}, \quad f(x) = \sum_i \phi(s_i - 1) = \phi(\xi - d).
+
+The low-frequency solution pools at once, z = x. The high-frequency solution has one-hot filters in three
+channels of its first layer, so that ReLU acts on single pixels before they are pooled, z = max(0, x). Both
+compute the same f on the data, so they share D; noise is rectified before it is summed in the second only,
+so G is larger there.
+
+D is a finite sum over all pairs and moves. G needs E[f(x + eta)^2]: the windows i and j share some sites,
+so given the sum over those the two are independent, and laws of sums are computed by convolution on a fine
+grid.
+
+>>> two_pixel_sensitivities().round(4)
+  solution      D        G       R
+0      low  0.064   4.4367  0.0144
+1     high  0.064  17.7327  0.0036
+"""
+
+from functools import lru_cache
+from math import sqrt
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from scipy.signal import fftconvolve
+from scipy.special import ndtr
+from torch import Tensor
+
+from relstab.data.scale_detection import line_task, translations
+
+SOLUTIONS = ("low", "high")
+STEP = 1 / 400  # of the grid of values, in pixel units; G changes by less than 1e-5 when it is halved
+TAIL = 8.0  # standard deviations kept of a single pixel's noise
+
+
+def output(images: Float[Tensor, "image length"], xi: int, solution: str = "low") -> Float[Tensor, " image"]:
+    """f(x) of a constructed solution; on two unit pixels at distance d it is max(0, xi - d).
+
+    Raises ValueError for an even xi (a window has a centre) and for an unknown solution.
+    """
+    _check(xi, solution)
+    z = images if solution == "low" else images.clamp(min=0)
+    half = xi // 2
+    sums = sum(z.roll(shift, -1) for shift in range(-half, half + 1))
+    return (sums - 1).clamp(min=0).sum(-1)
+
+
+def two_pixel_sensitivities(
+    length: int = 32, xi: int = 7, *, stay: bool = True, noise_power: float = 8 / 3
+) -> pd.DataFrame:
+    """D, G, R of the output of both solutions, over all pairs of unit pixels: columns solution, D, G, R.
+
+    Each pixel moves by -1, 0 or +1 with probability 1/3 (`stay`), or by -1 or +1. `noise_power` is
+    :math:`l \\sigma^2`, the mean squared norm of the noise: 8/3 is that of two distant pixels' displacement.
+    """
+    _check(xi, "low")
+    if length <= 2 * xi:
+        raise ValueError(
+            f"length is {length}; it must exceed 2 xi = {2 * xi}, or windows meet twice on the ring"
+        )
+    task = line_task(1, length, xi)
+    clean = output(task.images(value=1.0).squeeze(1).double(), xi)
+    moved = sum(
+        probability
+        * (output(task.images(positions, value=1.0).squeeze(1).double(), xi) - clean).square().mean()
+        for probability, positions in translations(task, stay=stay)
+    )
+    spread = 2 * clean.var(correction=0)
+    apart = (task.positions[:, 1, 0] - task.positions[:, 0, 0]).numpy()
+    distances, counts = np.unique(np.minimum(apart, length - apart), return_counts=True)
+    rows = []
+    for solution in SOLUTIONS:
+        response = [_noise_response(length, xi, int(d), noise_power, solution) for d in distances]
+        D, G = (moved / spread).item(), np.average(response, weights=counts) / spread.item()
+        rows.append({"solution": solution, "D": D, "G": G, "R": D / G})
+    return pd.DataFrame(rows)
+
+
+def _check(xi, solution):
+    if xi < 3 or xi % 2 == 0:
+        raise ValueError(f"xi is {xi}; it must be odd and at least 3")
+    if solution not in SOLUTIONS:
+        raise ValueError(f"solution is {solution!r}; it must be one of {', '.join(SOLUTIONS)}")
+
+
+def _noise_response(length, xi, distance, noise_power, solution):
+    """E (f(x + eta) - f(x))^2 for two unit pixels at the given distance."""
+    sigma, half = sqrt(noise_power / length), xi // 2
+    sites = np.arange(length)
+    inside = (sites[:, None] - sites + half) % length < xi  # [window, site]
+    lit = np.zeros(length, dtype=int)
+    lit[[0, distance]] = 1
+    held = inside @ lit
+    means = np.array([_mean_answer(xi, int(n), sigma, solution) for n in held])
+    square = 0.0
+    for i in range(length):
+        for j in range(length):
+            shared = inside[i] & inside[j]
+            if not shared.any():
+                square += means[i] * means[j]
+                continue
+            both = int(shared @ lit)
+            only = sorted((int(held[i]) - both, int(held[j]) - both))
+            square += _joint_answer(xi, int(shared.sum()), both, *only, sigma, solution)
+    clean = max(0, xi - distance)
+    return square - 2 * clean * means.sum() + clean**2
+
+
+@lru_cache
+def _law(sites, lit, sigma, solution):
+    """The law of a sum of z over `sites` sites, `lit` of them active: (lowest grid index, probabilities)."""
+    if sites == 0:
+        return 0, np.ones(1)
+    reach = int(np.ceil(TAIL * sigma / STEP))
+    index = np.arange(-reach, reach + 1 + round(1 / STEP))
+    value = float(lit > 0)
+    edges = (np.append(index, index[-1] + 1) - 0.5) * STEP
+    one = np.diff(ndtr((edges - value) / sigma))
+    if solution == "high":
+        one[index == 0] += one[index < 0].sum()
+        index, one = index[index >= 0], one[index >= 0]
+    low, rest = _law(sites - 1, max(0, lit - 1), sigma, solution)
+    return low + index[0], fftconvolve(rest, one).clip(min=0)
+
+
+@lru_cache
+def _answer(sites, lit, sigma, solution, low, count):
+    """E max(0, c + sum - 1) over the law of the sum, for c = STEP * (low, ..., low + count - 1)."""
+    start, law = _law(sites, lit, sigma, solution)
+    total = low + start + np.arange(count + len(law) - 1)
+    return fftconvolve(np.maximum(total * STEP - 1, 0), law[::-1], mode="valid")
+
+
+@lru_cache
+def _mean_answer(xi, lit, sigma, solution):
+    return _answer(xi, lit, sigma, solution, 0, 1)[0]
+
+
+@lru_cache
+def _joint_answer(xi, shared, both, first, second, sigma, solution):
+    """E phi(s_i - 1) phi(s_j - 1) for windows that share `shared` sites."""
+    low, law = _law(shared, both, sigma, solution)
+    answers = [_answer(xi - shared, lit, sigma, solution, low, len(law)) for lit in (first, second)]
+    return law @ (answers[0] * answers[1])

@@ -1,0 +1,542 @@
+"""D, G, R: analytic values, NumPy brute force, no dependence on chunks, and a model left as it was found."""
+
+import copy
+import os
+import weakref
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+import relstab
+from relstab import diffeo, models, vision
+from relstab.probes import layers as reading
+from relstab.probes import sensitivity as module
+from relstab.probes.moments import STATISTICS
+from relstab.probes.perturbations import perturbations
+from relstab.probes.sensitivity import compare, sensitivity
+
+TOLERANCE = {torch.float32: 1e-6, torch.float64: 1e-12}
+VALUES = ["D", "G", "R"]
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def photos(count, channels=3, size=12, dtype=torch.float32, seed=0):
+    """Smooth pictures of unit contrast, so that small deformations are small."""
+    noise = torch.randn(count, channels, size, size, generator=seeded(seed), dtype=torch.float64)
+    return functional.avg_pool2d(noise, 3, stride=1, padding=1).mul(3).to(dtype)
+
+
+def convnet(dtype=torch.float32, inplace=False, seed=0):
+    """A small net with BatchNorm whose running statistics, scale and shift are not trivial."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        net = nn.Sequential(
+            nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(inplace=inplace), nn.MaxPool2d(2),
+            nn.Conv2d(8, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU(inplace=inplace), nn.Dropout(0.5),
+            nn.Flatten(), nn.Linear(16 * 36, 5),
+        )  # fmt: skip
+        for norm in (net[1], net[5]):
+            for tensor in (norm.weight, norm.running_var):
+                nn.init.uniform_(tensor, 0.5, 2)
+            for tensor in (norm.bias, norm.running_mean):
+                nn.init.normal_(tensor)
+    return net.to(dtype)
+
+
+def triple(images, **options):
+    """x, τx, x + η as `sensitivity` draws them."""
+    (sets,) = perturbations(images, **options)(len(images), images.device)
+    return sets
+
+
+def brute(features, statistic):
+    """D, G, R from [3, image, component] features, by the definitions."""
+    clean, deformed, noisy = features.double().numpy()
+    pairs = ((clean[:, None] - clean[None]) ** 2).sum(-1)
+    changes = (deformed - clean) ** 2, (noisy - clean) ** 2
+    if statistic == "mean":
+        tau, eta, normaliser = (*(c.sum(1).mean() for c in changes), pairs.mean())
+    elif statistic == "median":
+        tau, eta, normaliser = (*(np.median(c.sum(1)) for c in changes), np.median(pairs))
+    else:
+        tau, eta, normaliser = (*(np.median(c, axis=0).sum() for c in changes), np.median(pairs))
+    return tau / normaliser, eta / normaliser, tau / eta
+
+
+def test_columns_and_ends(dtype):
+    table = sensitivity(convnet(dtype), photos(9, dtype=dtype), generator=seeded())
+    assert table.columns.tolist() == ["layer", "depth", "relative_depth", "D", "G", "R"]
+    assert table["layer"].tolist() == ["input", "2", "6", "output"]
+    assert table["depth"].tolist() == [0, 1, 2, 3]
+    assert table["relative_depth"].tolist() == [0, 1 / 3, 2 / 3, 1]
+    assert table["R"][0] == pytest.approx(1, rel=1e-5)  # ‖η‖ = ‖τx − x‖ image by image
+    assert relstab.sensitivity is sensitivity
+
+
+def test_linear_map_by_hand(dtype):
+    # f = diag(w) on the basis vectors: E‖f‖² = mean w², ‖E f‖² = mean w² / d, moves cost 2 mean w².
+    weight = torch.linspace(1, 2, 6, dtype=dtype)
+    network = nn.Linear(6, 6, bias=False, dtype=dtype)
+    network.weight.data = torch.diag(weight)
+    basis, push = torch.eye(6, dtype=dtype), torch.tensor([1.0, 0, -2, 0, 0, 0.5], dtype=dtype)
+    table = compare(network, basis, basis.roll(1, 0), basis + push, layers="output", batch_size=4)
+    power = weight.square().mean().item()
+    expected = {"D": 6 / 5, "G": (weight * push).square().sum().item() / (2 * power * 5 / 6)}
+    for name, value in expected.items():
+        assert table[name].item() == pytest.approx(value, rel=1e-6)
+    assert table["R"].item() == pytest.approx(expected["D"] / expected["G"], rel=1e-6)
+
+
+def test_isometry_has_ratio_one(dtype):
+    rotation = torch.linalg.qr(torch.randn(144, 144, generator=seeded(), dtype=torch.float64)).Q.to(dtype)
+    network = nn.Sequential(nn.Flatten(), nn.Linear(144, 144, dtype=dtype))
+    network[1].weight.data = rotation
+    table = sensitivity(network, photos(20, 1, dtype=dtype), layers="all", generator=seeded())
+    np.testing.assert_allclose(table["R"], 1, rtol=1e-5 if dtype == torch.float32 else 1e-12)
+
+
+def test_random_linear_map_has_ratio_near_one():
+    network = nn.Sequential(nn.Flatten(), nn.Linear(3 * 144, 300))
+    nn.init.normal_(network[1].weight, generator=seeded(1))
+    table = sensitivity(network, photos(300), layers="output", generator=seeded())
+    assert table["R"].item() == pytest.approx(1, abs=0.1)
+
+
+def test_noise_of_a_linear_map_is_isotropic():
+    # E‖W η‖² = ‖η‖² ‖W‖² / d: the noise has no preferred direction.
+    network = nn.Sequential(nn.Flatten(), nn.Linear(144, 3, bias=False))
+    images = photos(2000, 1)
+    clean, deformed, noisy = triple(images, generator=seeded())
+    table = compare(network, clean, deformed, noisy, layers="output")
+    norm = (deformed - clean).square().sum((1, 2, 3)).mean() * network[1].weight.square().sum() / 144
+    features = network(images).detach()
+    normaliser = torch.cdist(features, features).square().mean()
+    assert table["G"].item() == pytest.approx((norm / normaliser).item(), rel=0.1)
+
+
+@pytest.mark.parametrize("statistic", STATISTICS)
+def test_statistics_match_brute_force(statistic, dtype):
+    images = photos(11, dtype=dtype)
+    network = convnet(dtype).eval()
+    table = sensitivity(network, images, layers="all", statistic=statistic, batch_size=4, generator=seeded())
+    stacked = torch.cat(triple(images, generator=seeded()))
+    for row, layer in zip(table.itertuples(), network, strict=True):
+        stacked = layer(stacked).detach()
+        expected = brute(stacked.reshape(3, 11, -1), statistic)
+        np.testing.assert_allclose([row.D, row.G, row.R], expected, rtol=20 * TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize("statistic", STATISTICS)
+def test_result_does_not_depend_on_the_batch_size(statistic, dtype):
+    images = photos(30, dtype=dtype)
+    network = convnet(dtype)
+    tables = [
+        sensitivity(network, images, layers="all", statistic=statistic, batch_size=size, generator=seeded())
+        for size in (30, 1, 7, 512)
+    ]
+    for table in tables[1:]:
+        np.testing.assert_allclose(table[VALUES], tables[0][VALUES], rtol=TOLERANCE[dtype])
+
+
+def test_sums_do_not_cancel():
+    # Features with a mean 10⁴ times their spread: E‖f‖² − ‖E f‖² in float32 would be noise.
+    images = photos(40, 1, dtype=torch.float64)
+    network = nn.Flatten()
+    exact = sensitivity(network, images, layers="output", generator=seeded(), batch_size=8)
+    x, moved, noisy = (part.float() + 1e4 for part in triple(images, generator=seeded()))
+    shifted = compare(network, x, moved, noisy, layers="output", batch_size=8)
+    np.testing.assert_allclose(shifted[VALUES], exact[VALUES], rtol=2e-3)
+
+
+def test_scaling_the_network_changes_nothing(dtype):
+    images, network = photos(10, dtype=dtype), convnet(dtype)
+    scaled = nn.Sequential(network, nn.Identity())
+    scaled.register_forward_hook(lambda _module, _inputs, output: 64.0 * output)
+    first, second = (
+        sensitivity(net, images, layers="output", generator=seeded()) for net in (network, scaled)
+    )
+    np.testing.assert_allclose(first[VALUES], second[VALUES], rtol=TOLERANCE[dtype])
+
+
+def test_inplace_activations_do_not_overwrite_what_was_read(dtype):
+    images = photos(10, dtype=dtype)
+    tables = [
+        sensitivity(convnet(dtype, inplace), images, layers="all", generator=seeded())
+        for inplace in (True, False)
+    ]
+    np.testing.assert_array_equal(tables[0][VALUES], tables[1][VALUES])
+    assert abs(tables[0]["D"][1] / tables[0]["D"][2] - 1) > 1e-3  # before and after the ReLU are two layers
+
+
+# -- the perturbations ---------------------------------------------------------------------------------------
+
+
+def test_noise_norms(dtype):
+    images = photos(9, dtype=dtype)
+    clean, deformed, noisy = triple(images, generator=seeded())
+    assert torch.equal(clean, images)
+    moved, shaken = ((part - clean).flatten(1).norm(dim=1) for part in (deformed, noisy))
+    torch.testing.assert_close(shaken, moved, rtol=1e-5 if dtype == torch.float32 else 1e-13, atol=0)
+    _, same, fixed = triple(images, generator=seeded(), noise="fixed")
+    assert torch.equal(same, deformed)
+    radius = moved.mean().expand(9)
+    torch.testing.assert_close((fixed - clean).flatten(1).norm(dim=1), radius, rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("noise", ["per_image", "fixed"])
+def test_draws_belong_to_images(noise):
+    images = photos(9)
+    chunks = perturbations(images, generator=seeded(), noise=noise)
+    whole = [torch.cat(parts) for parts in zip(*chunks(9, images.device), strict=True)]
+    for size in (1, 4):
+        parts = [torch.cat(parts) for parts in zip(*chunks(size, images.device), strict=True)]
+        for ours, theirs in zip(parts, whole, strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
+    first = triple(images[:4], generator=seeded())
+    if noise == "per_image":
+        torch.testing.assert_close(first[2], whole[2][:4], rtol=1e-5, atol=1e-6)
+    double = triple(images.double(), generator=seeded(), noise=noise)
+    torch.testing.assert_close(double[2].float(), whole[2], rtol=1e-4, atol=1e-5)
+
+
+def test_deformation_is_the_one_of_relstab_diffeo():
+    images = photos(2000, 1)
+    clean, deformed, _ = triple(images, displacement=0.7, cut=5, generator=seeded())
+    ours = (deformed - clean).square().sum((1, 2, 3)).mean()
+    theirs = diffeo.deform(images, displacement=0.7, cut=5, generator=seeded(1)) - images
+    assert ours.item() == pytest.approx(theirs.square().sum((1, 2, 3)).mean().item(), rel=0.05)
+
+
+def test_gaussian_interpolation_compares_with_the_blurred_image():
+    images = photos(4)
+    clean, deformed, noisy = triple(images, displacement=0.01, interpolation="gaussian", generator=seeded())
+    assert (clean - images).norm() > 0.05 * images.norm()
+    for part in (deformed, noisy):
+        assert (part - clean).norm() < 0.02 * images.norm()
+
+
+def test_generator_decides():
+    images, network = photos(6), convnet()
+    first, again, other = (sensitivity(network, images, generator=seeded(s))["D"] for s in (3, 3, 4))
+    assert first.equals(again)
+    assert not first.equals(other)
+    assert not first.equals(sensitivity(network, images)["D"])
+
+
+# -- batch statistics ----------------------------------------------------------------------------------------
+
+
+def test_batch_statistics_are_those_of_each_set(dtype):
+    images, network = photos(10, dtype=dtype), convnet(dtype).eval()
+    before = copy.deepcopy(network.state_dict())
+    table = sensitivity(
+        network, images, layers="output", batch_statistics=True, batch_size=3, generator=seeded()
+    )
+
+    def normalised(x, norm):
+        mean, variance = x.mean((0, 2, 3)), x.var((0, 2, 3), unbiased=False)
+        scale = norm.weight / (variance + norm.eps).sqrt()
+        return (x - mean[:, None, None]) * scale[:, None, None] + norm.bias[:, None, None]
+
+    def by_hand(x):
+        x = functional.max_pool2d(normalised(network[0](x), network[1]).relu(), 2)
+        return network[9](normalised(network[4](x), network[5]).relu().flatten(1))
+
+    features = torch.stack([by_hand(part).detach() for part in triple(images, generator=seeded())])
+    np.testing.assert_allclose(table[VALUES].to_numpy()[0], brute(features, "mean"), rtol=2e-5)
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, before[name]), name
+    assert "forward" not in network[1].__dict__
+
+
+def test_batchnorm_without_running_statistics_needs_batch_statistics():
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, track_running_stats=False))
+    with pytest.raises(ValueError, match="batch_statistics=True"):
+        sensitivity(network, photos(6))
+    assert sensitivity(network, photos(6), batch_statistics=True, generator=seeded())["R"].notna().all()
+
+
+# -- a guest in the model ------------------------------------------------------------------------------------
+
+
+def snapshot(network):
+    hooks = sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in network.modules())
+    state = {name: value.clone() for name, value in network.state_dict().items()}
+    return (
+        hooks,
+        [m.training for m in network.modules()],
+        [p.requires_grad for p in network.parameters()],
+        state,
+    )
+
+
+def same(before, after):
+    return before[:3] == after[:3] and all(
+        torch.equal(value, after[3][name]) for name, value in before[3].items()
+    )
+
+
+class Fails(nn.Module):
+    """Passes two batches, then raises; draws from the global random state as it goes."""
+
+    def __init__(self, after):
+        super().__init__()
+        self.left = after
+
+    def forward(self, x):
+        self.left -= 1
+        if self.left < 0:
+            raise RuntimeError("out of order")
+        return x + 0 * torch.rand(())
+
+
+@pytest.mark.parametrize("batch_statistics", [False, True])
+@pytest.mark.parametrize("passes", [0, 1, 9])
+def test_model_is_left_as_found(passes, batch_statistics):
+    network = nn.Sequential(convnet(), Fails(passes)).train()
+    network[0][0].eval()
+    network[0][4].weight.requires_grad_(False)
+    before, state = snapshot(network), torch.get_rng_state()
+    options = {"generator": seeded(), "batch_size": 4, "batch_statistics": batch_statistics}
+    if passes < 2:
+        with pytest.raises(RuntimeError, match="out of order"):
+            sensitivity(network, photos(8), **options)
+    else:
+        sensitivity(network, photos(8), **options)
+    assert same(before, snapshot(network))
+    assert torch.equal(state, torch.get_rng_state())
+    assert torch.is_grad_enabled()
+
+
+def test_own_hooks_keep_working_and_are_seen():
+    network = convnet()
+    handle = network[0].register_forward_hook(lambda _module, _inputs, output: 0 * output)
+    assert sensitivity(network, photos(6), layers=["0"])[VALUES].isna().all(axis=None)
+    assert network[0]._forward_hooks == {handle.id: network[0]._forward_hooks[handle.id]}
+
+
+def test_activations_are_not_kept():
+    network = nn.Sequential(*[nn.Conv2d(3, 3, 3, padding=1) for _ in range(6)])
+    outputs, alive = [], []
+    for layer in network:
+        layer.register_forward_hook(lambda _module, _inputs, output: outputs.append(weakref.ref(output)))
+        layer.register_forward_pre_hook(
+            lambda _module, _inputs: alive.append(sum(output() is not None for output in outputs))
+        )
+    sensitivity(network, photos(20), layers="all", batch_size=5)
+    assert max(alive) == 1  # the layer's own input
+
+
+def test_progress_adds_up_to_the_images(monkeypatch):
+    for statistic in ("mean", "median"):
+        steps = []
+        monkeypatch.setattr(module, "KEPT_BYTES", 4 * 10 * 1200)
+        sensitivity(convnet(), photos(10), batch_size=4, statistic=statistic, progress=steps.append)
+        assert sum(steps) == 10
+        assert min(steps) >= 0
+
+
+@pytest.mark.parametrize("statistic", STATISTICS[1:])
+def test_medians_keep_a_bounded_amount(statistic, monkeypatch):
+    images, network = photos(10), convnet()
+    whole = sensitivity(network, images, statistic=statistic, generator=seeded())
+    monkeypatch.setattr(
+        module, "KEPT_BYTES", 4 * 3 * 10 * 1200
+    )  # the largest layer, 8 · 12², and little more
+    split = sensitivity(network, images, statistic=statistic, generator=seeded())
+    np.testing.assert_allclose(split[VALUES], whole[VALUES], rtol=1e-6)
+    monkeypatch.setattr(module, "KEPT_BYTES", 1000)
+    with pytest.raises(ValueError, match=f"statistic='{statistic}' would keep .* layer 'input'"):
+        sensitivity(network, images, statistic=statistic)
+
+
+def test_model_runs_in_its_own_type_and_place():
+    images = photos(8, dtype=torch.float64)
+    table = sensitivity(convnet(torch.float32), images, device="cpu", generator=seeded())
+    exact = sensitivity(convnet(torch.float64), images, generator=seeded())
+    np.testing.assert_allclose(table[VALUES], exact[VALUES], rtol=1e-3)
+    half = sensitivity(nn.Sequential(nn.Flatten(), nn.Linear(432, 9)).bfloat16(), images.float())
+    assert half["R"].between(0.1, 10).all()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_gpu_sees_the_same_draws():
+    images, network = photos(30, dtype=torch.float64), convnet(torch.float64)
+    here = sensitivity(network, images, layers="all", generator=seeded(), batch_size=7)
+    there = sensitivity(network, images, layers="all", generator=seeded(), device="cuda")
+    assert next(network.parameters()).device.type == "cpu"
+    np.testing.assert_allclose(here[VALUES], there[VALUES], rtol=1e-9)
+
+
+# -- layers --------------------------------------------------------------------------------------------------
+
+
+class Reused(nn.Module):
+    """One ReLU three times, a branch that never runs, a tuple, a dict, and a module that has no batch."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second, self.unused = nn.Linear(9, 9), nn.Linear(9, 9), nn.Linear(9, 9)
+        self.relu, self.pair, self.table = nn.ReLU(), Pair(), nn.Embedding(5, 9)
+
+    def forward(self, x):
+        x = self.relu(self.first(x.flatten(1)))
+        x = self.relu(self.second(x)) + self.table(torch.arange(5)).mean()
+        return {"indices": torch.arange(len(x)), "out": self.relu(self.pair(x)[1])}
+
+
+class Pair(nn.Module):
+    def forward(self, x):
+        return None, x + 1
+
+
+def test_reused_modules_are_numbered():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = Reused()
+    images = photos(8, 1, 3)
+    table = sensitivity(network, images, generator=seeded())
+    assert table["layer"].tolist() == ["input", "relu", "relu:2", "relu:3", "output"]
+    assert table["R"].iloc[3] == table["R"].iloc[4]
+    every = ["first", "relu", "second", "relu:2", "pair", "relu:3"]
+    assert sensitivity(network, images, layers="all")["layer"].tolist() == every
+    chosen = sensitivity(network, images, layers=["pair", "output", "second"])
+    assert chosen["layer"].tolist() == ["second", "pair", "output"]
+    assert chosen["depth"].tolist() == [1, 2, 3]
+    with pytest.raises(ValueError, match="'unused' does not run"):
+        sensitivity(network, images, layers=["unused"])
+    with pytest.raises(ValueError, match="'table' returns no float tensor"):
+        sensitivity(network, images, layers=["table"])
+
+
+def chosen(network, size=32, layers="blocks"):
+    images = torch.zeros(2, 3, size, size)
+    with reading.undisturbed(network):
+        return [layer.label for layer in reading.choose(network, reading.trace(network, images), layers)]
+
+
+def test_probe_points_come_first():
+    network = models.build("vgg11_bn", width=0.125)
+    assert chosen(network) == ["input", *network.probe_points, "output"]
+
+
+def test_blocks_of_networks_that_name_none():
+    zoo = vision.models
+    resnet = chosen(zoo.resnet18())
+    assert resnet == ["input", *(f"layer{i}.{j}" for i in (1, 2, 3, 4) for j in (0, 1)), "output"]
+    assert chosen(zoo.mobilenet_v2()) == ["input", *(f"features.{i}" for i in range(19)), "output"]
+    vgg = chosen(zoo.vgg11())
+    assert vgg[1:-1] == [
+        f"features.{i}" for i in (1, 4, 7, 9, 12, 14, 17, 19)] + ["classifier.1", "classifier.4"]  # fmt: skip
+    assert [name.count("encoder_layer") for name in chosen(zoo.vit_b_32(image_size=32))[1:-1]] == [1] * 12
+    assert chosen(nn.Sequential(nn.Flatten(), nn.Linear(3072, 2))) == ["input", "0", "1", "output"]
+    assert chosen(nn.Flatten()) == ["input", "output"]
+    assert chosen(nn.Flatten(), layers="all") == chosen(nn.Flatten(), layers="output") == ["output"]
+
+
+def test_layer_that_runs_in_some_passes_only_is_refused():
+    class Moody(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.flat, self.act = nn.Flatten(), nn.ReLU()
+
+        def forward(self, x):
+            return self.act(self.flat(x)) if len(x) != 6 * 3 else self.flat(x)
+
+    with pytest.raises(ValueError, match="'act' does not run in every forward pass"):
+        sensitivity(Moody(), photos(12), batch_size=6)
+
+
+def test_constant_features_are_nan():
+    class Constant(nn.Module):
+        def forward(self, x):
+            return torch.full((len(x), 3), 0.1, dtype=x.dtype)
+
+    for statistic in STATISTICS:
+        table = sensitivity(nn.Sequential(Constant()), photos(7), batch_size=3, statistic=statistic)
+        assert table[VALUES].iloc[1:].isna().all(axis=None)
+        assert table[VALUES].iloc[:1].notna().all(axis=None)
+
+
+# -- bad input -----------------------------------------------------------------------------------------------
+
+BROKEN = torch.ones(4, 3, 12, 12)
+BROKEN[2, 1, 3, 4] = torch.nan
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(
+    ("images", "options", "message"),
+    [
+        (torch.zeros(4, 3, 12, 12, dtype=torch.uint8), {}, "images must be a float tensor"),
+        (np.zeros((4, 3, 12, 12)), {}, "images must be a float tensor"),
+        (
+            photos(4)[0],
+            {},
+            r"images must have the axes image, channel, height, width, not shape \(3, 12, 12\)",
+        ),
+        (photos(1), {}, "images must hold at least 2"),
+        (BROKEN, {}, "images must be finite"),
+        (photos(4), {"layers": "block"}, "layers must be 'blocks', 'output', 'all' or a list"),
+        (photos(4), {"layers": ["0", "outptu"]}, "no module 'outptu'; did you mean 'output'"),
+        (photos(4), {"layers": ["conv_17"]}, "no module 'conv_17'; see model.named_modules"),
+        (photos(4), {"layers": []}, "layers must name at least one"),
+        (
+            photos(4),
+            {"statistic": "mode"},
+            "statistic must be one of mean, median, component_median, not 'mode'",
+        ),
+        (photos(4), {"noise": "white"}, "noise must be 'per_image' or 'fixed', not 'white'"),
+        (photos(4), {"batch_size": 0}, "batch_size must be a positive integer, not 0"),
+        (photos(4), {"cut": 1}, "cut"),
+        (photos(4), {"displacement": 0.0}, "displacement"),
+        (photos(4), {"interpolation": "cubic"}, "interpolation"),
+    ],
+)
+def test_bad_input_is_one_sentence(images, options, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        sensitivity(convnet(), images, **options)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_compare_needs_equal_shapes():
+    with pytest.raises(ValueError, match="noisy must have the shape"):
+        compare(nn.Flatten(), photos(4), photos(4), photos(5))
+
+
+def test_a_model_without_one_row_an_image_is_refused():
+    class Total(nn.Module):
+        def forward(self, x):
+            return x.sum()
+
+    with pytest.raises(ValueError, match="model must return a float tensor"):
+        sensitivity(nn.Sequential(Total()), photos(4))
+
+
+# -- networks trained by somebody else -----------------------------------------------------------------------
+
+
+@pytest.mark.data
+def test_published_resnet20():
+    """The README of the weights gives R = .158 (mean) and .132 (component median) for one other draw."""
+    data = Path(os.environ.get("RELSTAB_DATA", "missing"))
+    weights = data / "pretrained" / "cifar10_resnet20.pt"
+    archive = data / "cifar10-lossless-6k.npz"
+    if not (weights.exists() and archive.exists()):
+        pytest.skip("RELSTAB_DATA has no pretrained/cifar10_resnet20.pt and cifar10-lossless-6k.npz")
+    pixels = torch.from_numpy(np.load(archive)["x_test"]).permute(0, 3, 1, 2).float() / 255
+    shift, scale = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    images = (pixels - shift[:, None, None]) / scale[:, None, None]
+    network = models.build("cifar_resnet20")
+    network.load_state_dict(torch.load(weights, weights_only=True))
+    for statistic, expected in (("mean", 0.158), ("component_median", 0.132)):
+        table = sensitivity(network, images, layers="output", statistic=statistic, generator=seeded())
+        assert expected / 1.15 < table["R"].item() < expected * 1.15
