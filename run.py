@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """The two commands, with nothing but Python 3.11 or later:
 
-    python3 run.py book [--scale tiny] [--jobs 2] [--only NAME]    execute the notebooks, render the book, print where it is
+    python3 run.py book [--scale tiny] [--jobs 2] [--only NAME]    execute notebooks, render the book
     python3 run.py test [pytest options]                           lint and the test suite
+    python3 run.py test tests/site                                 the built book in a browser
 
 An active virtual or conda environment that has everything is used as it is. Otherwise .venv is made, once
-(two minutes), with the versions in constraints.txt.
+(some minutes), with the versions in constraints.txt.
 """
 
 import hashlib
@@ -20,13 +21,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 EXTRAS = ("book", "dev", "cluster")
-OLDEST = (3, 11)
 
 
 def main(arguments):
     """Run one command in a complete environment; return or become its exit code."""
-    if sys.version_info < OLDEST:
-        return f"run.py: this is Python {sys.version.split()[0]}; {'.'.join(map(str, OLDEST))} or later is needed"
+    if sys.version_info < (3, 11):  # noqa: UP036 - whoever has an older one must be told
+        return f"run.py: this is Python {sys.version.split()[0]}; 3.11 or later is needed"
     if not arguments or arguments[0] in ("-h", "--help"):
         print(__doc__)
         return 0 if arguments else 2
@@ -34,13 +34,11 @@ def main(arguments):
     if verb not in ("book", "test"):
         return f"run.py: the command is {verb!r}; it must be book or test"
     os.chdir(ROOT)
-    os.environ.setdefault(
-        "OMP_NUM_THREADS", "1"
-    )  # two OpenMP threads on a busy two-core machine are slower than one
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     python = environment()
     if python is None:
         return 1
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # on a busy two-core machine two OpenMP threads are slower
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     return test(python, rest) if verb == "test" else become([python, "-m", "relstab", "book", *rest])
 
 
@@ -53,17 +51,17 @@ def become(command):
 
 
 def test(python, options):
-    """Lint, then tests; all are run, and the first that fails gives the exit code."""
-    lint = [[python, "-m", "ruff", "check", "."], [python, "-m", "ruff", "format", "--check", "."]]
-    pytest = [
-        python,
-        "-m",
-        "pytest",
-        "--jaxtyping-packages=relstab,beartype.beartype",
-        "--ignore=tests/site",
-        *options,
+    """Lint, then tests; all are run, and the first that fails gives the exit code.
+
+    The browser tests need the built book and are left out unless an option names them.
+    """
+    browser = [] if any("tests/site" in option for option in options) else ["--ignore=tests/site"]
+    commands = [
+        ["ruff", "check", "."],
+        ["ruff", "format", "--check", "."],
+        ["pytest", "--jaxtyping-packages=relstab,beartype.beartype", *browser, *options],
     ]
-    codes = [subprocess.call(command) for command in (*lint, pytest)]
+    codes = [subprocess.call([python, "-m", *command]) for command in commands]
     return next((code for code in codes if code), 0)
 
 
@@ -71,17 +69,13 @@ def test(python, options):
 
 
 def environment():
-    """The Python that has everything: the active environment's, else .venv's, made if need be; None if that failed."""
-    if sys.prefix != sys.base_prefix or os.environ.get("CONDA_PREFIX") == sys.prefix:
+    """The Python that has everything: this one, else .venv's, made if need be; None if that failed."""
+    if Path(sys.prefix) != VENV:
         lacking = unmet(requirements())
-        if not lacking or Path(sys.prefix) == VENV:
-            if not lacking:
-                return sys.executable
-        else:
-            print(
-                f"the active environment is not complete ({'; '.join(lacking)}): using .venv instead",
-                flush=True,
-            )
+        if not lacking:
+            return sys.executable
+        if sys.prefix != sys.base_prefix or os.environ.get("CONDA_PREFIX") == sys.prefix:
+            print(f"the active environment is not complete: {'; '.join(lacking)}", flush=True)
     python = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     stamp = VENV / "relstab-stamp"
     wanted = fingerprint()
@@ -93,37 +87,40 @@ def environment():
 def make(python, stamp, wanted):
     """Make .venv from nothing; the stamp comes last, so that an interrupted attempt is made again."""
     began = time.monotonic()
-    print("making .venv, once; this takes about two minutes", flush=True)
+    print("making .venv, once; this takes some minutes", flush=True)
     log = ROOT / "build" / "install.log"
     log.parent.mkdir(exist_ok=True)
-    extras = f"-e.[{','.join(EXTRAS)}]"
+    base = getattr(sys, "_base_executable", sys.executable)  # .venv's own Python cannot make it anew
+    pip = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
     steps = [
-        [getattr(sys, "_base_executable", sys.executable), "-m", "venv", "--clear", str(VENV)],
-        [
-            str(python),
-            "-m",
-            "pip",
-            "install",
-            "-q",
-            "--disable-pip-version-check",
-            "-c",
-            "constraints.txt",
-            extras,
-        ],
+        [base, "-m", "venv", "--clear", str(VENV)],
+        [*pip, "-c", "constraints.txt", "-e", f".[{','.join(EXTRAS)}]"],
     ]
-    with open(log, "w", encoding="utf-8") as printed:
+    with open(log, "wb") as printed:
         for step in steps:
-            if subprocess.call(step, stdin=subprocess.DEVNULL, stdout=printed, stderr=printed):
-                printed.flush()
+            process = subprocess.Popen(step, stdin=subprocess.DEVNULL, stdout=printed, stderr=printed)
+            while wait(process) is None:
+                if sys.stdout.isatty():
+                    print(f"\r{time.monotonic() - began:4.0f} s ", end="", flush=True)
+            if process.returncode:
                 tail = log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:]
-                print(
-                    "\n".join([*tail, f"run.py: .venv could not be made; the whole story is in {log}"]),
-                    file=sys.stderr,
-                )
+                tail.append(f"run.py: .venv could not be made; the whole story is in {log}")
+                print("\n".join(tail), file=sys.stderr)
                 return False
     stamp.write_text(wanted)
-    print(f".venv is made ({time.monotonic() - began:.0f} s)", flush=True)
+    print(f"\r.venv is made ({time.monotonic() - began:.0f} s)", flush=True)
     return True
+
+
+def wait(process):
+    """The exit code, or None if it has none within a second; an interruption ends the process, too."""
+    try:
+        return process.wait(timeout=1)
+    except subprocess.TimeoutExpired:
+        return None
+    except BaseException:
+        process.kill()
+        raise
 
 
 def fingerprint():

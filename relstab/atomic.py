@@ -134,8 +134,8 @@ def _acquire(path) -> int | None:
 def lock(path, *, patience: float = 0.0) -> Iterator[bool]:
     """Hold the lock file `path` for the block; False when somebody else holds it for `patience` seconds more.
 
-    Between threads, processes and (where the file system passes flock on) machines. Where there is no flock the
-    block runs unlocked: two writers then repeat work, but `replacing` keeps every file whole.
+    Between threads, processes and (where the file system passes flock on) machines. Where there is no flock
+    the block runs unlocked: two writers then repeat work, but `replacing` keeps every file whole.
     """
     if fcntl is None:
         yield True

@@ -1,7 +1,7 @@
-"""Render the book: today's prose with the outputs of the last complete execution, as HTML that needs no network.
+"""Render the book: today's prose with the outputs of the last complete execution, as HTML for no network.
 
-Serves every page. Execution and rendering are apart: this module never runs a notebook, and refuses to show one
-whose executed copy is missing, incomplete or older than its code (`relstab.execute.status`).
+Serves every page. Execution and rendering are apart: this module never runs a notebook, and refuses to show
+one whose executed copy is missing, incomplete or older than its code (`relstab.execute.status`).
 
     build/stage/<scale>/    what Jupyter Book reads: pages, assets, notebooks with outputs
     build/site/<scale>/     what it wrote, replaced as a whole once the link check has passed
@@ -14,6 +14,7 @@ whose executed copy is missing, incomplete or older than its code (`relstab.exec
 """
 
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -41,11 +42,12 @@ def build(
     sources=provenance.PACKAGE,
     say: Callable[[str], object] = print,
 ) -> Path | None:
-    """The front page of the rendered book, or None when rendering or the link check failed (each defect is said).
+    """The front page of the rendered book; None when rendering or the link check failed (defects are said).
 
     names: parts of notebook names. Then the notebooks that are not chosen may be out of date: they are shown
-    without outputs, warnings are no errors, and the site is a draft in build/site/<scale>-draft, not the book.
-    ValueError: a notebook is not executed, or _toc.yml does not list it. Nothing changed: nothing is rendered.
+    without outputs, warnings are no errors, and the site is a draft in build/site/<scale>-draft, not the
+    book. ValueError: a notebook is not executed, or _toc.yml does not list it. Nothing changed: nothing is
+    rendered.
     """
     root = Path(root).resolve()
     found = execute.status(scales.check(scale), root=root, sources=sources)
@@ -83,10 +85,10 @@ def build(
 
 
 def merge(source: notebook.Source, result: execute.Result):
-    """Today's cells with the stored outputs and widget state; without outputs where the notebook is not current.
+    """Today's cells with the stored outputs and widget state; none where the notebook is not current.
 
-    The injected cell is left out, the parameters that ran are shown in its place, and a note in the margin under
-    the title says at what scale, when, how long and from which code the page was executed.
+    The injected cell is left out, the parameters that ran are shown in its place, and a note in the margin
+    under the title says at what scale, when, how long and from which code the page was executed.
     """
     import nbformat
 
@@ -103,7 +105,8 @@ def merge(source: notebook.Source, result: execute.Result):
     cells.cells[tagged].metadata["tags"] = sorted({*notebook.tags(cells.cells[tagged]), "remove-cell"})
     if executed is not None:
         lines = "\n".join(
-            f"{name} = {value!r}" for name, value in executed.metadata["papermill"]["parameters"].items()
+            f"{name} = {json.dumps(value)}"
+            for name, value in executed.metadata["papermill"]["parameters"].items()
         )
         shown = nbformat.v4.new_markdown_cell(
             f"```python\n{lines}\n```", id=f"{cells.cells[tagged].id}-shown"
@@ -118,12 +121,13 @@ def _note(executed, result) -> str:
     if executed is None:
         return f"```{{warning}}\nNot executed in this draft: {result.why}.\n```\n"
     record = executed.metadata["relstab"]
-    versions = record["versions"]
-    commit = f", commit {record['commit']}" if record["commit"] else ""
-    return (
-        f"```{{margin}}\nExecuted at scale **{record['scale']}** in {max(1, round(record['seconds']))} s on {record['finished']}{commit}, "
-        f"torch {versions['torch']}, Python {versions['python']}, {record['device']}.\n```\n"
-    )
+    facts = [
+        f"Executed at scale **{record['scale']}** in {record['seconds']:.0f} s on {record['finished']}",
+        *([f"commit {record['commit']}"] if record["commit"] else []),
+        *(f"{name} {record['versions'][name.lower()]}" for name in ("torch", "Python")),
+        record["device"],
+    ]
+    return f"```{{margin}}\n{', '.join(facts)}.\n```\n"
 
 
 def _staged(root: Path, scale: str, found) -> dict[str, bytes]:
@@ -189,9 +193,7 @@ def _sound(html: Path, listed: list[str], *, draft: bool, say) -> bool:
         page = html / f"{name}.html"
         if not page.is_file() or page.stat().st_size < _SMALLEST:
             problems.append(f"{name}, which _toc.yml lists, gave no page")
-    say(
-        f"{report.pages} pages, {report.links} local links checked, {len(report.outside)} links to other sites not followed"
-    )
+    say(f"{report.pages} pages, {report.links} links checked, {len(report.outside)} outside not followed")
     for problem in problems:
         say(f"link check: {problem}")
     return draft or not problems

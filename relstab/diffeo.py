@@ -237,8 +237,6 @@ def deform(images: Shaped[Tensor, "batch channel height width"], *, displacement
     coefficients = sample_coefficients(len(images), cut, generator=generator)
     precision = torch.promote_types(images.dtype, torch.float32)
     field = displacement_field(coefficients.to(images.device, precision), temperature, size)
-    if temperature == 0 and interpolation == "bilinear":
-        interpolation = "nearest"  # the same map for a zero field, and free of rounding
     return warp(images, field, interpolation)
 
 

@@ -40,7 +40,7 @@ class Recipe:
     limit: float
     batch: int = 8
     every: int = 100
-    interpolations: float = 0.0
+    interpolations: int = 0
 
     def clock(self, layers: int) -> float:
         """K/(2 lr ridge), in steps."""

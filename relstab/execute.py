@@ -1,9 +1,9 @@
 """Execute the notebooks with papermill: only what changed, several at a time, never half.
 
-Serves every page of the book. papermill saves after every cell into the file it was given, and a kill leaves that
-file half empty; so each notebook runs into a temporary file, which takes its place only when every cell has
-completed (`relstab.notebook.problems`). What is current (`relstab.fingerprint`) does not run. With RELSTAB_NO_RUN
-set, having to run anything is an error: that is how a test proves that nothing did.
+Serves every page of the book. papermill saves after every cell into the file it was given, and a kill leaves
+that file half empty; so each notebook runs into a temporary file, which takes its place only when every cell
+has completed (`relstab.notebook.problems`). What is current (`relstab.fingerprint`) does not run. With
+RELSTAB_NO_RUN set, having to run anything is an error: that is how a test proves that nothing did.
 
     build/executed/<scale>/<name>.ipynb    the executed notebook, with its key and provenance in the metadata
     build/executed/<scale>/<name>.log      what papermill and the cells printed in the last attempt
@@ -82,8 +82,9 @@ def execute(
     """Bring the executed notebooks of one scale up to date; one Result a notebook, in their order.
 
     names: parts of notebook names (None: all). parameters: beside `scale`, for every notebook chosen.
-    timeout: seconds for one notebook (None: 20 minutes at tiny, no limit otherwise). sources: the package's folder.
-    A notebook that fails does not stop the others. ValueError: unknown name or scale, jobs < 1, another run busy.
+    timeout: seconds for one notebook (None: 20 minutes at tiny, no limit otherwise). sources: the package's
+    folder. A notebook that fails does not stop the others. ValueError: unknown name or scale, jobs < 1,
+    another run busy.
     """
     if jobs < 1:
         raise ValueError(f"jobs is {jobs}; it must be at least 1")
@@ -115,11 +116,11 @@ def execute(
 
 
 def status(scale: str = "tiny", names=None, *, root=ROOT, sources=provenance.PACKAGE) -> list[Result]:
-    """The same list without running anything: "current", "refused", or "out of date" with the reason in `why`."""
+    """The same list, nothing run: each "current", "refused", or "out of date" with the reason in `why`."""
     chosen = notebook.select(notebook.discover(root), names)
     given = {"scale": scales.check(scale)}
-    plans = [plan for summary in (False, True)
-             for plan in _plans([s for s in chosen if s.summary is summary], given, root, sources)]  # fmt: skip
+    groups = ([source for source in chosen if source.summary is summary] for summary in (False, True))
+    plans = [plan for group in groups for plan in _plans(group, given, root, sources)]
     found = {plan.result.name: plan.result for plan in plans}
     return [found[source.name] for source in chosen]
 
@@ -141,7 +142,7 @@ def _plan(source, given, shared, target) -> _Plan:
     result = Result(source.name, "current", "", 0.0, target, target.with_suffix(".log"))
     try:
         cells = notebook.read(source)
-        notebook.check(cells, source.name, given)
+        notebook.check(cells, source, given)
     except ValueError as error:
         return _Plan(replace(result, status="refused", why=str(error)), None, given, {})
     parts = notebook.parts(cells, given) | shared

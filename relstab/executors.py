@@ -8,8 +8,8 @@ This machine, one single-threaded process per core::
     with executors.processes() as pool:
         rows = store.get_or_run(studies.configs("zoo", "laptop"), pool)
 
-A dask cluster (``pip install 'relstab[cluster]'``); one thread per worker, since a unit is a whole training run,
-and GPUs as a resource, so that a worker with one GPU gets one unit at a time::
+A dask cluster (``pip install 'relstab[cluster]'``); one thread per worker, since a unit is a whole training
+run, and GPUs as a resource, so that a worker with one GPU gets one unit at a time::
 
     dask scheduler                                                      # prints tcp://ADDRESS:8786
     CUDA_VISIBLE_DEVICES=0 dask worker tcp://ADDRESS:8786 --nthreads 1 --resources GPU=1    # one line per GPU
@@ -35,9 +35,9 @@ SLURM through submitit, one job per unit and no scheduler of our own::
     slurm.update_parameters(timeout_min=240, gpus_per_node=1, cpus_per_task=4, slurm_array_parallelism=16)
     rows = store.get_or_run(studies.configs("zoo", "paper"), slurm)
 
-RELSTAB_STORE should name a folder that all machines see (and can write) under one path: each worker then stores
-its own results, and checkpoints survive their worker. Where a worker's folder is its own, the results still come
-back to the caller, which stores them too.
+RELSTAB_STORE should name a folder that all machines see (and can write) under one path: each worker then
+stores its own results, and checkpoints survive their worker. Where a worker's folder is its own, the results
+still come back to the caller, which stores them too.
 """
 
 import contextlib
@@ -85,7 +85,8 @@ def connect(scheduler: str, *, resources: dict | None = None, timeout: float = 3
         from distributed import Client
     except ModuleNotFoundError:
         raise ModuleNotFoundError(
-            f"scheduler is {scheduler!r}, but dask.distributed is not installed; pip install 'relstab[cluster]'"
+            f"scheduler is {scheduler!r}, but dask.distributed is not installed; "
+            "pip install 'relstab[cluster]'"
         ) from None
     if not isinstance(scheduler, str) or "://" not in scheduler:
         raise ValueError(f"scheduler is {scheduler!r}; it must be an address like 'tcp://host:8786'")
@@ -101,9 +102,9 @@ def connect(scheduler: str, *, resources: dict | None = None, timeout: float = 3
 
 @contextlib.contextmanager
 def executor(*, jobs: int = 1, scheduler: str | None = None, gpus: int = 0) -> Iterator[Executor | None]:
-    """What the command line asks for: a dask cluster, `jobs` processes, or None (one unit after the other, here).
+    """What the command line asks for: a dask cluster, `jobs` processes, or None (one after the other, here).
 
-    gpus: dask resource "GPU" that a unit takes. ValueError when jobs is less than 1, or gpus without a scheduler.
+    gpus: dask resource "GPU" that a unit takes. ValueError for jobs < 1, or gpus without a scheduler.
     """
     if gpus and not scheduler:
         raise ValueError(

@@ -39,11 +39,11 @@ def digest(*parts: str | bytes) -> str:
 
 
 def code(source: str) -> str:
-    """The meaning of Python source: its syntax tree without docstrings; the text itself where it does not parse.
+    """The meaning of Python source: its syntax tree without docstrings; the text where it does not parse.
 
     A closing semicolon counts, because Jupyter then shows no output.
 
-    >>> code("def f():\\n    'Old words.'\\n    return 1") == code("def f():\\n    'New words.'\\n    return 1")
+    >>> code("def f():\\n    'Old.'\\n    return 1") == code("def f():\\n    'New.'\\n    return 1")
     True
     """
     try:
@@ -72,7 +72,7 @@ def package(folder) -> str:
 
 
 def versions() -> dict[str, str]:
-    """Version of Python and of each library that numbers or pictures come from; "none" where it is not installed."""
+    """Versions of Python and of the libraries behind numbers and pictures; "none" if not installed."""
     found = {"python": platform.python_version()}
     for library in _LIBRARIES:
         try:
@@ -113,8 +113,8 @@ def surroundings(root, scale: str, *, sources, summary: bool) -> dict[str, str]:
     """Every part of the key that notebooks of one scale share.
 
     root: the project; sources: folder of the package. A notebook fills the store at its own scale itself, so
-    only results of the other scales tell that it is out of date; a summary page reads what the other notebooks
-    stored and depends on all of them.
+    only results of the other scales tell that it is out of date; a summary page reads what the other
+    notebooks stored and depends on all of them.
     """
     store = Path(os.environ.get("RELSTAB_STORE") or Path(root) / "build" / "store")
     read = scales.SCALES if summary else [other for other in scales.SCALES if other != scale]

@@ -1,9 +1,9 @@
 """The notebooks as they are written, and the rules that they and their executed copies must obey.
 
-Serves every page of the book. Sources are MyST Markdown, one per paper section, below notebooks/; pages directly
-in notebooks/ are summaries, which read what the others stored and run after them. papermill only warns about a
-parameter that a notebook does not have, and Jupyter Book renders half-run notebooks without a word; `check` and
-`problems` refuse both.
+Serves every page of the book. Sources are MyST Markdown, one per paper section, below notebooks/; pages
+directly in notebooks/ are summaries, which read what the others stored and run after them. papermill only
+warns about a parameter that a notebook does not have, and Jupyter Book renders half-run notebooks without a
+word; `check` and `problems` refuse both.
 
 >>> import jupytext
 >>> from relstab import notebook
@@ -59,7 +59,7 @@ def select(sources: list[Source], names=None) -> list[Source]:
 
 
 def read(source: Source):
-    """The source as a notebook with cell ids that depend on name and position only; ValueError if it is no notebook."""
+    """The source as a notebook, with cell ids made of name and position; ValueError if it is none."""
     import jupytext
 
     try:
@@ -117,11 +117,13 @@ def _tree(cell, name: str) -> ast.Module:
         raise ValueError(f"notebook {name}: the line {line!r} is not Python ({error.msg})") from None
 
 
-def check(cells, name: str, given: dict[str, object]) -> None:
+def check(cells, source: Source, given: dict[str, object]) -> None:
     """ValueError unless each given parameter exists, has its default's type and is read by a later cell.
 
-    Also refuses cells tagged `raises-exception`: papermill runs on behind them, and the error would be published.
+    Also refuses cells tagged `raises-exception`: papermill runs on behind them, and the error would be
+    published.
     """
+    name = source.name
     defaults = parameters(cells, name)
     for parameter, value in given.items():
         if parameter not in defaults:
@@ -131,13 +133,13 @@ def check(cells, name: str, given: dict[str, object]) -> None:
         wanted = type(defaults[parameter])
         if type(value) is not wanted and not (wanted is float and type(value) is int):
             raise ValueError(
-                f"parameter {parameter!r} of notebook {name} is {value!r}; it must be of type {wanted.__name__}, "
-                f"like its default {defaults[parameter]!r}"
+                f"parameter {parameter!r} of notebook {name} is {value!r}; it must be of type "
+                f"{wanted.__name__}, like its default {defaults[parameter]!r}"
             )
     others = [cell for cell in code_cells(cells) if "parameters" not in tags(cell)]
     used = {node.id for cell in others for node in ast.walk(_tree(cell, name)) if isinstance(node, ast.Name)}
     for parameter in defaults:
-        if parameter not in used:
+        if parameter not in used and not (source.summary and parameter == "scale"):  # it shows all scales
             raise ValueError(f"parameter {parameter!r} of notebook {name} is read by no cell")
     if any("raises-exception" in tags(cell) for cell in others):
         raise ValueError(
@@ -160,7 +162,7 @@ def injected(cell) -> bool:
 
 
 def problems(executed, cells, given: dict[str, object]) -> list[str]:
-    """Why the executed copy of `cells` must not be shown, one phrase each; an empty list when it is complete."""
+    """Why the executed copy of `cells` must not be shown, one phrase each; empty when it is complete."""
     record = executed.metadata.get("papermill", {})
     found = []
     if record.get("exception") or not record.get("end_time"):

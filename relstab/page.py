@@ -37,6 +37,50 @@ def verdicts(paper, *figures, scale=None, rows=None):
     return Display(text_html=claims.in_page(table), text_plain=table.to_string())
 
 
+def ledger():
+    """Every claim of the four papers, with a filter by paper, verdict and scale that needs no kernel."""
+    from relstab import claims
+
+    table = claims.evaluate()
+    filters = []
+    for name in ("paper", "verdict", "scale"):
+        choices = "".join(f"<option>{choice}</option>" for choice in dict.fromkeys(table[name]))
+        filters.append(f'<label>{name} <select data-filter="{name}"><option value="">all</option>{choices}</select></label>')
+    count = '<output class="claim-count" aria-live="polite"></output>'
+    return Display(
+        text_html=f'<form class="claim-filters">{"".join(filters)}{count}</form>{claims.in_page(table)}',
+        text_plain=table.to_string(),
+    )
+
+
+def tally():
+    """How many claims hold, fail, cannot be tested, or find the paper in error, by paper and scale."""
+    from relstab import claims
+
+    table = claims.evaluate()
+    return table.groupby(["paper", "scale"])["verdict"].value_counts().unstack(fill_value=0).reindex(columns=list(claims.VERDICTS), fill_value=0)
+
+
+def status():
+    """Per study and scale: units that exist, units left, hours spent and left, machines, versions and commits."""
+    import pandas as pd
+
+    from relstab import scales, store, studies
+
+    lines = []
+    for study in studies.names():
+        for scale in scales.SCALES:
+            configs = studies.configs(study, scale)
+            units = store.provenance(study, scale)
+            left = sum(getattr(config, "cost_minutes", 0) or 0 for config in configs) / 60
+            line = {"study": study, "scale": scale, "units": len(configs), "done": len(units), "estimated hours in all": round(left, 2)}
+            if len(units):
+                line |= {"hours spent": round(units["seconds"].sum() / 3600, 2)}
+                line |= {name: ", ".join(sorted({str(v)[:10 if name == "commit" else None] for v in units[name]})) for name in ("device", "torch", "python", "commit")}
+            lines.append(line)
+    return pd.DataFrame(lines).fillna("").set_index(["study", "scale"])
+
+
 def source(rows):
     """One sentence: the scale of the rows shown, the machine, the versions and the commit they come from.
 

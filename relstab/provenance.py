@@ -70,7 +70,7 @@ def commit() -> tuple[str | None, bool | None]:
 
 @functools.cache
 def code() -> str:
-    """First 12 hex digits of the SHA-256 of the package's sources: names the code also where git is absent."""
+    """First 12 hex digits of the SHA-256 of the package's sources: names the code also without git."""
     digest = hashlib.sha256()
     for path in sorted(PACKAGE.rglob("*.py")):
         digest.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
@@ -98,9 +98,9 @@ def _allocations() -> int:
 def start() -> Callable[[], dict]:
     """Start the clock; the function returned stops it and gives the record.
 
-    Fields: device (GPU name if the unit allocated memory on one, else the processor's), threads (torch's, None
-    without torch), python, torch, numpy, scipy, relstab (versions), commit, dirty, code, seconds (wall time),
-    finished (UTC).
+    Fields: device (GPU name if the unit allocated memory on one, else the processor's), threads (torch's,
+    None without torch), python, torch, numpy, scipy, relstab (versions), commit, dirty, code, seconds (wall
+    time), finished (UTC).
     """
     began, allocations = time.perf_counter(), _allocations()
     head, dirty = commit()

@@ -5,10 +5,10 @@ them `scale` and `seed`), `run(*, workspace, progress) -> rows` and `data_digest
 
     key = SHA-256 of (key format, study, study version, fields as sorted JSON, data digest),
 
-so that a changed meaning (version, bumped by hand), a changed setting or changed data never find an old number.
-A record is the JSON object {key, study, version, data, config, provenance, rows, checksum}, one row a line.
-JSON has no NaN and no infinity: in rows they are written {"float": "nan"}, {"float": "inf"}, {"float": "-inf"}
-and read back as such (rows hold no other objects, so nothing else can be meant).
+so that a changed meaning (version, bumped by hand), a changed setting or changed data never find an old
+number. A record is the JSON object {key, study, version, data, config, provenance, rows, checksum}, one row a
+line. JSON has no NaN and no infinity: in rows they are written {"float": "nan"}, {"float": "inf"} and
+{"float": "-inf"}, and read back as such (rows hold no other objects, so nothing else can be meant).
 
 >>> from relstab import records
 >>> records.thaw(records.freeze({"R": float("inf"), "layer": "conv1"}, "a row"))
@@ -34,7 +34,7 @@ def _digest(value) -> str:
 
 
 def _canonical(value, where: str) -> Any:
-    """A config value as JSON; equal numbers become equal text (1.0 as 1), since equal configs are one unit."""
+    """A config value as JSON; equal numbers become equal text (1.0 as 1): equal configs are one unit."""
     if value is None or isinstance(value, bool | str):
         return value
     if isinstance(value, int):
@@ -103,7 +103,7 @@ def slug(config) -> str:
 
 
 def file_name(config, unit_key: str) -> str:
-    """`<scale>/<study>/<slug>-<first 12 digits of the key>.json`, the same in the store and when published."""
+    """`<scale>/<study>/<slug>-<first 12 digits of the key>.json`, in the store and when published."""
     return f"{config.scale}/{config.study}/{slug(config)}-{unit_key[:12]}.json"
 
 
@@ -161,8 +161,8 @@ def build(config, unit_key: str, rows, provenance: dict) -> dict:
         for name in settings.keys() & frozen[-1].keys():
             if settings[name] != frozen[-1][name]:
                 raise ValueError(
-                    f"{where} gives {name!r} the value {frozen[-1][name]!r}, but it is a field of the config with "
-                    f"value {settings[name]!r}; name the column otherwise"
+                    f"{where} gives {name!r} the value {frozen[-1][name]!r}, but it is a field of the config "
+                    f"with value {settings[name]!r}; name the column otherwise"
                 )
     return {
         "key": unit_key,

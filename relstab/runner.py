@@ -1,7 +1,7 @@
 """One papermill process: start it, end it with its kernel, and clean up after one whose owner was killed.
 
-Serves `relstab.execute`. papermill's kernel lives in a session of its own, so that ending a process group would
-miss it; the family is found by parentage instead.
+Serves `relstab.execute`. papermill's kernel lives in a session of its own, so that ending a process group
+would miss it; the family is found by parentage instead.
 
 >>> from relstab import runner
 >>> runner.argument("seed", 3)
@@ -23,8 +23,8 @@ from relstab import atomic
 def argument(name: str, value) -> list[str]:
     """A parameter for papermill's command line, of the type it has here.
 
-    papermill would turn "-p flag no" into a string and "-p count 3" into a number by guesswork: strings go raw,
-    all else as YAML 1.1, which takes 1e-05 for a string and 1.0e-05 for a number.
+    papermill would turn "-p flag no" into a string and "-p count 3" into a number by guesswork: strings go
+    raw, all else as YAML 1.1, which takes 1e-05 for a string and 1.0e-05 for a number.
 
     >>> argument("scale", "tiny"), argument("rate", 1e-05)
     (['-r', 'scale', 'tiny'], ['-y', 'rate: 1.0e-05'])
@@ -50,7 +50,7 @@ def start(source: Path, target: Path, log: Path, given: dict[str, object], *, ro
         "OMP_NUM_THREADS": "1",  # two OpenMP threads on a busy two-core machine are slower than one
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
         **os.environ,
-        "JUPYTER_PREFER_ENV_PATH": "1",  # this environment's kernel, not one of the same name in the user's home
+        "JUPYTER_PREFER_ENV_PATH": "1",  # this environment's kernel, not a namesake in the user's home
         "PYTHONPATH": os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")])),
     }
     with open(log, "wb") as printed:

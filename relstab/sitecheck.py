@@ -1,7 +1,7 @@
-"""Check a built site without a browser: every local link, anchor and file exists, nothing is loaded from a network.
+"""Check a site without a browser: local links, anchors and files exist, nothing is loaded from a network.
 
-Serves the book. Sphinx does not look at raw `<a href>`, at what the theme loads, or at pages it did not write.
-Links to other sites are counted and not followed.
+Serves the book. Sphinx does not look at raw `<a href>`, at what the theme loads, or at pages it did not
+write. Links to other sites are counted and not followed.
 
 >>> import pathlib, tempfile
 >>> from relstab import sitecheck
@@ -76,8 +76,8 @@ class _Page(HTMLParser):
 def check(folder) -> Report:
     """Read every page and style sheet of the site in `folder`.
 
-    FileNotFoundError: there is no page. A link counts as leading somewhere when the file exists and, for one with
-    a fragment into a page, the page has that anchor.
+    FileNotFoundError: there is no page. A link counts as leading somewhere when the file exists and, for one
+    with a fragment into a page, the page has that anchor.
     """
     folder = Path(folder).resolve()
     paths = [

@@ -1,9 +1,9 @@
 """Results by key: found, or run and kept, whatever happens meanwhile.
 
 All figures of all papers read their rows from here. `get_or_run` looks a config up in the working store
-(RELSTAB_STORE, default build/store), then among the published results (RELSTAB_RESULTS, default results/ of the
-checkout), and runs what neither has. Both hold the same files, `<scale>/<study>/<name>-<key>.json` (see
-`relstab.records` for key and format); published floats are rounded to 7 significant digits.
+(RELSTAB_STORE, default build/store), then among the published results (RELSTAB_RESULTS, default results/ of
+the checkout), and runs what neither has (see `relstab.records` for the key, `relstab.units` for running).
+Published floats are rounded to 7 significant digits.
 
     from relstab import executors, store, studies
     configs = studies.configs("zoo", "laptop")
@@ -18,14 +18,15 @@ With RELSTAB_NO_RUN=1 in the environment anything that would run is an error: pr
 import os
 import time
 from collections import Counter
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from relstab import atomic, records, scales, units
-from relstab.provenance import PACKAGE
 from relstab.records import key
+from relstab.shelves import catalogue, find, published, same_settings, working
 
 __all__ = [
     "Plan",
@@ -40,59 +41,6 @@ __all__ = [
     "working",
 ]
 DIGITS = 7
-
-
-def _checkout() -> Path | None:
-    return PACKAGE.parent if (PACKAGE.parent / "pyproject.toml").exists() else None
-
-
-def working() -> Path:
-    """Root of the working store: RELSTAB_STORE, else build/store in the checkout (or here, outside one)."""
-    root = os.environ.get("RELSTAB_STORE") or (_checkout() or Path.cwd()) / "build" / "store"
-    return Path(root).absolute()
-
-
-def published() -> Path | None:
-    """Root of the published results: RELSTAB_RESULTS, else results/ in the checkout; None outside one."""
-    root = os.environ.get("RELSTAB_RESULTS") or (_checkout() and _checkout() / "results")
-    return Path(root).absolute() if root else None
-
-
-def _roots() -> list[Path]:
-    return [root for root in (working(), published()) if root is not None]
-
-
-def _namesakes(config, root: Path) -> list[Path]:
-    """Files that may hold the config's result: same scale, study and settings, any version and data."""
-    folder = root / config.scale / config.study
-    return sorted(folder.glob(f"{records.slug(config)}-{'[0-9a-f]' * 12}.json"))
-
-
-def _find(config, *, quiet: bool = False) -> tuple[dict, Path] | None:
-    """The config's record and its root, or None.
-
-    Where the data are not on this machine their digest is unknown; then the published or stored result of the
-    same study version and settings is taken, since a reader of the book need not own the images.
-    """
-    for root in _roots():
-        candidates = _namesakes(config, root)
-        if not candidates:  # so a look at an empty store never opens a data set
-            continue
-        try:
-            unit = units.Unit.of(config)
-        except FileNotFoundError:
-            found = [record for path in candidates if (record := units.read(path, quiet=quiet))]
-            found = [record for record in found if _same_recipe(record, config)]
-            record = max(found, key=lambda record: record["provenance"]["finished"], default=None)
-        else:
-            record = units.read(root / unit.name, unit.key, quiet=quiet)
-        if record is not None:
-            return record, root
-    return None
-
-
-def _same_recipe(record: dict, config) -> bool:
-    return record["version"] == config.version and record["config"] == records.fields(config)
 
 
 def _unique(configs) -> list:
@@ -132,18 +80,19 @@ class Plan:
     def __str__(self):
         text = f"{self.found + self.missing} units: {self.found} found, {self.missing} to run"
         if self.missing > self.unpriced:
-            text += f", about {self.minutes:.3g} minutes"
+            long = self.minutes >= 120
+            text += f", about {self.minutes / (60 if long else 1):.3g} {'hours' if long else 'minutes'}"
             text += f" and {self.unpriced} of unknown cost" if self.unpriced else ""
         return text
 
 
 def plan(configs) -> Plan:
     """What `get_or_run(configs)` would find and run, and its estimated cost; runs nothing."""
-    configs = _unique(configs)
-    missing = [config for config in configs if _find(config, quiet=True) is None]
+    configs, shelves = _unique(configs), catalogue()
+    missing = [config for config in configs if find(config, shelves, quiet=True) is None]
     costs = [getattr(config, "cost_minutes", None) for config in missing]
     priced = [float(cost) for cost in costs if cost is not None]
-    return Plan(len(configs) - len(missing), len(missing), sum(priced), len(costs) - len(priced))
+    return Plan(len(configs) - len(missing), len(missing), sum(priced, 0.0), len(costs) - len(priced))
 
 
 def why(config) -> str:
@@ -152,18 +101,18 @@ def why(config) -> str:
     "in the working store", "published", "never run", "study version 2, results are of 1", "other data",
     "damaged file".
     """
-    found = _find(config, quiet=True)
+    shelves = catalogue()
+    found = find(config, shelves, quiet=True)
     if found is not None:
         return "in the working store" if found[1] == working() else "published"
-    paths = [path for root in _roots() for path in _namesakes(config, root)]
-    others = [record for path in paths if (record := units.read(path, quiet=True))]
-    same = [record for record in others if record["config"] == records.fields(config)]
+    same = [record for shelf in shelves(config) for record in shelf.records if same_settings(record, config)]
     if any(record["version"] == config.version for record in same):
         return "other data"
     if same:
         versions = ", ".join(sorted({str(record["version"]) for record in same}))
         return f"study version {config.version}, results are of {versions}"
-    return "damaged file" if len(others) < len(paths) else "never run"
+    unit_key = key(config)
+    return "damaged file" if any(unit_key[:12] in shelf.paths for shelf in shelves(config)) else "never run"
 
 
 def get_or_run(configs, executor=None, *, budget_minutes=None, progress=None) -> pd.DataFrame:
@@ -189,9 +138,9 @@ def get_or_run(configs, executor=None, *, budget_minutes=None, progress=None) ->
     """
     if budget_minutes is not None and not budget_minutes >= 0:
         raise ValueError(f"budget_minutes is {budget_minutes!r}; it must be at least 0, or None for no limit")
-    configs, found = _unique(configs), {}
+    configs, shelves, found = _unique(configs), catalogue(), {}
     for config in configs:
-        if (hit := _find(config)) is not None:
+        if (hit := find(config, shelves)) is not None:
             found[records.recipe(config)] = hit[0]
     missing = [config for config in configs if records.recipe(config) not in found]
     if missing:
@@ -210,27 +159,23 @@ def _run(configs, executor, deadline, progress) -> dict:
         )
     root, found, failures = working(), {}, []
     todo = [units.Unit.of(config) for config in configs]
-    _prepare(root, todo)
+    _prepare(root)
     began, late = time.monotonic(), 0
-    ended = units.run_all(todo, root, executor, deadline=deadline, progress=progress)
-    for unit, outcome in ended:
-        if outcome.record is not None and not (root / unit.name).exists():  # ran where our store is not seen
-            try:
-                units.store(outcome.record, unit, root)
-            except OSError as error:
-                ended.close()
-                raise _unwritable(root, error.strerror, len(found), unit) from error
-        elif outcome.state == "unwritable":
-            ended.close()
-            raise _unwritable(root, outcome.error, len(found), None)
-        if outcome.record is not None:
-            found[records.recipe(unit.config)] = outcome.record
-        elif outcome.state == "failed":
-            failures.append((unit, outcome))
-        else:
-            late += 1
-        if progress and outcome.state != "late":
-            _report(progress, unit, outcome, len(found) + len(failures), len(todo), time.monotonic() - began)
+    with closing(units.run_all(todo, root, executor, deadline=deadline, progress=progress)) as ended:
+        for unit, outcome in ended:
+            if outcome.record is not None:
+                _keep(outcome.record, unit, root, len(found))
+                found[records.recipe(unit.config)] = outcome.record
+            elif outcome.state == "unwritable":
+                raise _unwritable(root, outcome.error, len(found))
+            elif outcome.state == "failed":
+                failures.append((unit, outcome))
+            else:
+                late += 1
+                continue
+            if progress:
+                done = len(found) + len(failures)
+                progress(_line(unit, outcome, done, len(todo), time.monotonic() - began))
     if progress and late:
         progress(f"budget spent: {late} units left for the next call")
     if failures:
@@ -238,28 +183,39 @@ def _run(configs, executor, deadline, progress) -> dict:
     return found
 
 
-def _prepare(root: Path, todo) -> None:
+def _prepare(root: Path) -> None:
     """Make the store, remove what killed runs left; OSError with one sentence when it cannot be written."""
     try:
         root.mkdir(parents=True, exist_ok=True)
-        atomic.sweep(root)
         atomic.write(root / ".writable", b"")
+        (root / ".writable").unlink(missing_ok=True)
+        units.tidy(root)
     except OSError as error:
-        raise _unwritable(root, error.strerror, 0, None) from error
+        raise _unwritable(root, error.strerror or error, 0) from error
 
 
-def _unwritable(root, reason, stored, unit) -> OSError:
-    lost = f"; the result of {records.slug(unit.config)} could not be kept" if unit else ""
+def _keep(record: dict, unit, root: Path, stored: int) -> None:
+    """Store a result unless its worker did: one whose disk is full, or a cluster node with its own disk."""
+    if units.read(root / unit.name, unit.key, quiet=True) is None:
+        try:
+            units.store(record, unit, root)
+        except OSError as error:
+            lost = f"; the result of {records.slug(unit.config)} could not be kept"
+            raise _unwritable(root, error.strerror or error, stored, lost) from error
+
+
+def _unwritable(root, reason, stored, lost="") -> OSError:
     return OSError(
-        f"results store {root} cannot be written ({reason}): {stored} units of this run are stored{lost}; free "
-        "space, or set RELSTAB_STORE to a folder that can be written, and run again"
+        f"results store {root} cannot be written ({reason}): {stored} units of this run are stored{lost}; "
+        "free space, or set RELSTAB_STORE to a folder that can be written, and run again"
     )
 
 
-def _report(progress, unit, outcome, done, total, seconds):
+def _line(unit, outcome, done, total, seconds) -> str:
+    """A line of progress: which unit ended, how long it took or why it failed, and the time left."""
     took = f"{outcome.record['provenance']['seconds']:.0f} s" if outcome.record else outcome.error
     left = "" if done == total else f", about {seconds / done * (total - done) / 60:.1f} min left"
-    progress(f"[{done}/{total}] {unit.config.study} {records.slug(unit.config)}: {took}{left}")
+    return f"[{done}/{total}] {unit.config.study} {records.slug(unit.config)}: {took}{left}"
 
 
 def _failure(failures, total, stored, late) -> RuntimeError:
@@ -275,8 +231,8 @@ def _failure(failures, total, stored, late) -> RuntimeError:
     )
     rest = f", {late} not started" if late else ""
     error = RuntimeError(
-        f"{len(failures)} of {total} units of study {failures[0][0].config.study!r} failed ({stored} stored{rest}; "
-        f"a new call runs only what is missing): {listed}"
+        f"{len(failures)} of {total} units of study {failures[0][0].config.study!r} failed "
+        f"({stored} stored{rest}; a new call runs only what is missing): {listed}"
     )
     for _, outcome in example.values():
         if outcome.trace:
@@ -295,18 +251,18 @@ def load(study: str, scale: str) -> pd.DataFrame:
 
     attrs: study, scale, units, and missing, the number of units without a result.
     """
-    configs = _configs(study, scale)
-    hits = {records.recipe(config): hit[0] for config in configs if (hit := _find(config)) is not None}
-    frame = _frame(configs, hits)
+    configs, shelves = _configs(study, scale), catalogue()
+    hits = {records.recipe(config): find(config, shelves) for config in configs}
+    frame = _frame(configs, {recipe: hit[0] for recipe, hit in hits.items() if hit is not None})
     frame.attrs |= {"study": study, "scale": scale}
     return frame
 
 
 def provenance(study: str, scale: str) -> pd.DataFrame:
-    """One line per unit that exists: unit, where ("store" or "published"), rows, key, data, and its provenance."""
-    lines = []
+    """One line per unit that exists: unit, where ("store" or "published"), rows, key, data, provenance."""
+    lines, shelves = [], catalogue()
     for config in _configs(study, scale):
-        hit = _find(config, quiet=True)
+        hit = find(config, shelves, quiet=True)
         if hit is not None:
             record, root = hit
             lines.append({
@@ -321,12 +277,12 @@ def provenance(study: str, scale: str) -> pd.DataFrame:
 
 
 def publish(scale: str, study: str | None = None, *, prune: bool = False) -> int:
-    """Copy the stored rows of the present configs at `scale` to results/; the number of units published there.
+    """Copy the stored rows of the present configs at `scale` to results/; the number of units there.
 
-    study: one study, or None for all. Floats are rounded to 7 significant digits, so that the files stay small
-    and readable in a diff; a result already published with the same rows is left alone. prune=True also removes
-    published files that belong to no present config (an older study version, other data). ValueError for
-    "tiny", which every reader computes; OSError when results/ cannot be written.
+    study: one study, or None for all. Floats are rounded to 7 significant digits, so that the files stay
+    small and readable in a diff; a result already published with the same rows is left alone. prune=True
+    also removes published files that belong to no present config (an older study version, other data).
+    ValueError for "tiny", which every reader computes; OSError when results/ cannot be written.
     """
     if scales.check(scale) == "tiny":
         raise ValueError(
@@ -341,8 +297,8 @@ def publish(scale: str, study: str | None = None, *, prune: bool = False) -> int
 
     kept = set()
     for name in [study] if study else studies.names():
-        configs = _configs(name, scale)
-        kept |= {path for config in configs if (path := _publish_one(config, root)) is not None}
+        configs, shelves = _configs(name, scale), catalogue()
+        kept |= {path for config in configs if (path := _publish_one(config, shelves, root)) is not None}
         if prune:
             for folder in {root / scale / config.study for config in configs}:
                 for path in set(folder.glob("*.json")) - kept:
@@ -350,9 +306,9 @@ def publish(scale: str, study: str | None = None, *, prune: bool = False) -> int
     return len(kept)
 
 
-def _publish_one(config, root: Path) -> Path | None:
+def _publish_one(config, shelves, root: Path) -> Path | None:
     """The config's published file, written now or found as it should be; None when there is no result."""
-    hit = _find(config)
+    hit = find(config, shelves)
     if hit is None:
         return None
     record = hit[0] | {"rows": [records.rounded(row, DIGITS) for row in hit[0]["rows"]]}

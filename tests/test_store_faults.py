@@ -1,4 +1,4 @@
-"""Faults: kill -9, torn files, a full disk, two writers, failing units, a spent budget. Nothing may be lost or wrong."""
+"""Faults: kill -9, torn files, a full disk, two writers, failing units. Nothing may be lost or wrong."""
 
 import errno
 import os
@@ -26,18 +26,13 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals and flock ar
 
 @pytest.fixture(autouse=True)
 def root(tmp_path, monkeypatch):
-    monkeypatch.setenv("RELSTAB_STORE", str(tmp_path / "store"))
-    monkeypatch.setenv("RELSTAB_RESULTS", str(tmp_path / "results"))
-    monkeypatch.setenv("TOY_LOG", str(tmp_path / "log"))
-    monkeypatch.delenv("RELSTAB_NO_RUN", raising=False)
-    return tmp_path / "store"
+    return toy.isolate(tmp_path, monkeypatch) / "store"
 
 
 def start(*arguments):
     paths = os.pathsep.join([str(HERE.parent), os.environ.get("PYTHONPATH", "")])
-    return subprocess.Popen(
-        [sys.executable, str(HERE / "_toy_study.py"), *map(str, arguments)], env={**os.environ, "PYTHONPATH": paths}
-    )
+    command = [sys.executable, str(HERE / "_toy_study.py"), *map(str, arguments)]
+    return subprocess.Popen(command, env={**os.environ, "PYTHONPATH": paths})
 
 
 def kill(process):
@@ -73,16 +68,18 @@ def test_a_writer_killed_25_times_leaves_the_old_record_or_the_new(root):
         until(lambda first=first: path.exists() and path.stat().st_mtime_ns != first)
         end = time.monotonic() + chance.uniform(0, 0.05)
         while time.monotonic() < end:
-            rounds = {row["round"] for row in units.read(path, unit.key)["rows"]}  # a miss would warn: an error
+            rounds = {row["round"] for row in units.read(path, unit.key)["rows"]}  # a miss warns: an error
             assert len(rounds) == 1
         kill(writer)
         record = units.read(path, unit.key)
-        assert len(record["rows"]) == 400 and len({row["round"] for row in record["rows"]}) == 1
+        assert len(record["rows"]) == 400
+        assert len({row["round"] for row in record["rows"]}) == 1
         seen.add(record["rows"][0]["round"])
         orphans += len(leftovers(root))
         atomic.sweep(root)
         assert not leftovers(root)
-    assert len(seen) > 20 and orphans > 0, "the kills came at no interesting moment"
+    assert len(seen) > 20
+    assert orphans > 0, "no kill came in the middle of a write"
 
 
 def test_killed_and_resumed_equals_uninterrupted(root, tmp_path, monkeypatch):
@@ -93,7 +90,8 @@ def test_killed_and_resumed_equals_uninterrupted(root, tmp_path, monkeypatch):
         kill(process)
     resumed = store.get_or_run(configs)
     steps = [tuple(line[1:]) for line in toy.log("step")]
-    assert len(set(steps)) == 24 and len(steps) <= 24 + 3, "finished steps ran again"
+    assert len(set(steps)) == 24
+    assert len(steps) <= 24 + 3, "finished steps ran again"
     assert sorted(line[1] for line in toy.log("end")) == list("0123")
     assert any(units.read(result(root, config))["provenance"]["resumed"] for config in configs)
     assert not leftovers(root)
@@ -109,6 +107,18 @@ def test_a_lock_dies_with_its_owner(root):
     kill(process)
     with atomic.lock(unit.lock(root)) as held:
         assert held
+
+
+def test_killed_between_storing_and_tidying(root):
+    configs = [Toy(), Toy(seed=1, trouble="interrupt")]
+    store.get_or_run(configs[:1])
+    done, stopped = (units.Unit.of(config).workspace(root) for config in configs)
+    for folder in (done, stopped):
+        folder.mkdir(parents=True)
+        (folder / "rows.json").write_text("[]")
+    units.tidy(root)
+    assert not done.exists()
+    assert stopped.exists(), "the checkpoints of an unfinished unit stay"
 
 
 def test_orphans_of_dead_writers_go_and_living_writers_keep_theirs(tmp_path):
@@ -139,7 +149,7 @@ def test_a_torn_file_is_a_miss_said_once_and_mended(root, share):
     path = result(root, Toy())
     whole = path.read_bytes()
     path.write_bytes(whole[: int(share * len(whole))])
-    with pytest.warns(RuntimeWarning, match="is damaged and counts as missing: it is not complete JSON") as said:
+    with pytest.warns(RuntimeWarning, match="is damaged and counts as missing: it is not complete") as said:
         again = store.get_or_run([Toy()])
     assert len(said) == 1
     pd.testing.assert_frame_equal(again, frame)
@@ -198,12 +208,29 @@ def test_a_write_that_the_kernel_refuses(root, small_files):
     before = store.get_or_run([Toy()])
     content = result(root, Toy()).read_bytes()
     small_files()
-    with pytest.raises(OSError, match=r"results store .* cannot be written \(File too large\): 0 units .*the result of seed1"):
+    with pytest.raises(OSError, match=r"cannot be written \(File too large\): 0 units .*the result of seed1"):
         store.get_or_run([Toy(), Toy(seed=1), Toy(seed=2)])
-    assert result(root, Toy()).read_bytes() == content and not leftovers(root)
+    assert result(root, Toy()).read_bytes() == content
+    assert not leftovers(root)
     assert not result(root, Toy(seed=1)).exists()
     assert [line[1] for line in toy.log("start")] == ["0", "1"], "no unit may start that cannot be kept"
     pd.testing.assert_frame_equal(store.get_or_run([Toy()]), before)
+
+
+def test_a_full_disk_at_a_checkpoint_starts_no_other_unit(monkeypatch):
+    real = os.fsync
+
+    def full(descriptor):
+        if toy.log("start"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(
+        OSError, match=r"cannot be written \(No space left on device, in the run of default\)"
+    ):
+        store.get_or_run([Toy(), Toy(seed=1)])
+    assert [line[1] for line in toy.log("start")] == ["0"]
 
 
 @pytest.mark.parametrize("step", ["fsync", "replace"])
@@ -220,18 +247,21 @@ def test_a_full_disk_at_either_end_of_the_write(root, monkeypatch, step):
         patch.setattr(os, step, full)
         with pytest.raises(OSError, match=r"cannot be written \(No space left on device\)"):
             store.get_or_run([Toy(), Toy(seed=1)])
-    assert not leftovers(root) and not result(root, Toy(seed=1)).exists()
+    assert not leftovers(root)
+    assert not result(root, Toy(seed=1)).exists()
     pd.testing.assert_frame_equal(store.get_or_run([Toy()]), before)
     resumed = store.get_or_run([Toy(), Toy(seed=1)])
-    assert resumed.attrs["missing"] == 0 and len(toy.log("step")) == 4, "the checkpoints were still there"
+    assert resumed.attrs["missing"] == 0
+    assert len(toy.log("step")) == 4, "the checkpoints were still there"
 
 
 def test_a_store_that_is_no_folder(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("RELSTAB_STORE", str(tmp_path / "file" / "store"))
-    with pytest.raises(OSError, match=r"results store .* cannot be written \(Not a directory\).*RELSTAB_STORE") as caught:
+    with pytest.raises(OSError, match=r"cannot be written \(Not a directory\).*RELSTAB_STORE") as caught:
         store.get_or_run([Toy()])
-    assert "\n" not in str(caught.value) and toy.log() == []
+    assert "\n" not in str(caught.value)
+    assert toy.log() == []
 
 
 def test_a_read_only_store_still_gives_what_it_has(root, monkeypatch):
@@ -266,7 +296,8 @@ def test_eight_processes_on_the_same_units_run_each_once(root):
     assert sorted(int(line[1]) for line in toy.log("start")) == list(range(12))
     assert len({line[2] for line in toy.log("start")}) > 1, "one process did it all"
     assert store.get_or_run([Toy(seed=seed, pause=0.01) for seed in range(12)]).attrs["missing"] == 0
-    assert not leftovers(root) and not list((root / ".locks").iterdir())
+    assert not leftovers(root)
+    assert not list((root / ".locks").iterdir())
 
 
 # units that fail, stop, or come too late
@@ -274,7 +305,9 @@ def test_eight_processes_on_the_same_units_run_each_once(root):
 
 def test_a_failing_unit_does_not_lose_the_others():
     configs = [Toy(seed=0), Toy(seed=1, trouble="error"), Toy(seed=2), Toy(seed=3, trouble="error")]
-    sentence = "2 of 4 units of study 'toy' failed .2 stored; .*seed1-error: ZeroDivisionError: unit 1 went wrong; seed3"
+    sentence = (
+        r"2 of 4 units of study 'toy' failed \(2 stored; .*seed1-error: ZeroDivisionError: unit 1 .*; seed3"
+    )
     with pytest.raises(RuntimeError, match=sentence) as caught:
         store.get_or_run(configs)
     assert "in run" in caught.value.__notes__[0], "the traceback of the unit is there"
@@ -295,7 +328,8 @@ def test_stopped_by_hand_resumes(root):
     configs = [Toy(seed=0), Toy(seed=1, trouble="interrupt"), Toy(seed=2)]
     with pytest.raises(KeyboardInterrupt):
         store.get_or_run(configs)
-    assert store.plan(configs).found == 1 and not list((root / ".locks").iterdir())
+    assert store.plan(configs).found == 1
+    assert not list((root / ".locks").iterdir())
     assert store.get_or_run(configs).attrs["missing"] == 0
     assert [line[1] for line in toy.log("start")] == ["0", "1", "1", "2"]
 
@@ -306,15 +340,17 @@ def test_a_budget_starts_no_unit_after_its_end(monkeypatch, pooled):
     monkeypatch.setattr(time, "time", lambda: real + 60 * len(toy.log("end")))  # each unit takes a minute
     pool = ThreadPoolExecutor(1) if pooled else None
     frame = store.get_or_run(configs, pool, budget_minutes=2.5, progress=lines.append)
-    assert frame.attrs["missing"] == 3 and sorted(set(frame["seed"])) == [0, 1, 2]
+    assert frame.attrs["missing"] == 3
+    assert sorted(set(frame["seed"])) == [0, 1, 2]
     assert lines[-1] == "budget spent: 3 units left for the next call"
     assert store.get_or_run(configs, pool, budget_minutes=0).attrs["missing"] == 3
-    assert store.get_or_run(configs, pool).attrs["missing"] == 0 and len(toy.log("start")) == 6
+    assert store.get_or_run(configs, pool).attrs["missing"] == 0
+    assert len(toy.log("start")) == 6
     if pool:
         pool.shutdown()
 
 
 @pytest.mark.parametrize("budget", [-1, float("nan")])
 def test_a_senseless_budget(budget):
-    with pytest.raises(ValueError, match="budget_minutes is .*; it must be at least 0, or None"):
+    with pytest.raises(ValueError, match=r"budget_minutes is .*; it must be at least 0, or None"):
         store.get_or_run([Toy()], budget_minutes=budget)

@@ -92,8 +92,9 @@ def test_working_import_is_left_untouched(tmp_path):
     ],
 )
 def test_other_failures_are_not_swallowed(tmp_path, body, message):
-    done = run(fake_torchvision(tmp_path, body), "from relstab import vision\n")
+    done = run(fake_torchvision(tmp_path, f"print('tried')\n{body}"), "from relstab import vision\n")
     assert done.returncode != 0
+    assert done.stdout.count("tried") == (2 if body == BROKEN else 1)
     assert message in done.stderr.splitlines()[-1]
 
 

@@ -1,7 +1,8 @@
-"""Build relstab/assets/fashion-mini.npz: the first images of each class of Fashion-MNIST, in the original order.
+"""Build relstab/assets/fashion-mini.npz: the first images of each class of Fashion-MNIST, in their order.
 
-300 + 100 images a class, 3,000 for training and 1,000 for testing: real images (MIT licence) for runs without a
-network, 1.8 MB. Run it from the top of the repository, with Fashion-MNIST where `relstab.data.load` finds it:
+300 + 100 images a class, 3,000 for training and 1,000 for testing: real images (MIT licence) for runs
+without a network, 1.8 MB. Run it from the top of the repository, with Fashion-MNIST where `relstab.data.load`
+finds it:
 
     python tools/make_fashion_mini.py
 
@@ -39,9 +40,8 @@ def main():
             **{f"x_{part}": split.images[:, 0].numpy() for part, split in parts.items()},
             **{f"y_{part}": split.labels.to(torch.uint8).numpy() for part, split in parts.items()},
         )
-    print(
-        f"{TARGET.relative_to(ROOT)}: {TARGET.stat().st_size} bytes, digest {formats.split_digest(*parts.values())}"
-    )
+    digest = formats.split_digest(*parts.values())
+    print(f"{TARGET.relative_to(ROOT)}: {TARGET.stat().st_size} bytes, digest {digest}")
 
 
 if __name__ == "__main__":

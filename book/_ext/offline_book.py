@@ -1,6 +1,7 @@
 """Sphinx extension: keep sphinx-thebe, which Jupyter Book always loads, from adding its script to the pages.
 
-The script defines a constant twice, a JavaScript error on each page, and names a kernel service on the network.
+The script defines a constant twice, a JavaScript error on each page, and names a kernel service on the
+network.
 """
 
 _UNWANTED = {"init_thebe_core", "update_thebe_context"}

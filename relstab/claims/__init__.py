@@ -46,10 +46,10 @@ class Interval:
 
     def __str__(self):
         if self.low == -math.inf:
-            return f"≤ {self.high:g}"
+            return f"≤ {self.high:.4g}"
         if self.high == math.inf:
-            return f"≥ {self.low:g}"
-        return f"{self.low:g} to {self.high:g}"
+            return f"≥ {self.low:.4g}"
+        return f"{self.low:.4g} to {self.high:.4g}"
 
 
 def within(value, relative):
@@ -101,12 +101,12 @@ class Claim:
     def judge(self, rows, scale):
         """The claim's row in the table, from the rows of its study at one scale (None or empty: no rows yet)."""
         row = {"id": self.id, "paper": self.paper, "figure": self.figure, "statement": self.statement,
-               "paper_value": self.paper_value, "measured": f"{self.quantity}: none", "scale": scale,
+               "paper_value": self.paper_value, "measured": f"nothing yet ({self.quantity})", "scale": scale,
                "tolerance": str(self.tolerance.get(scale, "none"))}  # fmt: skip
         if self.study is not None and (rows is None or len(rows) == 0):
             return row | {"verdict": VERDICTS[3], "reason": f"the study {self.study!r} has no rows at scale {scale} yet"}
         value = float(self.measure(rows))
-        row |= {"measured": f"{self.quantity}: {value:.{self.digits}g}"}
+        row |= {"measured": f"{value:.{self.digits}g} ({self.quantity})"}
         if scale not in self.tolerance:
             return row | {"verdict": VERDICTS[3], "reason": self.not_testable}
         if math.isnan(value):
@@ -182,11 +182,12 @@ def in_page(table):
     for row in table.to_dict("records"):
         cell = {k: html.escape(str(v)) for k, v in row.items()}
         kind = row["verdict"].split()[0]
+        facts = f'data-paper="{cell["paper"]}" data-verdict="{cell["verdict"]}" data-scale="{cell["scale"]}"'
         reason = f"<dt>why</dt><dd>{cell['reason']}</dd>" if row["reason"] else ""
         cards.append(
-            f'<div class="claim claim-{kind}" id="claim-{cell["id"]}"><p><strong class="verdict">{marks[row["verdict"]]} '
+            f'<div class="claim claim-{kind}" id="claim-{cell["id"]}" {facts}><p><strong class="verdict">{marks[row["verdict"]]} '
             f"{cell['verdict']}</strong> {cell['statement']}</p><dl><dt>paper</dt><dd>{cell['paper_value']}</dd>"
-            f"<dt>ours</dt><dd>{cell['measured']}</dd><dt>accepted</dt><dd>{cell['tolerance']}</dd>"
-            f"<dt>scale</dt><dd>{cell['scale']}</dd>{reason}<dt>id</dt><dd><code>{cell['id']}</code></dd></dl></div>"
+            f"<dt>ours</dt><dd>{cell['measured']}</dd><dt>accepted</dt><dd>{cell['tolerance']}, at scale {cell['scale']}</dd>"
+            f"{reason}<dt>id</dt><dd><code>{cell['id']}</code></dd></dl></div>"
         )
     return '<div class="claims">' + "".join(cards) + "</div>"

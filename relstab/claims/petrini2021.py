@@ -6,6 +6,7 @@ import math
 
 from relstab import diffeo
 from relstab.claims import Claim, Interval, everywhere, within
+from relstab.claims.petrini2021_images import SECTION_3
 
 
 def _rows_of(rows, rule, cut, quantile=0.5):
@@ -135,4 +136,4 @@ SECTION_2 = [
     ),
 ]
 
-CLAIMS = [*SECTION_2]
+CLAIMS = [*SECTION_2, *SECTION_3]

@@ -5,7 +5,7 @@ halved chroma resolution: high-frequency colour is gone, and with it part of a n
 Hence the name `cifar10-jpeg`, never `cifar10`, and `lossy`.
 
 >>> tree_order(["train/ship/0001.jpg", "train/cat/0007.jpg", "train/cat/0001.jpg"])
-['train/cat/0001.jpg', 'train/ship/0001.jpg', 'train/cat/0007.jpg']
+['train/ship/0001.jpg', 'train/cat/0001.jpg', 'train/cat/0007.jpg']
 """
 
 import hashlib

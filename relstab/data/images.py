@@ -18,7 +18,6 @@ from pathlib import Path
 
 from . import formats
 from .cifar_jpeg import cache_folder
-from .folders import load_imagenet
 from .sources import SOURCES, Format, Source
 from .splits import Dataset
 
@@ -53,10 +52,10 @@ def load(
         raise FileNotFoundError(
             f"root is {str(root)!r}, which does not exist; it must be a folder that holds {name}"
         )
-    path, layout = _find(name, source, root) or _fetch(name, source, root, download)
+    path, layout = _find(source, root) or _fetch(name, source, root, download)
     classes = source.classes
     if name == "imagenet":
-        test, classes, found = load_imagenet(path, size or 224)
+        test, classes, found = layout.read(path, 224 if size is None else size)
         train = test.take(slice(0, 0))
     else:
         train, test, *of_files = layout.read(path)
@@ -85,17 +84,15 @@ def _source(name: str) -> Source:
     return SOURCES[name]
 
 
-def _places(name: str, source: Source, root: Path | None) -> list[Path]:
+def _places(source: Source, root: Path | None) -> list[Path]:
     """Where to look: the folders of the user first."""
-    if root is not None and name == "imagenet":
-        return [root]
     own = [root] if root is not None else []
     named = [Path(os.environ["RELSTAB_DATA"])] if os.environ.get("RELSTAB_DATA") else []
     return [*own, *named, Path("data").absolute(), *source.places, cache_folder()]
 
 
-def _find(name: str, source: Source, root: Path | None) -> tuple[Path, Format] | None:
-    for place in _places(name, source, root):
+def _find(source: Source, root: Path | None) -> tuple[Path, Format] | None:
+    for place in _places(source, root):
         for relative, layout in source.layouts:
             if (relative != "." or place == root) and layout.there(place / relative):
                 return place / relative, layout
@@ -118,11 +115,11 @@ def _fetch(name: str, source: Source, root: Path | None, download: bool) -> tupl
         ) as error:  # torchvision: RuntimeError after the last mirror
             why = f"the download failed ({str(error).splitlines()[0]})"
         else:
-            if found := _find(name, source, root):
+            if found := _find(source, root):
                 return found
             why = f"the copy in {cache_folder()} is incomplete (remove it)"
     wanted = " or ".join(relative for relative, _ in source.layouts if relative != ".")
-    places = ", ".join(str(place) for place in _places(name, source, root))
+    places = ", ".join(str(place) for place in _places(source, root))
     raise FileNotFoundError(
         f"{name} was not found: there is no {wanted} in {places} (RELSTAB_DATA can name a further folder), "
         f"and {why}; {source.obtain}"

@@ -1,8 +1,8 @@
 """What is known of each named image set: classes, normalisation, licence, where it lies and its digest.
 
-Normalisation (authors' code): CIFAR-10 by mean .4914 .4822 .4465 and std .2023 .1994 .2010, Fashion-MNIST by
-(x - .5) / .5, MNIST not at all; ImageNet by the usual .485 .456 .406 and .229 .224 .225. Those "std" of CIFAR-10
-are the mean of the standard deviations within each image; over all pixels they are .247 .243 .262.
+Normalisation (authors' code): CIFAR-10 by mean .4914 .4822 .4465 and std .2023 .1994 .2010, Fashion-MNIST
+by (x - .5) / .5, MNIST not at all; ImageNet by the usual .485 .456 .406 and .229 .224 .225. Those "std" of
+CIFAR-10 are the means of the standard deviations within each image; over all pixels they are .247 .243 .262.
 
 >>> SOURCES["cifar10-jpeg"].lossy, SOURCES["cifar10-lossless"].lossy
 (True, False)
@@ -35,7 +35,11 @@ _FASHION = {
 
 @dataclass(frozen=True)
 class Format:
-    """How a layout is recognised, and read: path -> (train, test) or (train, test, digest of the files)."""
+    """How a layout is recognised, and read.
+
+    read: path -> (train, test), or (train, test, digest of the files); ImageNet's: path, size -> (test,
+    classes, digest)
+    """
 
     there: Callable[[Path], bool]
     read: Callable[[Path], tuple]

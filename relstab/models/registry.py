@@ -6,6 +6,9 @@ after each block in ResNets (the sum has passed its ReLU) and EfficientNets. Wit
 logits as k = K, the relative depth of the k-th point is k/K, K = len(probe_points) + 1. The authors'
 figures do not say which nodes they plot; this choice is ours, the same for all families.
 
+No activation works in place. The sums inside torchvision's residual blocks do, so the last normalisation of a
+block is overwritten after its hook has run: reduce or copy it inside the hook. No probe point is concerned.
+
 >>> import torch
 >>> from relstab import models
 >>> model = models.build("lenet", in_channels=1, generator=torch.Generator().manual_seed(0))

@@ -47,7 +47,7 @@ class Ensemble:
     readout [member, 1, H], offset [member, 1]."""
 
     architecture: Architecture
-    filters: list[Float[Tensor, "member width taps"]]
+    filters: list[Float[Tensor, "member width _"]]
     biases: list[Float[Tensor, "member width 1"]]
     readout: Float[Tensor, "member 1 width"]
     offset: Float[Tensor, "member 1"]
@@ -111,7 +111,7 @@ def _patches(z, filter_size, stride):
 
 def representations(
     ensemble: Ensemble, images: Float[Tensor, "*member image 1 length"]
-) -> list[Float[Tensor, "member width image site"]]:
+) -> list[Float[Tensor, "member width image _"]]:
     """f_1, ..., f_K of [image, 1, length], shown to every member, or of [member, image, 1, length].
 
     Raises ValueError if the images are not whole numbers of strides long down to the last layer.

@@ -69,7 +69,8 @@ def _normalised_distance(clean, deformed):
     distances = 1 - clean @ clean.T - zero[:, None] * zero
     first, second = torch.triu_indices(len(clean), len(clean), offset=1, device=clean.device)
     typical = distances[first, second].cpu().double().quantile(0.5)
-    return float(moved.double().mean() / typical) if typical > 0 else float("nan")
+    rounding = 8 * torch.finfo(distances.dtype).eps
+    return float(moved.double().mean() / typical) if typical > rounding else float("nan")
 
 
 def _directions(rows):

@@ -105,9 +105,12 @@ def _mean_pool(pool):
 
 def _widths(response: Tensor, image: Tensor):
     """(deviation, extent) of the map of contributions to one response; input channels are added up."""
+    nothing = float("nan"), float("nan")
+    if not response.requires_grad:
+        return nothing
     (gradient,) = torch.autograd.grad(response, image, retain_graph=True, allow_unused=True)
     if gradient is None or not gradient.any():
-        return float("nan"), float("nan")
+        return nothing
     contributions = gradient[0].abs().sum(0)
     axes = contributions.ndim
     variances = []

@@ -1,8 +1,8 @@
 """The studies by name: each a table of configs per scale, and the rows they gave.
 
 A study is a module with `configs(scale) -> list` of frozen config dataclasses (see `relstab.records`); it is
-imported on first use, and knows nothing about files or plots. The papers' sections each study serves are in its
-own docstring.
+imported on first use, and knows nothing about files or plots. Its docstring says which papers' sections it
+serves.
 
     from relstab import studies
     rows = studies.rows("zoo", "tiny")          # computes what is missing; at larger scales only reads
@@ -48,7 +48,7 @@ def configs(study: str, scale: str) -> list:
 def rows(study: str, scale: str, *, compute: bool | None = None, executor=None) -> pd.DataFrame:
     """Tidy rows of a study: one line per row of every unit, the config's fields and then the row's columns.
 
-    compute: run what is missing; by default at scale tiny only, so that opening a page never starts a long run.
+    compute: run what is missing; by default at scale tiny only, so that no page ever starts a long run.
     attrs: study, scale, units, and missing, the number of units without rows. Errors as `store.get_or_run`.
     """
     units = configs(study, scale)

@@ -1,11 +1,13 @@
 r"""The zoo: networks trained on images, and D, G, R at every depth (A Secs. 1-2, B Secs. 3-5).
 
-One unit is one network: it is built, probed, trained, probed again, shuffled and probed again. Its rows are of
-three kinds (column ``kind``):
+One unit is one network: it is built, probed, trained, probed again, shuffled and probed again. Its rows are
+of three kinds (column ``kind``):
 
 ``sensitivity``  stage (init, trained), images (the data set probed), shuffle (-1 or the number of the draw),
                  displacement, cut, interpolation, statistic, layer, depth, relative_depth, D, G, R
-``training``     test_error, train_loss, train_error, status, trained_epochs, seconds, parameters, ...
+``training``     status (ok, diverged, collapsed), test_error, train_loss, train_error, trained_epochs,
+                 seconds, images_per_second, parameters; error_lossless and error_jpeg on the same pictures in
+                 both encodings for "cifar10-jpeg"; published_error for networks trained by others
 ``modes``        epoch, layer, depth, gamma_0 ... gamma_6: mean squared projection of the 3 x 3 filters on the
                  grid Laplacian's modes with eigenvalue 0, 1, 2, 3, 4, 6 (paper A, Eq. 3)
 
@@ -23,34 +25,31 @@ import itertools
 import math
 import os
 from dataclasses import dataclass, fields
-from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar
 
 import torch
 
 from relstab import checkpoints, data, models, recipes, records, scales
-from relstab.models import surgery
-from relstab.probes import filters
-from relstab.probes.sensitivity import sensitivity
-from relstab.train import error_rate, fit, gaussian, seeded
+from relstab.studies.zoo_probes import errors, loaded, measure, modes, probe_sets
+from relstab.train import fit, seeded
 
 PUBLISHED_ERROR = {"cifar_resnet20": 0.0827, "cifar_resnet32": 0.0737, "cifar_resnet44": 0.0690,
                    "cifar_resnet56": 0.0661}  # fmt: skip
 PUBLISHED_NORMALISATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-INTERPOLATIONS = ("bilinear", "gaussian")
-# Milliseconds a step of 128 images at width 1/4 on one core (AMX, bfloat16; EfficientNet float32), measured once
-# for the estimates of `relstab study --dry-run`.
-STEP_MS = {"fc": 2.4, "lenet": 10, "alexnet": 17, "vgg11": 35, "vgg13": 53, "vgg16": 75, "vgg19": 97, "resnet10": 67,
-           "resnet18": 116, "resnet34": 220, "resnet50": 300, "resnet101": 600, "efficientnet": 165}  # fmt: skip
+# Milliseconds a step of 128 images at width 1/4 on one core (AMX, bfloat16; EfficientNet float32), measured
+# once, for the estimates of `relstab study --dry-run`.
+STEP_MS = {"fc": 2.4, "lenet": 10, "alexnet": 17, "vgg11": 35, "vgg13": 53, "vgg16": 75, "vgg19": 97,
+           "resnet10": 67, "resnet18": 116, "resnet34": 220, "resnet50": 300, "resnet101": 600,
+           "efficientnet": 165}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Network:
     """One network of the zoo: everything its numbers depend on.
 
-    dataset:       what it is trained on; a "cifar10-jpeg" network is probed on the lossless test images and on
-                   the same images as JPEG
+    dataset:       what it is trained on; a "cifar10-jpeg" network is probed on the lossless test images and
+                   on the same images as JPEG
     width:         factor on the channels of the architecture
     train_size:    number of training images P, a random subset that depends on the seed; 0 is all of them
     noise:         total norm of the Gaussian noise on training and test images (A Figs. 1 and 10)
@@ -89,8 +88,8 @@ class Network:
 
     @property
     def cost_minutes(self):
-        """Estimated minutes of training on one CPU core, from step times measured at width 1/4 (scale "gpu": on
-        a GPU, taken as 300 times faster and never below 1 ms a step)."""
+        """Estimated minutes of training on one core, from step times at width 1/4; at the scales "gpu" and
+        "paper" on a GPU, guessed to be 300 times faster, with no step below 1 ms."""
         if self.recipe == "published":
             return 0.5
         family = next(name for name in STEP_MS if self.architecture.startswith(name))
@@ -102,7 +101,7 @@ class Network:
         return round(self.epochs * math.ceil(size / 128) * step / 60000, 2)
 
     def run(self, *, workspace=None, progress=None):
-        """Train and probe. `workspace` keeps the checkpoint; with one, the weights stay in `weights_file(self)`."""
+        """Train and probe; with a `workspace` there are checkpoints, and weights in `weights_file(self)`."""
         dataset, device = loaded(self.dataset), torch.device("cuda" if torch.cuda.is_available() else "cpu")
         model = self.build().to(device, memory_format=torch.channels_last)
         rows = measure(self, model, "init")
@@ -160,114 +159,6 @@ class Network:
         return loaded(self.dataset).normalise(images)
 
 
-@lru_cache(maxsize=3)
-def loaded(name):
-    """A data set, kept for the units that follow in the same process."""
-    return data.load(name)
-
-
-def probe_sets(dataset):
-    """The data sets whose test images a network is probed on; the first is the one the figures show.
-
-    >>> probe_sets("cifar10-jpeg"), probe_sets("mnist")
-    (('cifar10-lossless', 'cifar10-jpeg'), ('mnist',))
-    """
-    return ("cifar10-lossless", "cifar10-jpeg") if dataset == "cifar10-jpeg" else (dataset,)
-
-
-@lru_cache(maxsize=8)
-def test_images(dataset, images):
-    """The test images of `images` (a split) on which a network of `dataset` is measured, classes mixed."""
-    if dataset == "cifar10-jpeg" and images == "cifar10-jpeg":
-        return same_pictures(loaded("cifar10-lossless").test, loaded("cifar10-jpeg").test)
-    return loaded(images).test
-
-
-def same_pictures(originals, encoded):
-    """For each original picture its lossy copy: the nearest picture of the same class in `encoded`.
-
-    Raises ValueError when two originals would get the same copy.
-    """
-    chosen = torch.empty(len(originals), dtype=torch.int64)
-    for label in originals.labels.unique():
-        ours, theirs = (originals.labels == label).nonzero()[:, 0], (encoded.labels == label).nonzero()[:, 0]
-        a, b = originals.images[ours].flatten(1).double(), encoded.images[theirs].flatten(1).double()
-        squares = a.square().sum(1)[:, None] + b.square().sum(1) - 2 * a @ b.T
-        chosen[ours] = theirs[squares.argmin(1)]
-    if len(chosen.unique()) < len(chosen):
-        raise ValueError("two original pictures have the same nearest lossy copy; the two sets do not match")
-    return encoded.take(chosen)
-
-
-def measure(unit, model, stage):
-    """The sensitivity rows of one stage; the same deformations and noise for every network."""
-    rows = []
-
-    def probe(images, net, layers="output", *, statistic="component_median", shuffle=-1, displacement=1.0, cut=3,
-              interpolation="bilinear"):  # fmt: skip
-        table = sensitivity(
-            net, images[1], layers=layers, displacement=displacement, cut=cut, statistic=statistic,
-            interpolation=interpolation, batch_statistics=stage == "init", generator=seeded("probe"),
-        )  # fmt: skip
-        label = {
-            "kind": "sensitivity", "stage": stage, "images": images[0], "shuffle": shuffle,
-            "displacement": displacement, "cut": cut, "interpolation": interpolation, "statistic": statistic,
-        }  # fmt: skip
-        rows.extend({**label, **row} for row in table.to_dict("records"))
-
-    main, *others = ((name, probe_images(unit, name, model)) for name in probe_sets(unit.dataset))
-    probe(main, model, "blocks", statistic="mean")
-    probe(main, model, statistic="median")
-    for cut in unit.cuts:
-        probe(main, model, cut=cut)
-    for displacement, cut, interpolation in itertools.product(unit.displacements, unit.cuts, INTERPOLATIONS):
-        if (displacement, interpolation) != (1.0, "bilinear"):  # which are there already
-            probe(main, model, displacement=displacement, cut=cut, interpolation=interpolation)
-    for other in others:
-        probe(other, model, statistic="mean")
-        probe(other, model)
-    for draw in range(unit.shuffles if stage == "trained" else 0):
-        shuffled = surgery.shuffle_channels(model, generator=seeded("shuffle", draw))
-        probe(main, shuffled, "blocks", statistic="mean", shuffle=draw)
-    return rows
-
-
-def probe_images(unit, name, model):
-    """The first test images of data set `name` as the network takes them, with the unit's noise."""
-    split = test_images(unit.dataset, name)
-    return noisy(unit, unit.normalise(split.images[: unit.probes])).to(next(model.parameters()).device)
-
-
-def noisy(unit, images):
-    """Test images with the noise that the network was trained with."""
-    return images + gaussian(images, unit.noise, seeded("test noise")) if unit.noise else images
-
-
-def errors(unit, model):
-    """Test errors: on all test images, and where probe images differ from them, on both encodings of those."""
-    found = {}
-    sets = {"test_error": loaded(unit.dataset).test}
-    if len(probe_sets(unit.dataset)) > 1:
-        for name in probe_sets(unit.dataset):
-            sets[f"error_{name.rpartition('-')[2]}"] = test_images(unit.dataset, name)
-    for name, split in sets.items():
-        found[name] = error_rate(model, noisy(unit, unit.normalise(split.images)), split.labels)
-    return found
-
-
-def modes(model):
-    """The filters' mean squared projections on the grid Laplacian's modes, by eigenvalue, 3 x 3 layers only."""
-    rows = []
-    for name, parameter in model.named_parameters():
-        if parameter.ndim == 4 and parameter.shape[-1] == 3:
-            pairs = zip(
-                *(group.tolist() for group in filters.grouped(filters.projections(parameter))), strict=True
-            )
-            values = {f"gamma_{round(eigenvalue)}": gamma for eigenvalue, gamma in pairs}
-            rows.append({"layer": name.removesuffix(".weight"), "depth": len(rows) + 1, **values})
-    return rows
-
-
 def published_file(architecture):
     """The file of a network trained by somebody else; FileNotFoundError says where it was looked for."""
     name = Path("pretrained", f"{architecture.replace('cifar_', 'cifar10_')}.pt")
@@ -282,9 +173,10 @@ def published_file(architecture):
 
 
 def weights_file(unit):
-    """Where the weights of a trained unit are kept beside the working store; they are not published."""
-    root = Path(os.environ.get("RELSTAB_STORE", "build/store"))
-    return root / "weights" / Path(records.file_name(unit, records.key(unit))).with_suffix(".pt")
+    """Where the weights of a trained unit are kept, inside the working store; they are not published."""
+    from relstab import store  # for its folder alone: results go the other way
+
+    return store.working() / "weights" / Path(records.file_name(unit, records.key(unit))).with_suffix(".pt")
 
 
 def trained(unit):

@@ -13,6 +13,7 @@ from relstab.theory.diffusion import (
     kernel,
     single_pixel_sensitivity,
     walk,
+    walk_and_gaussians,
 )
 from relstab.theory.homogeneous import (
     asymptotes,
@@ -35,4 +36,5 @@ __all__ = [
     "single_pixel_sensitivity",
     "two_pixel_sensitivities",
     "walk",
+    "walk_and_gaussians",
 ]

@@ -159,7 +159,7 @@ def local_exponents(table: pd.DataFrame) -> pd.DataFrame:
 
 def profiles(
     image: Float[ndarray, " length"], layers: int, filter_size: int, stride: int
-) -> list[Float[ndarray, " width"]]:
+) -> list[Float[ndarray, " _"]]:
     """The representations f_0, ..., f_layers of an image in the homogeneous network (A Fig. 8).
 
     Stride 1: the mean over F neighbours on the ring. Stride F: the sum over each block of F, so that a unit

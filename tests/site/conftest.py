@@ -2,19 +2,18 @@
 
 import functools
 import http.server
-import json
 import shutil
 import threading
 from pathlib import Path
 
 import pytest
-from built import HTML, LOOK, Visit, until
+from built import HTML, LOOK, Visit, traffic, until
 from selenium import webdriver
 
 FLAGS = (
-    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-proxy-server", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync", "--window-size=1280,1600",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-proxy-server",
+    "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--window-size=1280,1600", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )  # fmt: skip
 
 
@@ -74,22 +73,10 @@ def visit(address, browser):
         browser.get_log("browser")
         browser.get(address + page)
         until(settled)
-        events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-        urls = {event["params"]["requestId"]: event["params"]["request"]["url"]
-                for event in events if event["method"] == "Network.requestWillBeSent"}  # fmt: skip
-        here = (address, "data:", "blob:", "about:")
-        failed = [urls.get(event["params"]["requestId"], "?") for event in events
-                  if event["method"] == "Network.loadingFailed" and not event["params"].get("canceled")]  # fmt: skip
-        failed += [event["params"]["response"]["url"] for event in events
-                   if event["method"] == "Network.responseReceived" and event["params"]["response"]["status"] >= 400]  # fmt: skip
-        errors = [
-            entry["message"]
-            for entry in browser.get_log("browser")
-            if entry["level"] in ("SEVERE", "WARNING")
-        ]
+        urls, failed = traffic(browser.get_log("performance"))
+        errors = [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
         assert urls, "the browser logged no request; the check would be blind"
-        return Visit(
-            browser.execute_script(LOOK), [u for u in urls.values() if not u.startswith(here)], failed, errors
-        )
+        outside = [url for url in urls if not url.startswith((address, "data:", "blob:", "about:"))]
+        return Visit(browser.execute_script(LOOK), outside, failed, errors)
 
     return visit

@@ -1,0 +1,90 @@
+"""What the figures of networks share: names for people, readable logarithmic axes, and empty panels.
+
+>>> label("vgg11_bn"), label("cifar_resnet20"), label("efficientnet_b0")
+('VGG11bn', 'ResNet20', 'EfficientNetB0')
+"""
+
+import functools
+
+import numpy as np
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from relstab.figures import style
+
+LABELS = {"fc_l2": "FC-L2", "fc_l4": "FC-L4", "fc_l6": "FC-L6", "lenet": "LeNet", "alexnet": "AlexNet",
+          "mnist": "MNIST", "fashion-mnist": "Fashion-MNIST", "fashion-mini": "Fashion-MNIST\n(3,000 images)",
+          "cifar10": "CIFAR-10", "cifar10-jpeg": "CIFAR-10\n(JPEG)",
+          "cifar10-lossless": "CIFAR-10\n(others')"}  # fmt: skip
+
+
+def label(name):
+    """An architecture's or a data set's name for people."""
+    if name in LABELS:
+        return LABELS[name]
+    name = name.removeprefix("cifar_")
+    for prefix, written in (("vgg", "VGG"), ("resnet", "ResNet"), ("efficientnet_b", "EfficientNetB")):
+        if name.startswith(prefix):
+            return written + name.removeprefix(prefix).replace("_bn", "bn")
+    return name
+
+
+def net(architecture, width):
+    """Architecture and, where it is not one, width factor.
+
+    >>> net("lenet", 1.0), net("vgg11_bn", 0.25)
+    ('LeNet', 'VGG11bn ×0.25')
+    """
+    return label(architecture) + ("" if width == 1 else f" ×{width:g}")
+
+
+def look(architecture):
+    """Family name, colour and marker of an architecture."""
+    return style.FAMILIES[style.family(architecture.removeprefix("cifar_"))]
+
+
+def same(table, dataset, architecture, width):
+    """The lines of one network in a table."""
+    chosen = (
+        (table["dataset"] == dataset) & (table["architecture"] == architecture) & (table["width"] == width)
+    )
+    return table[chosen]
+
+
+def nothing(ax, text="no networks of this kind at this scale"):
+    """Say in an empty panel that there is nothing to show."""
+    ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", color=style.GREY)
+    ax.set(xticks=[], yticks=[])
+    ax.grid(False)
+
+
+def legend(fig, handles, columns):
+    """A legend below the figure, each name once."""
+    named = {handle.get_label(): handle for handle in handles}
+    fig.legend(handles=list(named.values()), loc="outside lower center", ncols=columns)
+
+
+def drawn(function):
+    """Decorator of a figure function: the house style, and few, plain numbers on logarithmic axes."""
+
+    @functools.wraps(function)
+    def inner(*arguments, **options):
+        with style.applied():
+            fig = function(*arguments, **options)
+        for ax in fig.axes:
+            for axis in (ax.xaxis, ax.yaxis):
+                if axis.get_scale() == "log":
+                    _plain(axis)
+        return fig
+
+    return inner
+
+
+def _plain(axis):
+    low, high = axis.get_view_interval()
+    decades = np.log10(high / low)
+    steps = (
+        (1,) if decades > 2.5 else (1, 3) if decades > 1.2 else (1, 2, 5) if decades > 0.6 else range(1, 10)
+    )
+    axis.set_major_locator(LogLocator(subs=steps))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())

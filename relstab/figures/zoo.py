@@ -1,0 +1,307 @@
+"""The zoo at the output of its networks: B Figs. 3 to 6, 12, 13, 15 to 18, 20, 21; and what JPEG does.
+
+Every function takes the rows of the study `zoo` at one scale (`relstab.studies.rows("zoo", scale)`) and draws
+what is there; networks that diverged or collapsed are left out (`zoo_tables.failures` lists them).
+"""
+
+import numpy as np
+from matplotlib.lines import Line2D
+
+from relstab.figures import style
+from relstab.figures.nets import drawn, label, legend, look, net, nothing, same
+from relstab.studies import zoo_tables as tables
+
+CUT_COLOURS = {3: style.BLUE, 5: style.ORANGE, 15: style.GREEN}
+
+
+@drawn
+def displacement_sweep(rows, *, columns=2):
+    """B Fig. 3, left: R against the displacement δ, at initialisation (dashed) and trained, per cut-off.
+
+    A panel per network that was probed at several δ; squares: Gaussian instead of bilinear interpolation.
+    """
+    table = tables.measured(rows)
+    table = table[
+        (table["layer"] == "output") & (table["shuffle"] == -1) & (table["statistic"] == "component_median")
+    ]
+    by = ["dataset", "architecture", "width", "stage", "cut", "interpolation", "displacement"]
+    table = tables.geometric(tables.on_full_set(table), by)
+    many = table.groupby(["dataset", "architecture", "width"])["displacement"].transform("nunique") > 2
+    panels = list(table[many].groupby(["dataset", "architecture", "width"], sort=False))
+    lines = -(-max(len(panels), 1) // columns)
+    fig, axes = style.figure(lines, columns, height=3.0 * lines, squeeze=False, sharex=True, sharey=True)
+    for ax in axes.flat[len(panels) :]:
+        nothing(ax, "") if panels else nothing(ax)
+    for ax, ((_, architecture, width), panel) in zip(axes.flat, panels, strict=False):
+        for (cut, stage, interpolation), line in panel.groupby(["cut", "stage", "interpolation"]):
+            line = line.sort_values("displacement")
+            ax.plot(line["displacement"], line["R"], color=CUT_COLOURS.get(cut, style.PURPLE),
+                    ls=style.TRAINED if stage == "trained" else style.INITIAL,
+                    marker="o" if interpolation == "bilinear" else "s", ms=4,
+                    mfc="white" if interpolation == "gaussian" else None)  # fmt: skip
+        ax.axhline(1, color=style.GREY, lw=0.8, ls=":")
+        ax.axvline(1, color=style.GREY, lw=0.8, ls=":")
+        ax.set(xscale="log", yscale="log", title=net(architecture, width))
+    for ax in axes[-1]:
+        ax.set_xlabel("displacement δ (pixels)")
+    for ax in axes[:, 0]:
+        ax.set_ylabel("$R_f$")
+    handles = [Line2D([], [], color=colour, label=f"c = {cut}") for cut, colour in CUT_COLOURS.items()]
+    handles += [Line2D([], [], color="k", ls=style.TRAINED, label="trained"),
+                Line2D([], [], color="k", ls=style.INITIAL, label="initialisation"),
+                Line2D([], [], color="k", marker="o", ls="", label="bilinear"),
+                Line2D([], [], color="k", marker="s", mfc="white", ls="", label="Gaussian")]  # fmt: skip
+    legend(fig, handles, 4)
+    return fig
+
+
+@drawn
+def bars(rows, architectures):
+    """B Fig. 3 centre and Fig. 4 top: R(δ = 1) per data set, initialised (hatched) and trained.
+
+    architectures: names, a panel each; of several widths the largest is shown.
+    """
+    fig, axes = style.figure(1, len(architectures), height=3.2, squeeze=False, sharey=True)
+    for ax, architecture in zip(axes[0], architectures, strict=True):
+        ticks = []
+        for cut_index, cut in enumerate(CUT_COLOURS):
+            for stage in ("init", "trained"):
+                table = tables.on_full_set(tables.outputs(rows, stage=stage, cut=cut))
+                table = table[table["architecture"] == architecture]
+                table = table[table["width"] == table.groupby("dataset")["width"].transform("max")]
+                table = tables.geometric(table, ["dataset"])
+                ticks = ticks or table["dataset"].tolist()
+                for line in table.to_dict("records"):
+                    left = (
+                        ticks.index(line["dataset"])
+                        + 0.27 * (cut_index - 1)
+                        + (-0.12 if stage == "init" else 0)
+                    )
+                    ax.bar(left, line["R"], width=0.12, align="edge", color=CUT_COLOURS[cut],
+                           alpha=0.45 if stage == "init" else 1, hatch="////" if stage == "init" else None,
+                           edgecolor="white" if stage == "init" else CUT_COLOURS[cut])  # fmt: skip
+        if not ticks:
+            nothing(ax)
+            continue
+        ax.axhline(1, color=style.GREY, lw=0.8)
+        ax.set(yscale="log", title=label(architecture))
+        ax.set_xticks(range(len(ticks)), [label(name) for name in ticks])
+    axes[0, 0].set_ylabel(r"$R_f(\delta = 1)$")
+    handles = [Line2D([], [], color=colour, lw=6, label=f"c = {cut}") for cut, colour in CUT_COLOURS.items()]
+    handles += [Line2D([], [], color=style.GREY, lw=6, alpha=0.45, label="left, hatched: initialisation"),
+                Line2D([], [], color=style.GREY, lw=6, label="right: trained")]  # fmt: skip
+    legend(fig, handles, 3)
+    return fig
+
+
+def learning_sets(rows, **probe):
+    """The networks trained on subsets of several sizes P for one number of steps; seeds averaged."""
+    table = tables.networks(rows, **probe)
+    table = table[(table["train_size"] > 0) & (table["noise"] == 0)]
+    table = tables.geometric(table, ["dataset", "architecture", "width", "train_size"])
+    several = table.groupby(["dataset", "architecture", "width"])["train_size"].transform("nunique") > 1
+    return table[several].sort_values("train_size")
+
+
+@drawn
+def learning_curve(rows, quantity="R"):
+    """B Figs. 3 right, 4 bottom and 13: R (or D, G) against the number P of training images.
+
+    Dashed: initialisation. A panel per data set. The triangle's hypotenuse has slope -1, the law of the
+    stripe model (B Sec. 6).
+    """
+    table, start = learning_sets(rows), learning_sets(rows, stage="init")
+    datasets = list(dict.fromkeys(table["dataset"]))
+    fig, axes = style.figure(1, max(len(datasets), 1), height=3.4, squeeze=False, sharey=True)
+    if not datasets:
+        nothing(axes[0, 0])
+    seen = {}
+    for ax, dataset in zip(axes[0], datasets, strict=False):
+        chosen = table[table["dataset"] == dataset]
+        for (architecture, width), line in chosen.groupby(["architecture", "width"], sort=False):
+            _, colour, marker = look(architecture)
+            name = net(architecture, width)
+            seen[name] = ax.plot(line["train_size"], line[quantity], color=colour, marker=marker, label=name)[
+                0
+            ]
+            first = start[
+                (start["dataset"] == dataset)
+                & (start["architecture"] == architecture)
+                & (start["width"] == width)
+            ]
+            ax.plot(first["train_size"], first[quantity], color=colour, ls=style.INITIAL, lw=1)
+        low, high = chosen["train_size"].min(), chosen["train_size"].max()
+        if quantity == "R":
+            at, top = np.array([high / 4, high]), chosen["R"].min() * 1.1
+            ax.plot([at[0], at[1], at[0], at[0]], [top, top / 4, top / 4, top], color=style.GREY, lw=1)
+            ax.annotate("$P^{-1}$", (at[0], top / 2.2), xytext=(-4, 0), textcoords="offset points",
+                        ha="right", color=style.GREY)  # fmt: skip
+        ax.set(xscale="log", yscale="log", xlim=(low / 1.3, high * 1.3), xlabel="training images P",
+               title=label(dataset).replace("\n", " "))  # fmt: skip
+    axes[0, 0].set_ylabel(f"${quantity}_f$" + r"$(\delta = 1)$")
+    handles = [*seen.values(), Line2D([], [], color=style.GREY, ls=style.INITIAL, label="initialisation")]
+    legend(fig, handles, 4)
+    return fig
+
+
+@drawn
+def error_against(rows, quantity="R", *, datasets=None, names=True, **probe):
+    """B Fig. 5 (R), 15 to 17 (D, G), 20 (other data sets), 21 (other δ, c): test error against a sensitivity.
+
+    One point a network, seeds averaged; filled: trained here, hollow: trained by others. For R the fitted
+    power law, its correlation with a bootstrap interval, and B's line ε = 0.2 √R. datasets: default CIFAR-10's
+    variants, or what there is; **probe: options of `zoo_tables.outputs`.
+    """
+    table = tables.on_full_set(tables.networks(rows, **probe))
+    table = table[table["dataset"].isin(datasets or tables.main_datasets(rows))]
+    table = tables.geometric(table, ["dataset", "architecture", "width", "epochs", "recipe"])
+    fig, ax = style.figure(height=4.6)
+    if table.empty:
+        nothing(ax)
+        return fig
+    for line in table.to_dict("records"):
+        text, colour, marker = look(line["architecture"])
+        published = line["recipe"] == "published"
+        ax.plot(line[quantity], line["error"], marker, color=colour, ms=8, label=text,
+                mfc="white" if published else colour)  # fmt: skip
+        if names:
+            ax.annotate(
+                net(line["architecture"], line["width"]),
+                (line[quantity], line["error"]),
+                xytext=(6, -9),
+                textcoords="offset points",
+                fontsize=9,
+            )
+    x = np.array([table[quantity].min() / 1.5, table[quantity].max() * 1.5])
+    low, high = tables.interval(table[quantity], table["error"])
+    text = f"correlation {tables.correlation(table[quantity], table['error']):.2f} [{low:.2f}, {high:.2f}]"
+    if quantity == "R":
+        found = tables.law(table["error"], table["R"])
+        middle = np.exp(np.log(table["R"]).mean()), np.exp(np.log(table["error"]).mean())
+        ax.plot(x, 0.2 * np.sqrt(x), "--", color=style.GREY, label=r"paper: $0.2\,\sqrt{R_f}$")
+        ax.plot(x, middle[1] * (x / middle[0]) ** found.slope, "-", color=style.BLACK, lw=1,
+                label=rf"fit: $R_f^{{{found.slope:.2f}}}$")  # fmt: skip
+        text += f"\nbest prefactor at slope ½: {found.prefactor:.2f}"
+    ax.text(0.03, 0.97, text + f"\n{len(table)} networks", transform=ax.transAxes, va="top")
+    ax.set(xscale="log", yscale="log", xlabel=rf"${quantity}_f$", ylabel="test error ε", xlim=x)
+    legend(fig, ax.get_legend_handles_labels()[0], 4)
+    return fig
+
+
+@drawn
+def sensitivities_against_size(rows):
+    """B Fig. 6: G, D and R against the number of training images, by architecture (rows) and data set."""
+    tables_by_cut = {cut: learning_sets(rows, cut=cut) for cut in CUT_COLOURS}
+    table = tables_by_cut[3]
+    datasets = list(dict.fromkeys(table["dataset"]))
+    nets = list(dict.fromkeys(zip(table["architecture"], table["width"], strict=True)))
+    fig, axes = style.figure(max(len(nets), 1), max(len(datasets), 1), height=2.3 * max(len(nets), 1) + 0.5,
+                             squeeze=False, sharex="col", sharey="row")  # fmt: skip
+    if not nets:
+        nothing(axes[0, 0])
+    for row, (architecture, width) in zip(axes, nets, strict=False):
+        for ax, dataset in zip(row, datasets, strict=True):
+            for table, dashes in zip(tables_by_cut.values(), ("-", "--", ":"), strict=True):
+                line = same(table, dataset, architecture, width)
+                for quantity, (colour, marker, _) in style.QUANTITIES.items():
+                    ax.plot(line["train_size"], line[quantity], color=colour, marker=marker, ls=dashes, ms=4)
+            name = net(architecture, width)
+            ax.set(xscale="log", yscale="log", title=f"{name}, {label(dataset)}".replace("\n", " "))
+            ax.title.set_fontsize(9.5)
+    for ax in axes[-1]:
+        ax.set_xlabel("training images P")
+    handles = [
+        Line2D([], [], color=colour, marker=marker, label=text)
+        for colour, marker, text in style.QUANTITIES.values()
+    ]
+    handles += [Line2D([], [], color="k", ls=dashes, label=f"c = {cut}")
+                for cut, dashes in zip(CUT_COLOURS, ("-", "--", ":"), strict=True)]  # fmt: skip
+    legend(fig, handles, 3)
+    return fig
+
+
+@drawn
+def trajectories(rows, dataset):
+    """B Fig. 18: how a network moves in the plane of R and error as its training set grows (arrow)."""
+    table = learning_sets(rows)
+    table = table[table["dataset"] == dataset]
+    fig, ax = style.figure(height=3.8)
+    if table.empty:
+        nothing(ax)
+        return fig
+    for (architecture, width), line in table.groupby(["architecture", "width"], sort=False):
+        _, colour, marker = look(architecture)
+        ax.plot(
+            line["R"],
+            line["error"],
+            color=colour,
+            marker=marker,
+            label=net(architecture, width),
+        )
+        ends = line[["R", "error"]].to_numpy()[-2:]
+        ax.annotate("", ends[1], ends[0], arrowprops={"arrowstyle": "->", "color": colour, "lw": 1.6})
+        for point in (line.iloc[0], line.iloc[-1]):
+            ax.annotate(f"{int(point['train_size']):,}", (point["R"], point["error"]), xytext=(5, 5),
+                        textcoords="offset points", fontsize=9)  # fmt: skip
+    ax.set(
+        xscale="log",
+        yscale="log",
+        xlabel="$R_f$",
+        ylabel="test error ε",
+        title=label(dataset).replace("\n", " "),
+    )
+    fig.legend(loc="outside lower center", ncols=4)
+    return fig
+
+
+@drawn
+def augmentation(rows):
+    """B Fig. 12: R of the same networks trained with and without random crops and flips."""
+    table = tables.networks(rows)
+    table = table[(table["train_size"] == 0) & (table["noise"] == 0) & (table["recipe"] != "published")]
+    by = ["dataset", "architecture", "width", "epochs"]
+    table = table[table["seed"] == 0]
+    both = table.groupby(by)["augment"].transform("nunique") == 2
+    fig, ax = style.figure(height=3.0)
+    names = list(
+        dict.fromkeys(net(line["architecture"], line["width"]) for line in table[both].to_dict("records"))
+    )
+    if not names:
+        nothing(ax)
+        return fig
+    for line in table[both].to_dict("records"):
+        augmented = bool(line["augment"])
+        ax.bar(names.index(net(line["architecture"], line["width"])) + (0 if augmented else -0.35), line["R"], width=0.33, align="edge",
+               color=style.BLUE if augmented else style.ORANGE, edgecolor="white",
+               hatch=None if augmented else "////",
+               label="crops and flips" if augmented else "none")  # fmt: skip
+        middle = names.index(net(line["architecture"], line["width"])) + (0.165 if augmented else -0.185)
+        ax.annotate(f"ε = {line['error']:.3f}", (middle, line["R"]), xytext=(0, 3), fontsize=9,
+                    textcoords="offset points", ha="center")  # fmt: skip
+    ax.set_xticks(range(len(names)), names)
+    ax.set(ylabel="$R_f$", xlim=(-1, len(names)), ylim=(0, 1.2 * table[both]["R"].max()))
+    legend(fig, ax.get_legend_handles_labels()[0], 2)
+    return fig
+
+
+@drawn
+def encodings(rows):
+    """R of networks trained on JPEGs: on true pixels against on the same pictures as JPEG (in no paper)."""
+    table = tables.encodings(rows)
+    table = table[(table["noise"] == 0) & (table["train_size"] == 0)]
+    fig, ax = style.figure(height=3.8)
+    if table.empty:
+        nothing(ax)
+        return fig
+    for line in table.to_dict("records"):
+        text, colour, marker = look(line["architecture"])
+        ax.plot(line["R_lossless"], line["R_jpeg"], marker, color=colour, label=text, ms=7)
+    ends = np.array(
+        [table[["R_lossless", "R_jpeg"]].min().min() / 1.3, table[["R_lossless", "R_jpeg"]].max().max() * 1.3]
+    )
+    ax.plot(ends, ends, color=style.GREY, lw=1)
+    ax.set(
+        xscale="log", yscale="log", xlabel="$R_f$ on true pixels", ylabel="$R_f$ on the same pictures as JPEG"
+    )
+    legend(fig, ax.get_legend_handles_labels()[0], 3)
+    return fig

@@ -1,0 +1,255 @@
+"""The zoo inside its networks and under noise: A Figs. 1 right, 2, 3, 4 (first row), 10, 11 and B Fig. 14.
+
+Functions take the rows of the study `zoo` at one scale, but `pooling`, which is exact and takes none.
+"""
+
+import numpy as np
+from matplotlib.lines import Line2D
+
+from relstab.figures import style
+from relstab.figures.zoo import label, net, nothing
+from relstab.studies import zoo_tables as tables
+
+EARLY = ("fc", "lenet", "alexnet", "vgg")  # A Fig. 3: earlier (left) and more modern architectures (right)
+MODE_SHADES = {0: "#08306b", 1: "#2171b5", 2: "#4292c6", 3: "#6baed6", 4: "#9ecae1", 6: "#c6dbef"}
+MODE_DASHES = {0: "-", 1: "--", 2: "-.", 3: ":", 4: (0, (5, 1, 1, 1, 1, 1)), 6: (0, (1, 1))}
+
+
+def _curves(rows, kinds, quantity, ax, pick):
+    """Draw the profiles of the networks that `pick` admits; the handles by name."""
+    table = tables.on_full_set(tables.profiles(rows).assign(seed=0))
+    seen = {}
+    for (_, architecture, width, _), lines in table.groupby(
+        ["dataset", "architecture", "width", "epochs"], sort=False
+    ):
+        if not pick(architecture):
+            continue
+        _, colour, marker = style.FAMILIES[style.family(architecture.removeprefix("cifar_"))]
+        name = net({"architecture": architecture, "width": width})
+        for kind, dashes in kinds.items():
+            line = lines[lines["stage"] == kind]
+            if len(line):
+                face = colour if kind == "trained" else "white"
+                drawn = ax.plot(line["relative_depth"], line[quantity], color=colour, ls=dashes, ms=4,
+                                marker=marker, mfc=face, label=name)[0]  # fmt: skip
+                seen.setdefault(name, drawn)
+    ax.axhline(1, color=style.GREY, lw=0.8, ls=":")
+    ax.set(yscale="log", xlabel="relative depth $k/K$")
+    return seen
+
+
+def depth_profiles(rows, *, datasets=None, quantity="R"):
+    """B Fig. 14: R (or D, G) against relative depth, at initialisation (dashed) and after training.
+
+    datasets: default CIFAR-10's variants, or what there is.
+    """
+    chosen = rows[rows["dataset"].isin(datasets or tables.main_datasets(rows))]
+    fig, axes = style.figure(1, 2, height=3.9, sharey=True)
+    kinds = {"trained": style.TRAINED, "init": style.INITIAL}
+    _two_panels(fig, axes, chosen, kinds, quantity)
+    handles = [Line2D([], [], color=style.GREY, ls=style.TRAINED, label="trained"),
+               Line2D([], [], color=style.GREY, ls=style.INITIAL, label="initialisation")]  # fmt: skip
+    return _named(fig, axes, quantity, handles)
+
+
+def shuffled_profiles(rows, *, datasets=None, quantity="R"):
+    """A Fig. 3 (R) and 11 (D, G): trained networks (full), and with their channels shuffled (dashed: mean).
+
+    datasets: default CIFAR-10's variants, or what there is. Only networks whose shuffles were probed.
+    """
+    chosen = rows[rows["dataset"].isin(datasets or tables.main_datasets(rows)) & (rows["shuffles"] > 0)]
+    fig, axes = style.figure(1, 2, height=3.9, sharey=True)
+    kinds = {"trained": style.TRAINED, "shuffled": style.SHUFFLED}
+    convolutional = chosen[
+        ~chosen["architecture"].str.startswith("fc")
+    ]  # there is nothing to shuffle in the others
+    _two_panels(fig, axes, convolutional, kinds, quantity)
+    handles = [Line2D([], [], color=style.GREY, ls=style.TRAINED, label="trained"),
+               Line2D([], [], color=style.GREY, ls=style.SHUFFLED, label="channels shuffled")]  # fmt: skip
+    return _named(fig, axes, quantity, handles)
+
+
+def _two_panels(fig, axes, rows, kinds, quantity):
+    titles = ("earlier architectures", "more modern architectures")
+    for ax, title, early in zip(axes, titles, (True, False), strict=True):
+        seen = _curves(rows, kinds, quantity, ax, lambda name, early=early: _early(name) == early)
+        ax.set_title(title)
+        if seen:
+            ax.legend(handles=seen.values(), fontsize=9)
+        else:
+            nothing(ax)
+
+
+def _early(architecture):
+    return architecture.startswith(EARLY) and not architecture.endswith("_bn")
+
+
+def _named(fig, axes, quantity, handles):
+    axes[0].set_ylabel(f"${quantity}_k$")
+    fig.legend(handles=handles, loc="outside lower center", ncols=2)
+    return fig
+
+
+def noise_table(rows):
+    """A Figs. 1 right, 10: networks by noise, on the noise levels that several networks were trained with."""
+    table = tables.networks(rows, statistic="mean")
+    table = table[(table["train_size"] == 0) & (table["recipe"] != "published")]
+    noisy = table[table["noise"] > 0]
+    nets = set(zip(noisy["dataset"], noisy["architecture"], strict=True))
+    same = [pair in nets for pair in zip(table["dataset"], table["architecture"], strict=True)]
+    table = table[same]
+    if len(noisy):  # without noise, the networks trained as long as the noisy ones; where there are none, all
+        matched = table.merge(
+            noisy[["architecture", "width", "epochs"]].drop_duplicates(), how="left", indicator=True
+        )
+        exact = (matched["_merge"] == "both").to_numpy()
+        clean = (table["noise"] == 0).to_numpy()
+        table = table[~clean | exact] if (clean & exact).any() else table
+    return tables.geometric(table, ["noise", "architecture", "width"])
+
+
+def noise_correlations(rows):
+    """A Fig. 1, right: correlation of log error with log D, log G, log R, against the images' noise.
+
+    Bars span 95 % of the bootstrap over networks. The noise that measures G has norm √400 = 20 on CIFAR-10
+    (η* in A's figure is its square).
+    """
+    table = noise_table(rows)
+    fig, ax = style.figure(height=3.4)
+    levels = sorted(table["noise"].unique())
+    if not any(levels):
+        nothing(ax)
+        return fig
+    place = {level: index for index, level in enumerate(levels)}
+    for offset, (quantity, (colour, marker, text)) in zip(
+        (-0.08, 0, 0.08), style.QUANTITIES.items(), strict=True
+    ):
+        points = []
+        for level, nets in table.groupby("noise"):
+            low, high = tables.interval(nets[quantity], nets["error"])
+            value = tables.correlation(nets[quantity], nets["error"])
+            points.append((place[level] + offset, value))
+            ax.plot([place[level] + offset] * 2, [low, high], color=colour, lw=1)
+        ax.plot(*zip(*points, strict=True), color=colour, marker=marker, label=text)
+    ax.axhline(0, color=style.GREY, lw=0.8)
+    counts = table.groupby("noise").size()
+    ax.set_xticks(range(len(levels)), [f"{level:g}\n({counts[level]} nets)" for level in levels])
+    ax.set(xlabel="total norm of the noise added to training and test images",
+           ylabel="correlation with test error", ylim=(-1.08, 1.08))  # fmt: skip
+    fig.legend(loc="outside lower center", ncols=3)
+    return fig
+
+
+def noise_scatter(rows):
+    """A Fig. 10: test error against D, G and R (columns), a row per norm of the noise."""
+    table = noise_table(rows)
+    levels = sorted(table["noise"].unique())
+    if not any(levels):
+        fig, ax = style.figure()
+        nothing(ax)
+        return fig
+    fig, axes = style.figure(
+        len(levels), 3, height=2.2 * len(levels) + 0.5, squeeze=False, sharey="row", sharex="col"
+    )
+    for row, level in zip(axes, levels, strict=True):
+        chosen = table[table["noise"] == level]
+        for ax, quantity in zip(row, tables.QUANTITIES, strict=True):
+            for line in chosen.to_dict("records"):
+                text, colour, marker = style.FAMILIES[style.family(line["architecture"])]
+                ax.plot(line[quantity], line["error"], marker, color=colour, label=text)
+            value = tables.correlation(chosen[quantity], chosen["error"])
+            ax.set(xscale="log", yscale="log", title=f"noise {level:g}: correlation {value:.2f}")
+            ax.title.set_fontsize(9.5)
+        row[0].set_ylabel("test error ε")
+    for ax, quantity in zip(axes[-1], tables.QUANTITIES, strict=True):
+        ax.set_xlabel(f"${quantity}_f$")
+    handles = {
+        text: handle for ax in axes.flat for handle, text in zip(*ax.get_legend_handles_labels(), strict=True)
+    }
+    fig.legend(handles=handles.values(), loc="outside lower center", ncols=3)
+    return fig
+
+
+def mode_growth(rows, *, datasets=None, architecture="vgg11_bn"):
+    """A Fig. 4, first row: growth γ(t)/γ(0) of the filters' Laplacian modes, a panel a layer, low modes dark.
+
+    Modes of equal eigenvalue are averaged: single ones depend on the eigensolver. The largest width is shown.
+    """
+    table = tables.on_full_set(tables.growth(rows))
+    table = table[table["dataset"].isin(datasets or tables.main_datasets(rows))]
+    table = table[table["architecture"] == architecture]
+    if table.empty:
+        fig, ax = style.figure()
+        nothing(ax)
+        return fig
+    table = table[table["width"] == table["width"].max()]
+    table = table[(table["epochs"] == table["epochs"].max()) & (table["epoch"] > 0)]
+    layers = sorted(table["depth"].unique())
+    lines = -(-len(layers) // 4)
+    fig, axes = style.figure(lines, 4, height=2.1 * lines + 0.6, squeeze=False, sharex=True, sharey=True)
+    for ax in axes.flat[len(layers) :]:
+        ax.set_visible(False)
+    for ax, layer in zip(axes.flat, layers, strict=False):
+        chosen = table[table["depth"] == layer]
+        for eigenvalue, line in chosen.groupby("eigenvalue"):
+            line = np.exp(np.log(line.set_index("epoch")["growth"]).groupby("epoch").mean())
+            ax.plot(
+                line.index,
+                line,
+                color=MODE_SHADES[eigenvalue],
+                ls=MODE_DASHES[eigenvalue],
+                label=f"λ = {eigenvalue}",
+            )
+        ax.axhline(1, color=style.GREY, lw=0.8)
+        ax.set(xscale="log", yscale="log", title=f"layer {int(layer)}")
+    for ax in axes[-1]:
+        ax.set_xlabel("epoch $t$")
+    for ax in axes[:, 0]:
+        ax.set_ylabel(r"$\gamma(t)/\gamma(0)$")
+    fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=6,
+               title=f"{label(architecture)}: eigenvalue of the grid Laplacian")  # fmt: skip
+    return fig
+
+
+SPATIAL = np.array([[1.0, 3.0, 2.0], [5.0, 1.0, 4.0], [2.0, 6.0, 1.0]])  # any 3 x 3 representation
+CORNER = np.array([[1.0, 0.0, 0.0], [1.0, 0.0, 0.0], [1.0, 1.0, 1.0]])  # an L, and its turn by 90 degrees
+
+
+def pooling():
+    """A Fig. 2, computed: spatial and channel pooling.
+
+    (a) Average pooling, 2 x 2 with stride 1, of a 3 x 3 map. (b) Two filters that are turns of each
+    other, and the mean of their responses to a picture and to the turned picture: the same number.
+    """
+    pooled = sum(SPATIAL[i : i + 2, j : j + 2] for i in (0, 1) for j in (0, 1)) / 4
+    turned = np.rot90(CORNER)
+    pictures = {"picture": CORNER, "turned picture": turned}
+    fig, axes = style.figure(2, 4, height=4.4, gridspec_kw={"width_ratios": [1, 1, 1, 1.35]})
+    _grid(axes[0, 0], SPATIAL, "(a) 3 × 3 map")
+    _grid(axes[0, 1], pooled, "2 × 2 means")
+    _message(axes[0, 2], f"largest step between\nneighbours\n{_step(SPATIAL):g} → {_step(pooled):g}")
+    axes[0, 3].set_visible(False)
+    _grid(axes[1, 0], CORNER, "(b) filter 1")
+    _grid(axes[1, 1], turned, "filter 2: turned")
+    responses = {name: [(filter_ * x).sum() for filter_ in (CORNER, turned)] for name, x in pictures.items()}
+    _grid(axes[1, 2], turned, "turned picture")
+    lines = [f"{name}:\n{a:g} and {b:g}, mean {(a + b) / 2:g}" for name, (a, b) in responses.items()]
+    _message(axes[1, 3], "responses of the filters\n" + "\n".join(lines))
+    return fig
+
+
+def _step(grid):
+    return max(np.abs(np.diff(grid, axis=axis)).max() for axis in (0, 1))
+
+
+def _grid(ax, values, title):
+    ax.imshow(values, cmap="Blues", vmin=0, vmax=8)
+    for (y, x), value in np.ndenumerate(values):
+        ax.text(x, y, f"{value:g}", ha="center", va="center")
+    ax.set(title=title, xticks=[], yticks=[])
+    ax.grid(False)
+
+
+def _message(ax, text):
+    ax.text(0.5, 0.5, text, ha="center", va="center", transform=ax.transAxes)
+    ax.axis("off")

@@ -1,0 +1,153 @@
+"""The zoo's rows as tables that figures and claims share: one line a network, profiles, growth, B's law.
+
+Averages over seeds and shuffles are geometric, as in B (the mean of log D, log G and log R, each by itself).
+Networks that diverged or collapsed are left out everywhere and listed by `failures`.
+
+>>> import numpy as np
+>>> R = np.array([0.01, 0.1, 1.0, 4.0])
+>>> law(0.2 * np.sqrt(R), R).slope.round(6), law(0.2 * np.sqrt(R), R).prefactor.round(6)
+(np.float64(0.5), np.float64(0.2))
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+UNIT = ["dataset", "architecture", "width", "train_size", "noise", "augment", "recipe", "epochs", "seed"]
+QUANTITIES = ["D", "G", "R"]
+ON_TRUE_PIXELS = {"cifar10-jpeg": "cifar10-lossless"}  # what a network of the key is measured on
+EVERY_SIZE = 0  # train_size of the networks trained on all images
+DRAWS = 2000  # resampled sets of networks for the interval of a correlation
+
+
+def failures(rows):
+    """The networks whose training diverged or collapsed: one line each, with the status."""
+    training = rows[rows["kind"] == "training"]
+    return training.loc[training["status"] != "ok", [*UNIT, "status", "train_loss"]].reset_index(drop=True)
+
+
+def measured(rows):
+    """Sensitivity rows on the main images of each data set, unfailed networks only."""
+    chosen = rows[rows["kind"] == "sensitivity"]
+    chosen = chosen[chosen["images"] == chosen["dataset"].replace(ON_TRUE_PIXELS)]
+    failed = failures(rows)
+    if len(failed):
+        bad = pd.MultiIndex.from_frame(failed[UNIT])
+        chosen = chosen[~pd.MultiIndex.from_frame(chosen[UNIT]).isin(bad)]
+    return chosen
+
+
+def outputs(rows, *, stage="trained", statistic="component_median", displacement=1.0, cut=3,
+            interpolation="bilinear"):  # fmt: skip
+    """D, G and R at the output: one line a network. The default statistic is B's; A takes "mean"."""
+    table = measured(rows)
+    chosen = (
+        (table["layer"] == "output") & (table["shuffle"] == -1) & (table["stage"] == stage)
+        & (table["statistic"] == statistic) & np.isclose(table["displacement"], displacement)
+        & (table["cut"] == cut) & (table["interpolation"] == interpolation)
+    )  # fmt: skip
+    return table.loc[chosen, [*UNIT, *QUANTITIES]].reset_index(drop=True)
+
+
+def networks(rows, **probe):
+    """One line a network: its fields, D, G, R (options of `outputs`), and `error`.
+
+    The error is measured on the test set, but the published one for networks that others trained.
+    """
+    training = rows[rows["kind"] == "training"].copy()
+    training["error"] = training["test_error"]
+    if "published_error" in training:
+        training["error"] = training["published_error"].fillna(training["test_error"])
+    return outputs(rows, **probe).merge(training[[*UNIT, "error"]], on=UNIT)
+
+
+def on_full_set(table):
+    """The networks trained on all images, without noise, with the data set's usual augmentation."""
+    coloured = table["dataset"].str.startswith("cifar10") & (table["recipe"] != "published")
+    return table[(table["train_size"] == EVERY_SIZE) & (table["noise"] == 0) & (table["augment"] == coloured)]
+
+
+def geometric(table, by):
+    """Geometric means of D, G, R (and of the error) over the lines that agree in `by`; `n` counts them."""
+    columns = [name for name in (*QUANTITIES, "error") if name in table]
+    logs = table[columns].apply(np.log).groupby([table[name] for name in by], sort=False)
+    means = np.exp(logs.mean())
+    return means.assign(n=logs.size()).reset_index()
+
+
+class Law(NamedTuple):
+    """log ε = slope log R + const; prefactor a of ε = a √R; correlation of the logs, its 95 % interval."""
+
+    slope: float
+    prefactor: float
+    correlation: float
+    low: float
+    high: float
+    count: int
+
+
+def correlation(x, y):
+    """Pearson correlation of the logarithms (B, footnote 3; A Fig. 1); NaN for fewer than three networks."""
+    x, y = np.log(np.asarray(x, float)), np.log(np.asarray(y, float))
+    return float(np.corrcoef(x, y)[0, 1]) if len(x) > 2 and x.std() > 0 and y.std() > 0 else float("nan")
+
+
+def interval(x, y, *, seed=0):
+    """The 2.5 % and 97.5 % quantiles of `correlation` over networks resampled with replacement."""
+    x, y = np.asarray(x, float), np.asarray(y, float)
+    picks = np.random.default_rng(seed).integers(len(x), size=(DRAWS, len(x)))
+    draws = [correlation(x[pick], y[pick]) for pick in picks if len(set(pick)) > 2]
+    return tuple(float(q) for q in np.nanquantile(draws, (0.025, 0.975))) if draws else (float("nan"),) * 2
+
+
+def law(error, R):
+    """B's law ε ≈ 0.2 √R, fitted to networks (B Fig. 5)."""
+    error, R = np.asarray(error, float), np.asarray(R, float)
+    slope = np.polyfit(np.log(R), np.log(error), 1)[0] if len(R) > 1 else float("nan")
+    prefactor = np.exp(np.mean(np.log(error) - np.log(R) / 2))
+    return Law(slope, prefactor, correlation(R, error), *interval(R, error), len(R))
+
+
+def profiles(rows):
+    """D, G, R against relative depth: stage "init", "trained" or "shuffled", seeds and shuffles averaged."""
+    table = measured(rows)
+    table = table[(table["statistic"] == "mean") & (table["displacement"] == 1) & (table["cut"] == 3)].copy()
+    table["stage"] = table["stage"].mask(table["shuffle"] >= 0, "shuffled")
+    by = [name for name in UNIT if name != "seed"]
+    means = geometric(table, [*by, "stage", "depth", "relative_depth"])
+    deep = means.groupby([*by, "stage"])["depth"].transform("size") > 1  # a lone output is no profile
+    return means[deep].reset_index(drop=True)
+
+
+def growth(rows):
+    """Laplacian modes over time: a line per network, layer, epoch and eigenvalue; `growth` = γ(t) / γ(0)."""
+    table = rows[rows["kind"] == "modes"]
+    names = [name for name in table if name.startswith("gamma_")]
+    long = table.melt([*UNIT, "layer", "depth", "epoch"], names, "mode", "gamma").dropna(subset="gamma")
+    long["eigenvalue"] = long.pop("mode").str.removeprefix("gamma_").astype(int)
+    start = long[long["epoch"] == 0].rename(columns={"gamma": "start"}).drop(columns="epoch")
+    long = long.merge(start, on=[*UNIT, "layer", "depth", "eigenvalue"])
+    return long.assign(growth=long["gamma"] / long["start"]).drop(columns="start")
+
+
+def encodings(rows):
+    """What JPEG does: errors and mean R on the same pictures, a line per network of "cifar10-jpeg"."""
+    training = rows[(rows["kind"] == "training") & (rows["dataset"] == "cifar10-jpeg")]
+    found = training.reindex(columns=[*UNIT, "error_lossless", "error_jpeg"])
+    table = rows[(rows["kind"] == "sensitivity") & (rows["stage"] == "trained") & (rows["shuffle"] == -1)]
+    table = table[(table["layer"] == "output") & (table["displacement"] == 1) & (table["cut"] == 3)]
+    table = table[table["statistic"] == "mean"]
+    for encoding in ("lossless", "jpeg"):
+        one = table[table["images"] == f"cifar10-{encoding}"][[*UNIT, *QUANTITIES]]
+        found = found.merge(one.rename(columns={q: f"{q}_{encoding}" for q in QUANTITIES}), on=UNIT)
+    return found
+
+
+def main_datasets(rows):
+    """The data sets a figure on CIFAR-10 shows: CIFAR-10's variants with networks here, else all there are.
+
+    A variant is an encoding of the same pictures; "cifar10-lossless" are networks that others trained.
+    """
+    present = list(dict.fromkeys(rows["dataset"]))
+    return [name for name in present if name.startswith("cifar10")] or present
