@@ -4,12 +4,13 @@ Serves the results of every paper (definitions: a run killed at any moment loses
 A file is written beside its target and renamed over it, which the file system does in one step; a lock is
 `flock`, which the kernel releases even after `kill -9`, so that no lock is ever stale.
 
->>> import tempfile
+>>> import pathlib, tempfile
 >>> from relstab import atomic
 >>> with tempfile.TemporaryDirectory() as folder:
-...     atomic.write(folder + "/rows.json", b"[1]")
+...     rows = pathlib.Path(folder, "rows.json")
+...     atomic.write(rows, b"[1]")
 ...     with atomic.lock(folder + "/rows.lock") as held:
-...         held, open(folder + "/rows.json").read()
+...         held, rows.read_text()
 (True, '[1]')
 """
 
@@ -149,6 +150,5 @@ def lock(path, *, patience: float = 0.0) -> Iterator[bool]:
     finally:
         if descriptor is not None and descriptor >= 0:
             with contextlib.suppress(OSError):
-                os.unlink(path)
-            fcntl.flock(descriptor, fcntl.LOCK_UN)  # not only close: a forked child may share the descriptor
+                os.unlink(path)  # which also frees the name from forked children that share the descriptor
             os.close(descriptor)

@@ -168,7 +168,7 @@ def _stored(path, cells, given) -> tuple[dict | None, str]:
         return None, ""
     except Exception:  # cut or damaged, each way with an exception of its own; then it counts for nothing
         return None, "its executed copy is damaged"
-    if fingerprint.changed(record["parts"], notebook.parts(cells, given) | record["parts"]):
+    if fingerprint.changed(record["parts"], record["parts"] | notebook.parts(cells, given)):
         return record, ""  # an older version of the code: of course it has other cells
     return record, "; ".join(notebook.problems(stored, cells, given))
 

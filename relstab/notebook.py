@@ -172,7 +172,9 @@ def problems(executed, cells, given: dict[str, object]) -> list[str]:
     ran = [cell for cell in code_cells(executed) if not injected(cell)]
     if given and len(ran) == len(code_cells(executed)):
         found.append("no parameters were injected")
-    if [cell.source for cell in ran] != [cell.source for cell in code_cells(cells)]:
+    if [fingerprint.code(cell.source) for cell in ran] != [
+        fingerprint.code(c.source) for c in code_cells(cells)
+    ]:
         found.append("its code cells are not those of the source")
     for number, cell in enumerate(code_cells(executed), start=1):
         status = cell.metadata.get("papermill", {}).get("status")

@@ -70,11 +70,12 @@ ZOO = {
     "tiny": (
         {**_NARROW, "shuffles": 2, "displacements": (0.25, 1.0, 3.0), "cuts": (3, 5, 15),
          "nets": (("vgg11_bn", 0.125, 12), ("resnet10", 0.0625, 10))},
-        {**_NARROW, "cuts": (3, 5, 15), "nets": (("fc_l2", 1, 40), ("fc_l4", 1, 40), ("lenet", 1, 30))},
-        {**_NARROW, "train_size": [256, 1024], "steps": 240,
+        {**_NARROW, "shuffles": 2, "cuts": (3, 5, 15), "nets": (("lenet", 1, 30),)},
+        {**_NARROW, "cuts": (3, 5, 15), "nets": (("fc_l2", 1, 40), ("fc_l4", 1, 40))},
+        {**_NARROW, "train_size": [256, 1024, 3000], "steps": 240,
          "nets": (("fc_l4", 1), ("lenet", 1), ("vgg11_bn", 0.0625))},
-        {**_NARROW, "noise": [10.0, 30.0],
-         "nets": (("fc_l2", 1, 40), ("fc_l4", 1, 40), ("lenet", 1, 20), ("vgg11_bn", 0.0625, 10))},
+        {**_NARROW, "noise": [0.0, 10.0, 30.0],
+         "nets": (("fc_l2", 1, 20), ("fc_l4", 1, 20), ("lenet", 1, 20), ("vgg11_bn", 0.0625, 10))},
     ),
     "laptop": (
         _OTHERS,
@@ -138,6 +139,61 @@ ZOO = {
          "noise": [0.0, 0.01, 0.1, 1.0, 10.0, 30.0, 100.0], "seed": [0, 1, 2, 3],
          "nets": tuple((name, 1, 250) for name in _NOISY)},
     ),
+}  # fmt: skip
+
+
+# Stripe model (B Fig. 7). The first block of a scale is the declared rule (gradient descent, alpha = 1e-4, stop at 30 %
+# violated margins) with other stops on the way, the next change one setting each. `chunk` seeds train together.
+_GD = {"width": 128, "optimiser": "gd", "alpha": 1e-4, "learning_rate": 0.5, "batch": 0}
+_RULES = (_GD | {"alpha": 1e-2}, _GD | {"alpha": 1e-6}, _GD | {"optimiser": "sgd", "batch": 256})
+_ADAM = _GD | {"optimiser": "adam", "learning_rate": 0.2}
+_STOPS = (0.5, 0.3, 0.1, 0.03, 0.0)
+STRIPE = {
+    "tiny": [
+        {"train": (512, 1024, 2048, 4096), "seeds": 4, "chunk": 4, "stops": (0.5, 0.3), "limit": 3000, **_GD},
+        *({"train": (512, 2048), "seeds": 4, "chunk": 4, "stops": (0.3,), "limit": 3000, **rule} for rule in _RULES),
+    ],
+    "laptop": [
+        {"train": (256, 512, 1024, 2048, 4096), "seeds": 6, "chunk": 6, "stops": _STOPS, "limit": 6000, **_GD},
+        {"train": (8192,), "seeds": 6, "chunk": 6, "stops": (0.5, 0.3), "limit": 3000, **_GD},
+        *({"train": (256, 1024, 4096), "seeds": 4, "chunk": 4, "stops": (0.5, 0.3, 0.1), "limit": 3000, **rule}
+          for rule in _RULES),
+        {"train": (256, 512, 1024), "seeds": 4, "chunk": 4, "stops": (0.5, 0.3), "limit": 6000, **_ADAM},
+    ],
+    "gpu": [
+        *({"train": (256, 512, 1024, 2048, 4096, 8192, 16384), "seeds": 16, "chunk": 16, "stops": _STOPS,
+           "limit": 20000, **rule, "width": 512} for rule in (_GD, *_RULES)),
+        {"train": (256, 512, 1024, 2048), "seeds": 8, "chunk": 8, "stops": _STOPS, "limit": 20000, **_ADAM, "width": 512},
+    ],
+    "paper": [
+        *({"train": (128, 256, 512, 1024, 2048, 4096, 8192, 16384), "seeds": 20, "chunk": 10, "stops": _STOPS,
+           "limit": 100000, **rule, "width": 1000} for rule in (_GD, *_RULES, _ADAM)),
+    ],
+}  # fmt: skip
+
+# Spherical model (slides D): sizes of the training set by dimension; alpha = 100 is the lazy regime, 0.03 the feature regime.
+_SIZES_ON_SPHERE = (8, 16, 32, 64, 128, 256)
+SPHERE = {
+    "tiny": {
+        "picture": {"train": 8, "width": 400, "alphas": (100.0, 0.03), "limit": 10000},
+        "train": {2: (8, 16, 32), 3: (8, 16, 32, 64)},
+        "width": 400, "seeds": 5, "alphas": (100.0, 1.0, 0.03), "limit": 10000,
+    },
+    "laptop": {
+        "picture": {"train": 8, "width": 400, "alphas": (100.0, 0.03), "limit": 10000},
+        "train": {2: (8, 16, 32, 64), 3: (8, 16, 32, 64, 128), 5: (16, 32, 64, 128, 256)},
+        "width": 400, "seeds": 6, "alphas": (100.0, 1.0, 0.03), "limit": 20000,
+    },
+    "gpu": {
+        "picture": {"train": 8, "width": 1000, "alphas": (100.0, 0.03), "limit": 100000},
+        "train": {2: _SIZES_ON_SPHERE, 3: _SIZES_ON_SPHERE, 5: (*_SIZES_ON_SPHERE, 512)},
+        "width": 1000, "seeds": 8, "alphas": (100.0, 1.0, 0.03, 1e-6), "limit": 100000,
+    },
+    "paper": {
+        "picture": {"train": 8, "width": 10000, "alphas": (100.0, 0.03, 1e-6), "limit": 1000000},
+        "train": {d: (8, 16, 32, 64, 128, 256, 512, 1024) for d in (2, 3, 5)},
+        "width": 10000, "seeds": 10, "alphas": (100.0, 1.0, 0.03, 1e-6), "limit": 1000000,
+    },
 }  # fmt: skip
 
 

@@ -36,8 +36,8 @@ class Diffeo(v2.Transform):
 
     Moves: plain tensors and `Image` [channel, height, width] or [batch, channel, height, width], floating or
     uint8 (rounded); PIL images of mode L, RGB, RGBA; `Mask` (nearest pixel); `BoundingBoxes` (the smallest
-    box around the moved edges); `KeyPoints`. With a batch of images, masks, boxes and points need a first
-    axis of the same length. The first b images of a batch get the same fields whatever its size.
+    box around the moved edges); `KeyPoints`. With a batch of images, the first axis of masks, boxes (one per
+    image) and points is the batch. The first b images of a batch get the same fields whatever its size.
 
     Raises ValueError for parameters out of range; when called, for other tensor classes (Video), rotated
     boxes, integer images that are not uint8, inputs of different sizes, or boxes in a field that folds over
@@ -57,6 +57,8 @@ class Diffeo(v2.Transform):
                 f"interpolation is {interpolation!r}; it must be one of {', '.join(fields.INTERPOLATIONS)}"
             )
         self.interpolation = interpolation
+        if seed is not None and not isinstance(seed, int):
+            raise ValueError(f"seed is {seed!r}; it must be an integer or None")
         self.seed = seed
         self._worker = self._streams = None
 

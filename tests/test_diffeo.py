@@ -1,4 +1,4 @@
-"""The maximum-entropy ensemble against closed forms, a slow loop and the fold statistics of the papers' maps."""
+"""The maximum-entropy ensemble against closed forms, a slow loop and measured fold statistics."""
 
 import math
 import time
@@ -10,7 +10,7 @@ import torch
 from relstab import diffeo
 
 RMS = "cut, modes, strict_modes, centre, strict_centre, image, norm, leading_norm"
-TABLE = [  # at nominal δ = 1 and large n; the image's rms and the norm n²‖∇τ‖² for the rule of the authors' code
+TABLE = [  # at nominal δ = 1 and large n; the image's rms and the norm n²‖∇τ‖² are for rule "code"
     (3, 6, 4, 1.274, 1.077, 0.843, 34.3, 40.4),
     (5, 19, 15, 1.148, 1.093, 0.862, 74.2, 76.7),
     (10, 77, 69, 1.097, 1.088, 0.879, 210, 214),
@@ -107,8 +107,10 @@ def test_exact_displacement_approaches_the_nominal_law_with_sierpinskis_constant
         assert ratio - math.log(cut) == pytest.approx(2.58498 / (2 * math.pi), abs=tolerance)
 
 
-@pytest.mark.parametrize(("cut", "rule", "ratio"), [(3, "code", 1.62), (3, "paper", 1.16), (15, "paper", 1.15),
-                                                    (100, "paper", 1.09)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("cut", "rule", "ratio"),
+    [(3, "code", 1.62), (3, "paper", 1.16), (15, "paper", 1.15), (100, "paper", 1.09)],
+)
 def test_exact_over_nominal_square(cut, rule, ratio):
     exact = diffeo.displacement(1.0, cut, 32, exact=True, rule=rule)
     assert (exact / diffeo.displacement(1.0, cut, 32)) ** 2 == pytest.approx(ratio, abs=6e-3)
@@ -310,7 +312,7 @@ def test_half_of_the_fields_fold(cut, half):
 def by_hand(images, coefficients, temperature):
     """One pixel at a time in float64: sines, source, clamp, four neighbours."""
     images, coefficients = images.double().numpy(), coefficients.double().numpy()
-    batch, channels, height, width = images.shape
+    batch, _, height, width = images.shape
     cut, out = coefficients.shape[-1], np.empty_like(images)
     for b, q, p in np.ndindex(batch, height, width):
         move = np.zeros(2)
@@ -424,7 +426,7 @@ IMAGES = torch.rand(2, 1, 8, 8)
         (lambda: diffeo.temperature(1.0, 3, 0), "size is 0"),
         (lambda: diffeo.temperature(1.0, 3, (32, -1)), "size is "),
         (lambda: diffeo.displacement(-1e-3, 3, 32), "temperature is -0.001; it must be a positive"),
-        (lambda: diffeo.displacement(1e-3, 3, 32, exact=True, rule="text"), "rule is 'text'; it must be one of"),
+        (lambda: diffeo.displacement(1e-3, 3, 32, exact=True, rule="text"), "rule is 'text'; it must be"),
         (lambda: diffeo.displacement(1e-3, 0, 32, exact=True), "cut is 0"),
         (lambda: diffeo.temperature_range(1, 32), "cut is 1"),
         (lambda: diffeo.temperature_range(3, 31.5), "size is 31.5"),
@@ -435,7 +437,7 @@ IMAGES = torch.rand(2, 1, 8, 8)
         (lambda: diffeo.displacement_field(torch.zeros(2, 3, 3), 1e-3, 32), "coefficients have shape"),
         (lambda: diffeo.displacement_field(torch.zeros(2, 2, 3, 4), 1e-3, 32), "coefficients have shape"),
         (lambda: diffeo.displacement_field(torch.zeros(2, 2, 3, 3), -1e-3, 32), "temperature is -0.001"),
-        (lambda: diffeo.displacement_field(torch.zeros(2, 2, 3, 3), torch.ones(3), 32), "temperature has shape"),
+        (lambda: diffeo.displacement_field(torch.zeros(2, 2, 3, 3), torch.ones(3), 32), "temperature has"),
         (lambda: diffeo.displacement_field(torch.zeros(2, 2, 3, 3), 1e-3, 1), "size is 1"),
         (lambda: diffeo.deform(IMAGES[0]), "images have shape"),
         (lambda: diffeo.deform(IMAGES.byte()), "images are torch.uint8"),

@@ -69,7 +69,7 @@ def test_integer_translations_are_exact(shift, dtype):
 
 
 def test_a_linear_ramp_is_reproduced(dtype):
-    """Bilinear interpolation is exact on ramps; the Gaussian is too at whole pixels, by symmetry, off the border."""
+    """Bilinear interpolation is exact on ramps; the Gaussian too at whole pixels, by symmetry."""
     y, x = torch.meshgrid(torch.arange(20, dtype=dtype), torch.arange(30, dtype=dtype), indexing="ij")
     images = torch.stack((x, y, 2 * x - y))[None]
     field = sampled(1, 4, 1.5, (20, 30), dtype)
@@ -105,11 +105,12 @@ def test_a_gaussian_at_a_zero_field_blurs_by_17_percent():
     assert ((blurred - images).norm() / images.norm()).item() == pytest.approx(0.17, abs=5e-3)
 
 
-def test_gaussian_chunks_do_not_show(monkeypatch):
+@pytest.mark.parametrize("interpolation", ["bilinear", "gaussian", "nearest"])
+def test_chunks_do_not_show(interpolation, monkeypatch):
     images, field = torch.rand(7, 1, 8, 8, generator=seeded()), sampled(7, 3, 1.0, 8)
-    whole = warp(images, field, "gaussian")
-    monkeypatch.setattr("relstab.fields._GAUSSIAN_CHUNK", 3 * 64)
-    assert torch.equal(warp(images, field, "gaussian"), whole)
+    whole = warp(images, field, interpolation)
+    monkeypatch.setattr("relstab.fields._CPU_CHUNK", 3 * 64)
+    assert torch.equal(warp(images, field, interpolation), whole)
 
 
 def test_nearest_rounds_halves_to_even():
@@ -135,6 +136,16 @@ def test_half_precision_is_computed_in_float32(half, interpolation):
     out = warp(images, field, interpolation)
     assert out.dtype == half
     assert torch.equal(out, warp(images.float(), field, interpolation).to(half))
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "gaussian", "nearest"])
+def test_images_and_fields_may_differ_in_precision(interpolation):
+    images, field = torch.rand(2, 1, 16, 16, generator=seeded()), sampled(2, 3, 1.0, 16)
+    expected = warp(images, field, interpolation)
+    for tau in (field.double(), field.half()):
+        out = warp(images, tau, interpolation)
+        assert out.dtype == torch.float32
+        assert (out - expected).abs().median() < 1e-3
 
 
 def test_memory_layout_does_not_matter():
@@ -167,7 +178,7 @@ def test_the_windowed_gaussian_is_20_times_faster_than_the_dense_one():
 
 
 def analytic_fold(coefficients, temperature, size, points):
-    """Whether the Jacobian of the sine series itself vanishes on a lattice of [0, 1]², in pixels of `size`."""
+    """Whether the Jacobian of the sine series itself vanishes on a lattice of [0, 1]²."""
     k = math.pi * torch.arange(1, coefficients.shape[-1] + 1, dtype=torch.float64)
     angle = torch.linspace(0, 1, points, dtype=torch.float64)[:, None] * k
     sine, slope = angle.sin(), k * angle.cos()
@@ -181,7 +192,7 @@ def analytic_fold(coefficients, temperature, size, points):
     ("cut", "size", "least"), [(2, 32, 0.98), (3, 32, 0.98), (5, 32, 0.97), (10, 64, 0.95), (15, 32, 0.75)]
 )
 def test_folds_agree_with_the_analytic_jacobian(cut, size, least):
-    """Around T₂, where between a few and most of the fields fold: exactly at the pixels, nearly in between."""
+    """Around T₂, where between a few and most of the fields fold: exact at the pixels, nearly in between."""
     for factor in (0.5, 1.0, 1.5):
         T = factor * diffeo.temperature_range(cut, size)[1]
         coefficients = diffeo.sample_coefficients(200, cut, generator=seeded(2))
@@ -299,6 +310,7 @@ IMAGES, FIELD = torch.rand(2, 1, 8, 8), torch.zeros(2, 2, 8, 8)
     ("call", "message"),
     [
         (lambda: warp(IMAGES[0], FIELD), "images have shape"),
+        (lambda: warp(IMAGES[:0], FIELD[:0]), r"images have shape \[0, 1, 8, 8\]"),
         (lambda: warp(IMAGES.int(), FIELD), "images are torch.int32"),
         (lambda: warp(IMAGES.index_fill(0, torch.tensor(1), math.nan), FIELD), "images holds? NaN"),
         (

@@ -63,3 +63,5 @@ def test_layers_that_the_input_does_not_reach_are_nan():
 def test_bad_shape_is_one_sentence():
     with pytest.raises(ValueError, match=r"shape must be \(channel, length\) or"):
         effective_receptive_field(nn.Flatten(), (32,))
+    with pytest.raises(ValueError, match="layers: none of 'output' returns"):
+        effective_receptive_field(nn.Flatten(), (1, 32), layers="output")

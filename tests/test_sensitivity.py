@@ -410,6 +410,9 @@ def test_reused_modules_are_numbered():
     chosen = sensitivity(network, images, layers=["pair", "output", "second"])
     assert chosen["layer"].tolist() == ["second", "pair", "output"]
     assert chosen["depth"].tolist() == [1, 2, 3]
+    again = sensitivity(network, images, layers=table["layer"])  # the rows of an earlier table
+    assert again["layer"].tolist() == table["layer"].tolist()
+    assert sensitivity(network, images, layers=["relu:2"])["layer"].tolist() == ["relu:2"]
     with pytest.raises(ValueError, match="'unused' does not run"):
         sensitivity(network, images, layers=["unused"])
     with pytest.raises(ValueError, match="'table' returns no float tensor"):
@@ -485,6 +488,7 @@ BROKEN[2, 1, 3, 4] = torch.nan
         (photos(1), {}, "images must hold at least 2"),
         (BROKEN, {}, "images must be finite"),
         (photos(4), {"layers": "block"}, "layers must be 'blocks', 'output', 'all' or a list"),
+        (photos(4), {"layers": None}, "layers must be 'blocks', 'output', 'all' or a list"),
         (photos(4), {"layers": ["0", "outptu"]}, "no module 'outptu'; did you mean 'output'"),
         (photos(4), {"layers": ["conv_17"]}, "no module 'conv_17'; see model.named_modules"),
         (photos(4), {"layers": []}, "layers must name at least one"),

@@ -78,8 +78,7 @@ def test_a_writer_killed_25_times_leaves_the_old_record_or_the_new(root):
         orphans += len(leftovers(root))
         atomic.sweep(root)
         assert not leftovers(root)
-    assert len(seen) > 20
-    assert orphans > 0, "no kill came in the middle of a write"
+    assert min(len(seen) - 20, orphans) > 0, "no kill came in the middle of a write"
 
 
 def test_killed_and_resumed_equals_uninterrupted(root, tmp_path, monkeypatch):
@@ -300,6 +299,37 @@ def test_eight_processes_on_the_same_units_run_each_once(root):
     assert not list((root / ".locks").iterdir())
 
 
+def test_a_lock_lets_one_in_at_a_time(tmp_path):
+    path, turns = tmp_path / "turns", 25
+    path.write_text("0")
+
+    def count():
+        for _ in range(turns):
+            with atomic.lock(tmp_path / "lock", patience=60.0) as held:
+                assert held
+                value = int(path.read_text())
+                time.sleep(0.0005)
+                path.write_text(str(value + 1))
+
+    with ThreadPoolExecutor(6) as pool:
+        for job in [pool.submit(count) for _ in range(6)]:
+            job.result()
+    assert path.read_text() == str(6 * turns)
+
+
+def test_a_lock_on_a_file_that_lost_its_name_does_not_count(tmp_path, monkeypatch):
+    """Its owner removed it between our open and our lock; the next process would lock a new file."""
+    path, real = tmp_path / "lock", atomic.fcntl.flock
+
+    def late(descriptor, operation):
+        path.unlink()
+        real(descriptor, operation)
+
+    monkeypatch.setattr(atomic.fcntl, "flock", late)
+    with atomic.lock(path) as held:
+        assert not held
+
+
 # units that fail, stop, or come too late
 
 
@@ -322,6 +352,20 @@ def test_a_dying_pool_loses_only_what_was_running():
             store.get_or_run(configs, pool)
     assert len(store.get_or_run([Toy(seed=0), Toy(seed=2)])) == 4
     assert [line[1] for line in toy.log("start")] == list("012")
+
+
+def test_a_stop_cancels_what_has_not_started(monkeypatch):
+    real = atomic.write
+
+    def full(path, data):
+        if Path(path).suffix == ".json" and ".work" not in Path(path).parts:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(path, data)
+
+    monkeypatch.setattr(atomic, "write", full)
+    with ThreadPoolExecutor(1) as pool, pytest.raises(OSError, match="No space left on device"):
+        store.get_or_run([Toy(seed=seed, pause=0.05) for seed in range(10)], pool)
+    assert len(toy.log("start")) < 5
 
 
 def test_stopped_by_hand_resumes(root):

@@ -6,6 +6,7 @@ import math
 
 from relstab import diffeo
 from relstab.claims import Claim, Interval, everywhere, within
+from relstab.claims.petrini2021_error import SECTION_4, SECTION_5
 from relstab.claims.petrini2021_images import SECTION_3
 
 
@@ -136,4 +137,4 @@ SECTION_2 = [
     ),
 ]
 
-CLAIMS = [*SECTION_2, *SECTION_3]
+CLAIMS = [*SECTION_2, *SECTION_3, *SECTION_4, *SECTION_5]

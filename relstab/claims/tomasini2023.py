@@ -1,3 +1,7 @@
-"""Claims of tomasini2023."""
+"""Claims of paper A: Tomasini, Petrini, Cagnetta, Wyart, "How deep convolutional neural networks lose spatial
+information with training" (ICLR 2023). Tolerances were set before the runs that they judge.
+"""
 
-CLAIMS = []
+from relstab.claims.tomasini2023_images import SECTION_1, SECTION_2
+
+CLAIMS = [*SECTION_1, *SECTION_2]

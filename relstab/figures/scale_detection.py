@@ -92,8 +92,8 @@ def profiles(stride_1: list[np.ndarray], stride_f: list[np.ndarray], area: tuple
 def sensitivities(rows: pd.DataFrame, exact: dict[int, pd.DataFrame]) -> Figure:
     """A Fig. 9: D, G, R against A_k, a row of panels for each task in `rows`.
 
-    `rows` are those of the study, one width and one kind of moves a task; `exact` the homogeneous theory by task.
-    Thick lines are medians over seeds, faint ones seeds; power laws pass through the exact curve at its middle.
+    `rows` are those of the study, one width and one kind of moves a task; `exact` the theory by
+    task. Thick lines are medians over seeds, faint ones seeds; power laws cross the exact curve at its middle.
     """
     found = sorted(rows.task.unique())
     fig, axes = style.figure(len(found), 3, height=2.7 * len(found) + 0.5, squeeze=False)
@@ -188,7 +188,7 @@ def proposition_a1(rows: pd.DataFrame) -> Figure:
 
 @style.styled
 def exponents(rows: pd.DataFrame, task: int = 1) -> Figure:
-    """How the local exponents of the exact theory approach their limits, with the length of the ring and depth.
+    """How the local exponents of the exact theory approach their limits, with the length of the ring and k.
 
     `rows`: columns length, A, D, G, R, the exponents d log X / d log A of `theory.local_exponents`.
     """
@@ -232,7 +232,7 @@ def two_pixels(table: pd.DataFrame, xi: int = 7, length: int = 32) -> Figure:
             text = f"{row[quantity]:.2g}".removeprefix("0")
             bars.text(x, row[quantity] * 1.15, text, ha="center", fontsize=9.5)
         bars.bar(np.nan, np.nan, color=style.GREY, label=f"{solution}-frequency", **look)
-    bars.set(yscale="log", ylim=(1e-3, 400), title="sensitivities of the output")
+    bars.set(yscale="log", ylim=(1e-3, 2000), title="sensitivities of the output")
     bars.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     bars.set_xticks([0, 1.15, 2.3], ["$D_f$", "$G_f$", "$R_f$"])
     bars.grid(False, axis="x")

@@ -1,4 +1,4 @@
-"""The zoo at the output of its networks: B Figs. 3 to 6, 12, 13, 15 to 18, 20, 21; and what JPEG does.
+"""The zoo at the output of its networks: B Figs. 3 to 6, 12, 13, 15 to 22; and what JPEG does.
 
 Every function takes the rows of the study `zoo` at one scale (`relstab.studies.rows("zoo", scale)`) and draws
 what is there; networks that diverged or collapsed are left out (`zoo_tables.failures` lists them).
@@ -12,6 +12,7 @@ from relstab.figures.nets import drawn, label, legend, look, net, nothing, same
 from relstab.studies import zoo_tables as tables
 
 CUT_COLOURS = {3: style.BLUE, 5: style.ORANGE, 15: style.GREEN}
+DASHES = ("-", "--", ":")  # of the cut-offs, where the colour is that of a quantity
 
 
 @drawn
@@ -94,15 +95,6 @@ def bars(rows, architectures):
     return fig
 
 
-def learning_sets(rows, **probe):
-    """The networks trained on subsets of several sizes P for one number of steps; seeds averaged."""
-    table = tables.networks(rows, **probe)
-    table = table[(table["train_size"] > 0) & (table["noise"] == 0)]
-    table = tables.geometric(table, ["dataset", "architecture", "width", "train_size"])
-    several = table.groupby(["dataset", "architecture", "width"])["train_size"].transform("nunique") > 1
-    return table[several].sort_values("train_size")
-
-
 @drawn
 def learning_curve(rows, quantity="R"):
     """B Figs. 3 right, 4 bottom and 13: R (or D, G) against the number P of training images.
@@ -110,7 +102,7 @@ def learning_curve(rows, quantity="R"):
     Dashed: initialisation. A panel per data set. The triangle's hypotenuse has slope -1, the law of the
     stripe model (B Sec. 6).
     """
-    table, start = learning_sets(rows), learning_sets(rows, stage="init")
+    table, start = tables.learning_sets(rows), tables.learning_sets(rows, stage="init")
     datasets = list(dict.fromkeys(table["dataset"]))
     fig, axes = style.figure(1, max(len(datasets), 1), height=3.4, squeeze=False, sharey=True)
     if not datasets:
@@ -144,34 +136,23 @@ def learning_curve(rows, quantity="R"):
     return fig
 
 
-@drawn
-def error_against(rows, quantity="R", *, datasets=None, names=True, **probe):
-    """B Fig. 5 (R), 15 to 17 (D, G), 20 (other data sets), 21 (other δ, c): test error against a sensitivity.
-
-    One point a network, seeds averaged; filled: trained here, hollow: trained by others. For R the fitted
-    power law, its correlation with a bootstrap interval, and B's line ε = 0.2 √R. datasets: default CIFAR-10's
-    variants, or what there is; **probe: options of `zoo_tables.outputs`.
-    """
-    table = tables.on_full_set(tables.networks(rows, **probe))
-    table = table[table["dataset"].isin(datasets or tables.main_datasets(rows))]
-    table = tables.geometric(table, ["dataset", "architecture", "width", "epochs", "recipe"])
-    fig, ax = style.figure(height=4.6)
+def _error_panel(ax, table, quantity="R", *, names=False, each=None):
+    """Error against a sensitivity, a point a network; for R the fit and B's line. each: the single seeds."""
     if table.empty:
         nothing(ax)
-        return fig
+        return
     for line in table.to_dict("records"):
         text, colour, marker = look(line["architecture"])
         published = line["recipe"] == "published"
-        ax.plot(line[quantity], line["error"], marker, color=colour, ms=8, label=text,
+        ax.plot(line[quantity], line["error"], marker, color=colour, ms=8 if names else 6, label=text,
                 mfc="white" if published else colour)  # fmt: skip
+        if each is not None:
+            own = each[(each[tables.NETWORK] == [line[name] for name in tables.NETWORK]).all(axis=1)]
+            ax.hlines(line["error"], own[quantity].min(), own[quantity].max(), color=colour)
+            ax.vlines(line[quantity], own["error"].min(), own["error"].max(), color=colour)
         if names:
-            ax.annotate(
-                net(line["architecture"], line["width"]),
-                (line[quantity], line["error"]),
-                xytext=(6, -9),
-                textcoords="offset points",
-                fontsize=9,
-            )
+            at, name = (line[quantity], line["error"]), net(line["architecture"], line["width"])
+            ax.annotate(name, at, xytext=(6, -9), textcoords="offset points", fontsize=9)
     x = np.array([table[quantity].min() / 1.5, table[quantity].max() * 1.5])
     low, high = tables.interval(table[quantity], table["error"])
     text = f"correlation {tables.correlation(table[quantity], table['error']):.2f} [{low:.2f}, {high:.2f}]"
@@ -179,34 +160,75 @@ def error_against(rows, quantity="R", *, datasets=None, names=True, **probe):
         found = tables.law(table["error"], table["R"])
         middle = np.exp(np.log(table["R"]).mean()), np.exp(np.log(table["error"]).mean())
         ax.plot(x, 0.2 * np.sqrt(x), "--", color=style.GREY, label=r"paper: $0.2\,\sqrt{R_f}$")
-        ax.plot(x, middle[1] * (x / middle[0]) ** found.slope, "-", color=style.BLACK, lw=1,
-                label=rf"fit: $R_f^{{{found.slope:.2f}}}$")  # fmt: skip
-        text += f"\nbest prefactor at slope ½: {found.prefactor:.2f}"
-    ax.text(0.03, 0.97, text + f"\n{len(table)} networks", transform=ax.transAxes, va="top")
+        ax.plot(x, middle[1] * (x / middle[0]) ** found.slope, "-", color=style.BLACK, lw=1, label="fit")
+        text += f"\nfit: slope {found.slope:.2f}; prefactor at slope ½: {found.prefactor:.2f}"
+    ax.set_title(f"{text}\n{len(table)} networks", fontsize=10, loc="left")
     ax.set(xscale="log", yscale="log", xlabel=rf"${quantity}_f$", ylabel="test error ε", xlim=x)
+
+
+@drawn
+def error_against(rows, quantity="R", *, datasets=None, names=True, bars=False, **probe):
+    """B Fig. 5 (R), 15 to 17 (D, G, means), 19 (bars over seeds): test error against a sensitivity.
+
+    One point a network, seeds averaged; filled: trained here, hollow: trained by others. For R the fitted
+    power law, its correlation with a bootstrap interval, and B's line ε = 0.2 √R. datasets: default CIFAR-10
+    or what there is; **probe: options of `zoo_tables.outputs`.
+    """
+    fig, ax = style.figure(height=4.8)
+    each = tables.compared(rows, datasets, each_seed=True, **probe) if bars else None
+    _error_panel(ax, tables.compared(rows, datasets, **probe), quantity, names=names, each=each)
     legend(fig, ax.get_legend_handles_labels()[0], 4)
     return fig
 
 
 @drawn
-def sensitivities_against_size(rows):
-    """B Fig. 6: G, D and R against the number of training images, by architecture (rows) and data set."""
-    tables_by_cut = {cut: learning_sets(rows, cut=cut) for cut in CUT_COLOURS}
-    table = tables_by_cut[3]
-    datasets = list(dict.fromkeys(table["dataset"]))
-    nets = list(dict.fromkeys(zip(table["architecture"], table["width"], strict=True)))
+def error_panels(rows, panels):
+    """B Figs. 17, 20, 21: test error against a sensitivity, a panel per choice of data sets and of probe.
+
+    panels: {title: options of `zoo_tables.compared`, and `quantity`}
+    """
+    lines = -(-len(panels) // 2)
+    fig, axes = style.figure(lines, 2, height=3.5 * lines + 0.6, squeeze=False)
+    for ax in axes.flat[len(panels) :]:
+        ax.set_visible(False)
+    for ax, (title, options) in zip(axes.flat, panels.items(), strict=False):
+        options = dict(options)
+        quantity = options.pop("quantity", "R")
+        _error_panel(ax, tables.compared(rows, **options), quantity)
+        ax.set_title(f"{title}\n{ax.get_title(loc='left')}", fontsize=9.5, loc="left")
+    legend(fig, [handle for ax in axes.flat for handle in ax.get_legend_handles_labels()[0]], 4)
+    return fig
+
+
+@drawn
+def sensitivities_against_size(rows, cuts=(3, 5, 15), *, bars=False):
+    """B Fig. 6: G, D and R against the number of training images, by architecture (rows) and data set.
+
+    bars: the range over seeds, for B Fig. 22.
+    """
+    found = {cut: tables.learning_sets(rows, cut=cut) for cut in cuts}
+    first = found[cuts[0]]
+    datasets = list(dict.fromkeys(first["dataset"]))
+    nets = list(dict.fromkeys(zip(first["architecture"], first["width"], strict=True)))
     fig, axes = style.figure(max(len(nets), 1), max(len(datasets), 1), height=2.3 * max(len(nets), 1) + 0.5,
                              squeeze=False, sharex="col", sharey="row")  # fmt: skip
     if not nets:
         nothing(axes[0, 0])
+    seeds = tables.learning_sets(rows, cut=cuts[0], each_seed=True)
     for row, (architecture, width) in zip(axes, nets, strict=False):
         for ax, dataset in zip(row, datasets, strict=True):
-            for table, dashes in zip(tables_by_cut.values(), ("-", "--", ":"), strict=True):
-                line = same(table, dataset, architecture, width)
+            if same(first, dataset, architecture, width).empty:
+                nothing(ax, "not trained")
+                continue
+            for cut, dashes in zip(cuts, DASHES, strict=False):
+                line = same(found[cut], dataset, architecture, width)
                 for quantity, (colour, marker, _) in style.QUANTITIES.items():
                     ax.plot(line["train_size"], line[quantity], color=colour, marker=marker, ls=dashes, ms=4)
-            name = net(architecture, width)
-            ax.set(xscale="log", yscale="log", title=f"{name}, {label(dataset)}".replace("\n", " "))
+            groups = same(seeds, dataset, architecture, width).groupby("train_size")
+            for quantity, (colour, *_) in style.QUANTITIES.items() if bars else ():
+                low, high = groups[quantity].min(), groups[quantity].max()
+                ax.vlines(low.index, low, high, color=colour, lw=4, alpha=0.4)
+            ax.set(xscale="log", yscale="log", title=f"{net(architecture, width)}\n{label(dataset)}")
             ax.title.set_fontsize(9.5)
     for ax in axes[-1]:
         ax.set_xlabel("training images P")
@@ -214,8 +236,8 @@ def sensitivities_against_size(rows):
         Line2D([], [], color=colour, marker=marker, label=text)
         for colour, marker, text in style.QUANTITIES.values()
     ]
-    handles += [Line2D([], [], color="k", ls=dashes, label=f"c = {cut}")
-                for cut, dashes in zip(CUT_COLOURS, ("-", "--", ":"), strict=True)]  # fmt: skip
+    lines = zip(cuts, DASHES, strict=False)
+    handles += [Line2D([], [], color="k", ls=dashes, label=f"c = {cut}") for cut, dashes in lines]
     legend(fig, handles, 3)
     return fig
 
@@ -223,7 +245,7 @@ def sensitivities_against_size(rows):
 @drawn
 def trajectories(rows, dataset):
     """B Fig. 18: how a network moves in the plane of R and error as its training set grows (arrow)."""
-    table = learning_sets(rows)
+    table = tables.learning_sets(rows)
     table = table[table["dataset"] == dataset]
     fig, ax = style.figure(height=3.8)
     if table.empty:
@@ -250,7 +272,7 @@ def trajectories(rows, dataset):
         ylabel="test error ε",
         title=label(dataset).replace("\n", " "),
     )
-    fig.legend(loc="outside lower center", ncols=4)
+    legend(fig, ax.get_legend_handles_labels()[0], 4)
     return fig
 
 
@@ -259,27 +281,24 @@ def augmentation(rows):
     """B Fig. 12: R of the same networks trained with and without random crops and flips."""
     table = tables.networks(rows)
     table = table[(table["train_size"] == 0) & (table["noise"] == 0) & (table["recipe"] != "published")]
-    by = ["dataset", "architecture", "width", "epochs"]
-    table = table[table["seed"] == 0]
-    both = table.groupby(by)["augment"].transform("nunique") == 2
+    table = tables.geometric(table, ["dataset", "architecture", "width", "epochs", "augment"])
+    table = table[table.groupby(["dataset", "architecture", "width", "epochs"])["n"].transform("size") == 2]
     fig, ax = style.figure(height=3.0)
-    names = list(
-        dict.fromkeys(net(line["architecture"], line["width"]) for line in table[both].to_dict("records"))
-    )
-    if not names:
+    if table.empty:
         nothing(ax)
         return fig
-    for line in table[both].to_dict("records"):
-        augmented = bool(line["augment"])
-        ax.bar(names.index(net(line["architecture"], line["width"])) + (0 if augmented else -0.35), line["R"], width=0.33, align="edge",
-               color=style.BLUE if augmented else style.ORANGE, edgecolor="white",
-               hatch=None if augmented else "////",
-               label="crops and flips" if augmented else "none")  # fmt: skip
-        middle = names.index(net(line["architecture"], line["width"])) + (0.165 if augmented else -0.185)
-        ax.annotate(f"ε = {line['error']:.3f}", (middle, line["R"]), xytext=(0, 3), fontsize=9,
+    names = []
+    for line in table.to_dict("records"):
+        name, augmented = net(line["architecture"], line["width"]), bool(line["augment"])
+        names += [] if name in names else [name]
+        left = names.index(name) + (0 if augmented else -0.35)
+        ax.bar(left, line["R"], width=0.33, align="edge", edgecolor="white",
+               color=style.BLUE if augmented else style.ORANGE, hatch=None if augmented else "////",
+               label="crops and flips" if augmented else "no augmentation")  # fmt: skip
+        ax.annotate(f"ε = {line['error']:.3f}", (left + 0.165, line["R"]), xytext=(0, 3), fontsize=9,
                     textcoords="offset points", ha="center")  # fmt: skip
     ax.set_xticks(range(len(names)), names)
-    ax.set(ylabel="$R_f$", xlim=(-1, len(names)), ylim=(0, 1.2 * table[both]["R"].max()))
+    ax.set(ylabel="$R_f$", xlim=(-1, len(names)), ylim=(0, 1.2 * table["R"].max()))
     legend(fig, ax.get_legend_handles_labels()[0], 2)
     return fig
 

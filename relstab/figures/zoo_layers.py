@@ -7,11 +7,11 @@ import numpy as np
 from matplotlib.lines import Line2D
 
 from relstab.figures import style
-from relstab.figures.zoo import label, net, nothing
+from relstab.figures.nets import drawn, label, legend, look, net, nothing
 from relstab.studies import zoo_tables as tables
 
 EARLY = ("fc", "lenet", "alexnet", "vgg")  # A Fig. 3: earlier (left) and more modern architectures (right)
-MODE_SHADES = {0: "#08306b", 1: "#2171b5", 2: "#4292c6", 3: "#6baed6", 4: "#9ecae1", 6: "#c6dbef"}
+MODE_SHADES = {0: "#08306b", 1: "#08519c", 2: "#2171b5", 3: "#4292c6", 4: "#6baed6", 6: "#9ecae1"}
 MODE_DASHES = {0: "-", 1: "--", 2: "-.", 3: ":", 4: (0, (5, 1, 1, 1, 1, 1)), 6: (0, (1, 1))}
 
 
@@ -24,8 +24,8 @@ def _curves(rows, kinds, quantity, ax, pick):
     ):
         if not pick(architecture):
             continue
-        _, colour, marker = style.FAMILIES[style.family(architecture.removeprefix("cifar_"))]
-        name = net({"architecture": architecture, "width": width})
+        _, colour, marker = look(architecture)
+        name = net(architecture, width)
         for kind, dashes in kinds.items():
             line = lines[lines["stage"] == kind]
             if len(line):
@@ -38,6 +38,7 @@ def _curves(rows, kinds, quantity, ax, pick):
     return seen
 
 
+@drawn
 def depth_profiles(rows, *, datasets=None, quantity="R"):
     """B Fig. 14: R (or D, G) against relative depth, at initialisation (dashed) and after training.
 
@@ -52,18 +53,15 @@ def depth_profiles(rows, *, datasets=None, quantity="R"):
     return _named(fig, axes, quantity, handles)
 
 
+@drawn
 def shuffled_profiles(rows, *, datasets=None, quantity="R"):
     """A Fig. 3 (R) and 11 (D, G): trained networks (full), and with their channels shuffled (dashed: mean).
 
     datasets: default CIFAR-10's variants, or what there is. Only networks whose shuffles were probed.
     """
-    chosen = rows[rows["dataset"].isin(datasets or tables.main_datasets(rows)) & (rows["shuffles"] > 0)]
     fig, axes = style.figure(1, 2, height=3.9, sharey=True)
     kinds = {"trained": style.TRAINED, "shuffled": style.SHUFFLED}
-    convolutional = chosen[
-        ~chosen["architecture"].str.startswith("fc")
-    ]  # there is nothing to shuffle in the others
-    _two_panels(fig, axes, convolutional, kinds, quantity)
+    _two_panels(fig, axes, tables.shuffled(rows, datasets), kinds, quantity)
     handles = [Line2D([], [], color=style.GREY, ls=style.TRAINED, label="trained"),
                Line2D([], [], color=style.GREY, ls=style.SHUFFLED, label="channels shuffled")]  # fmt: skip
     return _named(fig, axes, quantity, handles)
@@ -86,35 +84,18 @@ def _early(architecture):
 
 def _named(fig, axes, quantity, handles):
     axes[0].set_ylabel(f"${quantity}_k$")
-    fig.legend(handles=handles, loc="outside lower center", ncols=2)
+    legend(fig, handles, 2)
     return fig
 
 
-def noise_table(rows):
-    """A Figs. 1 right, 10: networks by noise, on the noise levels that several networks were trained with."""
-    table = tables.networks(rows, statistic="mean")
-    table = table[(table["train_size"] == 0) & (table["recipe"] != "published")]
-    noisy = table[table["noise"] > 0]
-    nets = set(zip(noisy["dataset"], noisy["architecture"], strict=True))
-    same = [pair in nets for pair in zip(table["dataset"], table["architecture"], strict=True)]
-    table = table[same]
-    if len(noisy):  # without noise, the networks trained as long as the noisy ones; where there are none, all
-        matched = table.merge(
-            noisy[["architecture", "width", "epochs"]].drop_duplicates(), how="left", indicator=True
-        )
-        exact = (matched["_merge"] == "both").to_numpy()
-        clean = (table["noise"] == 0).to_numpy()
-        table = table[~clean | exact] if (clean & exact).any() else table
-    return tables.geometric(table, ["noise", "architecture", "width"])
-
-
+@drawn
 def noise_correlations(rows):
     """A Fig. 1, right: correlation of log error with log D, log G, log R, against the images' noise.
 
     Bars span 95 % of the bootstrap over networks. The noise that measures G has norm √400 = 20 on CIFAR-10
     (η* in A's figure is its square).
     """
-    table = noise_table(rows)
+    table = tables.noise_networks(rows)
     fig, ax = style.figure(height=3.4)
     levels = sorted(table["noise"].unique())
     if not any(levels):
@@ -136,13 +117,14 @@ def noise_correlations(rows):
     ax.set_xticks(range(len(levels)), [f"{level:g}\n({counts[level]} nets)" for level in levels])
     ax.set(xlabel="total norm of the noise added to training and test images",
            ylabel="correlation with test error", ylim=(-1.08, 1.08))  # fmt: skip
-    fig.legend(loc="outside lower center", ncols=3)
+    legend(fig, ax.get_legend_handles_labels()[0], 3)
     return fig
 
 
+@drawn
 def noise_scatter(rows):
     """A Fig. 10: test error against D, G and R (columns), a row per norm of the noise."""
-    table = noise_table(rows)
+    table = tables.noise_networks(rows)
     levels = sorted(table["noise"].unique())
     if not any(levels):
         fig, ax = style.figure()
@@ -155,7 +137,7 @@ def noise_scatter(rows):
         chosen = table[table["noise"] == level]
         for ax, quantity in zip(row, tables.QUANTITIES, strict=True):
             for line in chosen.to_dict("records"):
-                text, colour, marker = style.FAMILIES[style.family(line["architecture"])]
+                text, colour, marker = look(line["architecture"])
                 ax.plot(line[quantity], line["error"], marker, color=colour, label=text)
             value = tables.correlation(chosen[quantity], chosen["error"])
             ax.set(xscale="log", yscale="log", title=f"noise {level:g}: correlation {value:.2f}")
@@ -163,27 +145,21 @@ def noise_scatter(rows):
         row[0].set_ylabel("test error ε")
     for ax, quantity in zip(axes[-1], tables.QUANTITIES, strict=True):
         ax.set_xlabel(f"${quantity}_f$")
-    handles = {
-        text: handle for ax in axes.flat for handle, text in zip(*ax.get_legend_handles_labels(), strict=True)
-    }
-    fig.legend(handles=handles.values(), loc="outside lower center", ncols=3)
+    legend(fig, [handle for ax in axes.flat for handle in ax.get_legend_handles_labels()[0]], 3)
     return fig
 
 
+@drawn
 def mode_growth(rows, *, datasets=None, architecture="vgg11_bn"):
     """A Fig. 4, first row: growth γ(t)/γ(0) of the filters' Laplacian modes, a panel a layer, low modes dark.
 
     Modes of equal eigenvalue are averaged: single ones depend on the eigensolver. The largest width is shown.
     """
-    table = tables.on_full_set(tables.growth(rows))
-    table = table[table["dataset"].isin(datasets or tables.main_datasets(rows))]
-    table = table[table["architecture"] == architecture]
+    table = tables.filters(rows, architecture, datasets)
     if table.empty:
         fig, ax = style.figure()
         nothing(ax)
         return fig
-    table = table[table["width"] == table["width"].max()]
-    table = table[(table["epochs"] == table["epochs"].max()) & (table["epoch"] > 0)]
     layers = sorted(table["depth"].unique())
     lines = -(-len(layers) // 4)
     fig, axes = style.figure(lines, 4, height=2.1 * lines + 0.6, squeeze=False, sharex=True, sharey=True)
@@ -192,14 +168,8 @@ def mode_growth(rows, *, datasets=None, architecture="vgg11_bn"):
     for ax, layer in zip(axes.flat, layers, strict=False):
         chosen = table[table["depth"] == layer]
         for eigenvalue, line in chosen.groupby("eigenvalue"):
-            line = np.exp(np.log(line.set_index("epoch")["growth"]).groupby("epoch").mean())
-            ax.plot(
-                line.index,
-                line,
-                color=MODE_SHADES[eigenvalue],
-                ls=MODE_DASHES[eigenvalue],
-                label=f"λ = {eigenvalue}",
-            )
+            ax.plot(line["epoch"], line["growth"], color=MODE_SHADES[eigenvalue], ls=MODE_DASHES[eigenvalue],
+                    label=f"λ = {eigenvalue}")  # fmt: skip
         ax.axhline(1, color=style.GREY, lw=0.8)
         ax.set(xscale="log", yscale="log", title=f"layer {int(layer)}")
     for ax in axes[-1]:
@@ -215,6 +185,7 @@ SPATIAL = np.array([[1.0, 3.0, 2.0], [5.0, 1.0, 4.0], [2.0, 6.0, 1.0]])  # any 3
 CORNER = np.array([[1.0, 0.0, 0.0], [1.0, 0.0, 0.0], [1.0, 1.0, 1.0]])  # an L, and its turn by 90 degrees
 
 
+@drawn
 def pooling():
     """A Fig. 2, computed: spatial and channel pooling.
 

@@ -6,7 +6,7 @@ rules for `layers` shared by all probes:
     "output"      the network's output
     "blocks"      the input, the network's blocks, the output (see `choose`)
     "all"         every module without children that runs
-    [names]       modules of `model.named_modules()`, and "input", "output"
+    [names]       modules of `model.named_modules()`, rows of an earlier table, and "input", "output"
 
 Rows come in the order in which the modules run. A module that runs several times in one forward pass gives a
 row each time: "relu", "relu:2", ... A module that returns a tuple or a dict counts with its first float
@@ -23,7 +23,7 @@ tensor that has the images on its first axis; one that has none is left out, or 
 
 import difflib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
@@ -124,7 +124,8 @@ def choose(model, seen, layers):
     def ends(*names):
         return [layer for layer in usable if layer.call == 0 and layer.name in names]
 
-    if isinstance(layers, str) and layers not in ("blocks", "output", "all"):
+    known = layers in ("blocks", "output", "all") if isinstance(layers, str) else isinstance(layers, Iterable)
+    if not known:
         raise ValueError(f"layers must be 'blocks', 'output', 'all' or a list of names, not {layers!r}")
     if not isinstance(layers, str):
         return _listed(modules, seen, list(layers))
@@ -201,14 +202,19 @@ def table_index(chosen):
 def _listed(modules, seen, names):
     if not names:
         raise ValueError("layers must name at least one module")
+    labels = {layer.label for layer in seen if layer.call > 0}
     for name in names:
-        if name not in _ENDS and not (name and name in modules):
+        if name not in _ENDS and name not in labels and not (name and name in modules):
             close = difflib.get_close_matches(str(name), [*_ENDS, *filter(None, modules)], n=3)
             hint = f"did you mean {' or '.join(map(repr, close))}?" if close else "see model.named_modules()"
             raise ValueError(f"layers: the model has no module {name!r}; {hint}")
-    found = [layer for layer in seen if layer.name in names and (layer.call == 0) == (layer.name in _ENDS)]
+    found = [
+        layer
+        for layer in seen
+        if (layer.name in names or layer.label in names) and (layer.call == 0) == (layer.name in _ENDS)
+    ]
     for name in names:
-        if name not in {layer.name for layer in found}:
+        if not any(name in (layer.name, layer.label) for layer in found):
             raise ValueError(f"layers: module {name!r} does not run in the model's forward pass")
     for layer in found:
         if layer.size is None:

@@ -48,7 +48,7 @@ def perturbations(
         generator.seed()
     seeds = torch.randint(2**62, (2,), generator=generator).tolist()
     streams = [torch.Generator().manual_seed(seed) for seed in seeds]
-    temperature = diffeo.temperature(displacement, cut, images.shape[-1])
+    temperature = diffeo.temperature(displacement, cut, tuple(images.shape[-2:]))
     coefficients = diffeo.sample_coefficients(len(images), cut, generator=streams[0])
     deformed = partial(_deformed, images, coefficients, temperature, interpolation)
     return partial(_perturbed, deformed, noise, seeds[1])

@@ -66,6 +66,10 @@ def effective_receptive_field(model: nn.Module, shape: tuple[int, ...], *, layer
             names = {layer.name for layer in chosen if layer.call > 0}
             reading.sweep(model, image.requires_grad_(), visit, names)
     chosen = [layer for layer in chosen if layer.key in responses]
+    if not chosen:
+        raise ValueError(
+            f"layers: none of {layers!r} returns [image, channel, *axes] with the axes of shape {shape}"
+        )
     widths = [_widths(responses[layer.key], image) for layer in chosen]
     table = pd.DataFrame(widths, columns=["deviation", "extent"], dtype=float)
     return pd.concat([pd.DataFrame(reading.table_index(chosen)), table], axis=1)

@@ -20,7 +20,8 @@ STUDIES = {
     "diffeomorphisms": "relstab.studies.diffeomorphisms",
     "zoo": "relstab.studies.zoo",
     "scale_detection": "relstab.studies.scale_detection",
-    "toys": "relstab.studies.toys",
+    "stripe": "relstab.studies.stripe",
+    "sphere": "relstab.studies.sphere",
     "ruderman": "relstab.studies.ruderman",
 }
 

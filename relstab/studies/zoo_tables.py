@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 UNIT = ["dataset", "architecture", "width", "train_size", "noise", "augment", "recipe", "epochs", "seed"]
+NETWORK = ["dataset", "architecture", "width", "epochs", "recipe"]  # what a point of an error plot stands for
 QUANTITIES = ["D", "G", "R"]
 ON_TRUE_PIXELS = {"cifar10-jpeg": "cifar10-lossless"}  # what a network of the key is measured on
 EVERY_SIZE = 0  # train_size of the networks trained on all images
@@ -64,8 +65,13 @@ def networks(rows, **probe):
 
 def on_full_set(table):
     """The networks trained on all images, without noise, with the data set's usual augmentation."""
+    whole = (table["train_size"] == EVERY_SIZE) & (table["noise"] == 0)
+    return table[whole & _usual_augmentation(table)]
+
+
+def _usual_augmentation(table):
     coloured = table["dataset"].str.startswith("cifar10") & (table["recipe"] != "published")
-    return table[(table["train_size"] == EVERY_SIZE) & (table["noise"] == 0) & (table["augment"] == coloured)]
+    return table["augment"] == coloured
 
 
 def geometric(table, by):
@@ -151,3 +157,68 @@ def main_datasets(rows):
     """
     present = list(dict.fromkeys(rows["dataset"]))
     return [name for name in present if name.startswith("cifar10")] or present
+
+
+def compared(rows, datasets=None, *, each_seed=False, **probe):
+    """One line a network of an error plot (B Fig. 5): trained on the largest set, seeds averaged or each.
+
+    datasets: default CIFAR-10, or what there is; **probe: options of `outputs`.
+    """
+    table = networks(rows, **probe)
+    table = table[(table["noise"] == 0) & table["dataset"].isin(datasets or main_datasets(rows))]
+    size = table["train_size"].replace(EVERY_SIZE, np.iinfo(np.int64).max)
+    table = table[size == size.groupby(table["dataset"]).transform("max")]
+    return geometric(table[_usual_augmentation(table)], [*NETWORK, *(["seed"] if each_seed else [])])
+
+
+def error_correlation(rows, quantity="R", **options):
+    """Correlation of log error with log D, G or R over the networks of `compared`."""
+    table = compared(rows, **options)
+    return correlation(table[quantity], table["error"])
+
+
+def learning_sets(rows, *, each_seed=False, **probe):
+    """The networks trained on subsets of several sizes P for one number of steps; seeds averaged or each."""
+    table = networks(rows, **probe)
+    table = table[(table["train_size"] > 0) & (table["noise"] == 0)]
+    by = ["dataset", "architecture", "width"]
+    table = geometric(table, [*by, "train_size", *(["seed"] if each_seed else [])])
+    several = table.groupby(by)["train_size"].transform("nunique") > 1
+    return table[several].sort_values("train_size")
+
+
+def noise_networks(rows):
+    """The networks trained at several levels of noise on their images (A Figs. 1 right, 10): a line each."""
+    table = networks(rows, statistic="mean")
+    table = table[(table["train_size"] == EVERY_SIZE) & (table["recipe"] != "published")]
+    by = ["dataset", "architecture", "width", "epochs"]
+    table = table[table.groupby(by)["noise"].transform("nunique") > 1]
+    return geometric(table, ["noise", "architecture", "width"])
+
+
+def shuffled(rows, datasets=None):
+    """The rows of the networks whose channel shuffles were probed (A Fig. 3), not fully connected."""
+    probed = rows["dataset"].isin(datasets or main_datasets(rows)) & (rows["shuffles"] > 0)
+    return rows[probed & ~rows["architecture"].str.startswith("fc")]
+
+
+def filters(rows, architecture="vgg11_bn", datasets=None):
+    """Mode growth of the widest and longest trained network of an architecture, seeds averaged (A Fig. 4)."""
+    table = on_full_set(growth(rows))
+    table = table[table["dataset"].isin(datasets or main_datasets(rows))]
+    table = table[(table["architecture"] == architecture) & (table["epoch"] > 0)]
+    for size in ("width", "epochs"):
+        table = table[table[size] == table[size].max()]
+    logs = np.log(table["growth"]).groupby([table[name] for name in ("depth", "epoch", "eigenvalue")])
+    return np.exp(logs.mean()).reset_index()
+
+
+def other_datasets(rows):
+    """The data sets of networks trained here, but for CIFAR-10's variants (B Fig. 20)."""
+    return [name for name in dict.fromkeys(rows["dataset"]) if not name.startswith("cifar10")]
+
+
+def larger_displacement(rows):
+    """The first probed δ above 1 pixel, where interpolation does not matter (B Figs. 3, 21); or NaN."""
+    values = rows["displacement"][rows["displacement"] > 1]
+    return float(values.min()) if len(values) else float("nan")
