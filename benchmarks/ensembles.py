@@ -1,4 +1,4 @@
-"""Training several small 1-D networks at once: one batched matrix product, one network at a time, torch.func.vmap.
+"""Training several small 1-D networks at once: batched matrix products, one at a time, torch.func.vmap.
 
     python benchmarks/ensembles.py
 
@@ -131,9 +131,10 @@ def main():
     ]
     gain = tables["8 members, 32 channels"][1]["times relstab"]
     notes = (
-        f"CPU time of one thread, float32, {LAYERS} layers, ring of {LENGTH}, batches of {BATCH}. At 32 channels "
-        f"8 members in one batched product are {gain:.1f} times faster than one at a time with conv1d. "
-        + ("Where it is slower: " + "; ".join(slower) + "." if slower else "It is the fastest of all in every row.")
+        f"CPU time of one thread, float32, {LAYERS} layers, ring of {LENGTH}, batches of {BATCH}. At 32 "
+        f"channels 8 members in one batched product are {gain:.1f} times faster than one at a time with "
+        + "conv1d. "
+        + ("Where it is slower: " + "; ".join(slower) if slower else "It is the fastest in every row") + "."
     )  # fmt: skip
     _harness.write(
         "ensembles", "Training ensembles of small networks", notes, _harness.machine("torch"), tables

@@ -21,7 +21,7 @@ import torch
 from relstab import models, sensitivity, vision
 from relstab.probes.perturbations import perturbations
 
-TURNS = 5
+TURNS = 3
 
 
 def seeded():
@@ -140,9 +140,9 @@ def report_peak(what, count, batch_size):
 def memory(batch_size=8):
     rows = []
     for what in ways(None, None, batch_size):
-        counts = (16, 32) if what.startswith("keep") else (16, 64)
+        counts = (8, 16) if what.startswith("keep") else (8, 32)
         grown = {count: peak(what, count, batch_size) for count in counts}
-        rows.append({"what": what, **{f"GB, {n} images": grown.get(n) for n in (16, 32, 64)}})
+        rows.append({"what": what, **{f"GB, {n} images": grown.get(n) for n in (8, 16, 32)}})
     return rows
 
 
@@ -152,10 +152,10 @@ def main():
         f"{name}, width {width:g}: {count} x 3 x {size} x {size}, chunks of {chunk}":
         speed(name, width, size, count, chunk)
         for name, width, size, count, chunk in (
-            ("lenet", 1, 32, 512, 128),
-            ("vgg11_bn", 0.25, 32, 256, 64),
+            ("lenet", 1, 32, 256, 128),
+            ("vgg11_bn", 0.25, 32, 128, 64),
             ("resnet18", 0.25, 32, 128, 64),
-            ("resnet18", 1, 32, 48, 16),
+            ("resnet18", 1, 32, 32, 16),
             ("torchvision resnet50", 1, 224, 16, 8),
         )
     }  # fmt: skip

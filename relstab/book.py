@@ -30,6 +30,7 @@ from relstab import execute, notebook, provenance, scales, sitecheck
 _TOOLS = ("jupyter-book", "sphinx", "myst-nb", "myst-parser", "sphinx-book-theme", "sphinxcontrib-bibtex")
 _IGNORED = {"__pycache__", ".ipynb_checkpoints"}
 _COMPLAINT = re.compile(r"\b(WARNING|ERROR|CRITICAL|SEVERE)\b|[Ee]rror( \(|:)")
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _SHOWN = 40  # complaints of Jupyter Book that are repeated on the terminal
 _SMALLEST = 2000  # bytes; a page of less is no page
 
@@ -177,7 +178,7 @@ def _render(stage: Path, target: Path, log: Path, *, draft: bool, say) -> bool:
     command += ["--path-output", str(target), "--keep-going", "-q", *([] if draft else ["-W", "-n"])]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
                           env={**os.environ, "PYTHONHASHSEED": "0"}, check=False)  # fmt: skip
-    said = done.stdout + done.stderr
+    said = _COLOUR.sub("", done.stdout + done.stderr)
     log.write_text(said)
     for line in [line for line in said.splitlines() if _COMPLAINT.search(line)][:_SHOWN]:
         say(line.replace(f"{stage}/", ""))

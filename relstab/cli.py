@@ -82,10 +82,10 @@ def main(arguments=None):
     except KeyboardInterrupt:
         print("relstab: stopped; what was finished is kept, and the same command resumes", file=sys.stderr)
         return 130
-    except BrokenPipeError:
+    except BrokenPipeError:  # an OSError, but none of the user's making
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # a reader such as `head` left; not an error
         return 0
-    except (ValueError, FileNotFoundError, PermissionError, NotADirectoryError, ModuleNotFoundError) as error:
+    except (ValueError, OSError, ModuleNotFoundError) as error:
         if os.environ.get("RELSTAB_DEBUG"):
             raise
         print(f"relstab: {error}", file=sys.stderr)
@@ -119,12 +119,20 @@ def _study(options):
     if options.dry_run:
         return 0
     with executors.executor(jobs=options.jobs, scheduler=options.scheduler, gpus=options.gpus) as executor:
-        rows = store.get_or_run(configs, executor, budget_minutes=options.budget, progress=print)
+        try:
+            rows = store.get_or_run(configs, executor, budget_minutes=options.budget, progress=_say)
+        except RuntimeError as failures:  # units that failed; the others are stored
+            print("\n".join([f"relstab: {failures}", *getattr(failures, "__notes__", [])]), file=sys.stderr)
+            return 1
     if options.publish:
         print(f"published {store.publish(options.scale, options.name)} units")
     missing = rows.attrs.get("missing", 0)
     print(f"{options.name} at scale {options.scale}: {len(rows)} rows, {missing} units left")
     return 1 if missing else 0
+
+
+def _say(line):
+    print(line, flush=True)
 
 
 def _status(options):

@@ -74,7 +74,7 @@ def execute(
     jobs: int = 2,
     *,
     parameters: dict[str, object] | None = None,
-    timeout: float | None = None,
+    timeout: float | int | None = None,
     root=ROOT,
     sources=provenance.PACKAGE,
     say: Callable[[str], object] = print,

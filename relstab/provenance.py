@@ -22,6 +22,8 @@ from pathlib import Path
 import relstab
 
 PACKAGE = Path(relstab.__file__).parent
+FIELDS = ("device", "threads", "python", "torch", "numpy", "scipy", "relstab", "commit", "dirty", "code",
+          "seconds", "finished")  # fmt: skip
 
 
 @functools.cache

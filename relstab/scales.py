@@ -191,7 +191,7 @@ SPHERE = {
     },
     "paper": {
         "picture": {"train": 8, "width": 10000, "alphas": (100.0, 0.03, 1e-6), "limit": 1000000},
-        "train": {d: (8, 16, 32, 64, 128, 256, 512, 1024) for d in (2, 3, 5)},
+        "train": dict.fromkeys((2, 3, 5), (8, 16, 32, 64, 128, 256, 512, 1024)),
         "width": 10000, "seeds": 10, "alphas": (100.0, 1.0, 0.03, 1e-6), "limit": 1000000,
     },
 }  # fmt: skip

@@ -25,6 +25,7 @@ from pathlib import Path
 import pandas as pd
 
 from relstab import atomic, records, scales, units
+from relstab.provenance import FIELDS
 from relstab.records import key
 from relstab.shelves import catalogue, find, published, same_settings, working
 
@@ -273,7 +274,8 @@ def provenance(study: str, scale: str) -> pd.DataFrame:
                 "data": record["data"][:12],
                 **record["provenance"],
             })  # fmt: skip
-    return pd.DataFrame(lines)
+    columns = ["unit", "where", "rows", "key", "data", "scale", "seed", *FIELDS, "resumed"]
+    return pd.DataFrame(lines, columns=columns)
 
 
 def publish(scale: str, study: str | None = None, *, prune: bool = False) -> int:

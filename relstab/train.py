@@ -145,9 +145,10 @@ def snapshot_steps(steps_per_epoch: int, epochs: int, count: int) -> list[int]:
     )
 
 
-def batches(count: int, batch_size: int, generator: torch.Generator) -> list[Int64[Tensor, " batch"]]:
+def batches(count: int, batch_size: int, generator: torch.Generator,
+            device: torch.device | str = "cpu") -> list[Int64[Tensor, " batch"]]:  # fmt: skip
     """A random partition of range(count); a last batch of one is left out (batch norm cannot take it)."""
-    parts = list(torch.randperm(count, generator=generator).split(batch_size))
+    parts = list(torch.randperm(count, generator=generator).to(device).split(batch_size))
     return parts[:-1] if len(parts) > 1 and len(parts[-1]) == 1 else parts
 
 
@@ -281,11 +282,10 @@ class TrainingSet:
     def epoch(self, epoch: int, seed: int):
         """Batches (inputs, labels) in an order, with crops, flips and noise, given by (seed, epoch)."""
         recipe, generator = self.recipe, seeded(seed, "epoch", epoch)
-        order = batches(self.count, recipe.batch_size, generator)
+        order = batches(self.count, recipe.batch_size, generator, self.device)
         draws = draw(self.count, padding=recipe.crop, flip=recipe.flip, generator=generator).to(self.device)
         noise = seeded(seed, "noise", epoch, device=self.device)
         for indices in order:
-            indices = indices.to(self.device, non_blocking=True)
             raw = crop_and_flip(self.views, indices, draws) if self.augmented else self.images[indices]
             inputs = self.normalise(raw)
             if recipe.noise:

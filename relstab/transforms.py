@@ -89,6 +89,8 @@ class Diffeo(v2.Transform):
 
     def transform(self, inpt, params):
         """Move one input by the fields of `make_params`."""
+        if self.displacement == (0, 0) and not (self.interpolation == "gaussian" and _is_image(inpt)):
+            return inpt
         field = params["field"]
         if not isinstance(inpt, torch.Tensor):
             if inpt.mode not in _PIL_MODES:
@@ -111,8 +113,6 @@ class Diffeo(v2.Transform):
         return tv_tensors.wrap(moved, like=inpt) if isinstance(inpt, tv_tensors.TVTensor) else moved
 
     def _move_image(self, image, field):
-        if self.displacement == (0, 0) and self.interpolation != "gaussian":
-            return image
         rounded = image.dtype == torch.uint8 and self.interpolation != "nearest"
         values = image.float() if rounded else image
         moved = _per_image(

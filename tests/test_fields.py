@@ -117,6 +117,8 @@ def test_nearest_rounds_halves_to_even():
     image = torch.arange(6.0).expand(1, 1, 6, 6)
     out = warp(image, constant(0.5, 0.0, (6, 6)), "nearest")[0, 0, 0]
     assert out.tolist() == [0, 0, 2, 2, 4, 4]  # sources −½, ½, 1½, 2½, 3½, 4½
+    down = warp(image.mT, constant(0.0, 0.5, (6, 6)), "nearest")[0, 0, :, 0]
+    assert down.tolist() == out.tolist()
 
 
 @pytest.mark.parametrize("kind", [torch.int64, torch.uint8, torch.bool, torch.float16])

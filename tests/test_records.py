@@ -190,6 +190,7 @@ def test_commit_and_dirty_flag_of_a_checkout(tmp_path, monkeypatch):
 
 def test_the_device_is_the_gpu_only_for_a_unit_that_used_it(monkeypatch):
     assert provenance.start()()["device"] == provenance.cpu()
+    assert tuple(provenance.start()()) == provenance.FIELDS
     counts = iter([5, 8])
     monkeypatch.setattr(provenance, "_allocations", lambda: next(counts))
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a GPU")

@@ -178,6 +178,8 @@ def test_publish_copies_once_rounds_and_is_found(place, monkeypatch):
     assert not (place / "empty").exists()
     table = store.provenance("toy", "laptop")
     assert len(table) == 4
+    assert store.provenance("toy", "paper").empty
+    assert list(store.provenance("toy", "paper").columns) == list(table.columns)
     assert set(table["where"]) == {"published"}
     assert {"unit", "key", "seconds", "device", "torch", "commit"} <= set(table.columns)
 

@@ -38,7 +38,11 @@ def brute(layers, filter_size, stride, length, task, xi, half, *, constrained=Fa
         pairs.append((i, j))
         near.append(d < xi if task == 1 else i // xi == j // xi)
     near = np.array(near)
-    weight = np.where(near, 0.5 / near.sum(), 0.5 / (~near).sum()) if balanced else np.full(len(near), 1 / len(near))
+    weight = (
+        np.where(near, 0.5 / near.sum(), 0.5 / (~near).sum())
+        if balanced
+        else np.full(len(near), 1 / len(near))
+    )
 
     def go(pixel, step):
         target = min(max(pixel + step, 0), length - 1) if clip else (pixel + step) % length
@@ -52,7 +56,10 @@ def brute(layers, filter_size, stride, length, task, xi, half, *, constrained=Fa
         return images
 
     clean = draw(pairs)
-    changes = [draw([(go(i, s), go(j, t)) for i, j in pairs]) - clean for s, t in itertools.product((1, -1), repeat=2)]
+    changes = [
+        draw([(go(i, s), go(j, t)) for i, j in pairs]) - clean
+        for s, t in itertools.product((1, -1), repeat=2)
+    ]
     variance = np.mean([weight @ (c**2).sum(1) for c in changes]) / length
     out = []
     for k in range(1, layers + 1):
@@ -66,18 +73,19 @@ def brute(layers, filter_size, stride, length, task, xi, half, *, constrained=Fa
     return np.array(out).T
 
 
-@pytest.mark.parametrize("options", [
-    dict(layers=4, filter_size=3, stride=1, length=32, task=1, xi=11, gap=4),
-    dict(layers=3, filter_size=4, stride=1, length=24, task=1, xi=7, gap=2, balanced=True),
-    dict(layers=3, filter_size=5, stride=1, length=20, task=2, xi=5, rectified=False),
-    dict(layers=4, filter_size=2, stride=2, length=32, task=2, xi=8, moves="constrained"),
-    dict(layers=2, filter_size=3, stride=3, length=27, task=2, xi=9, balanced=True),
-    dict(layers=2, filter_size=2, stride=1, length=16, task=2, xi=4, moves="constrained", balanced=True),
+@pytest.mark.parametrize(("network", "options"), [
+    ((4, 3, 1, 32, 1, 11, 4), {}),
+    ((3, 4, 1, 24, 1, 7, 2), {"balanced": True}),
+    ((3, 5, 1, 20, 2, 5, 0), {"rectified": False}),
+    ((4, 2, 2, 32, 2, 8, 0), {"moves": "constrained"}),
+    ((2, 3, 3, 27, 2, 9, 0), {"balanced": True}),
+    ((2, 2, 1, 16, 2, 4, 0), {"moves": "constrained", "balanced": True}),
 ])  # fmt: skip
-def test_exact_values_are_those_of_direct_convolution(options):
-    table = theory.homogeneous_sensitivities(**options)
-    plain = {k: v for k, v in options.items() if k not in ("gap", "moves")}
-    D, G = brute(half=options.get("gap", 0) / 2, constrained=options.get("moves") == "constrained", **plain)
+def test_exact_values_are_those_of_direct_convolution(network, options):
+    table = theory.homogeneous_sensitivities(*network, **options)
+    *known, gap = network
+    plain = {name: value for name, value in options.items() if name != "moves"}
+    D, G = brute(*known, gap / 2, constrained="moves" in options, **plain)
     np.testing.assert_allclose(table.D, D, rtol=1e-10, atol=1e-14)
     np.testing.assert_allclose(table.G, G, rtol=1e-10)
     np.testing.assert_allclose(table.R, table.D / table.G, rtol=1e-12)
@@ -118,13 +126,17 @@ def test_reference_table_of_task_1():
     D, G = brute(12, 3, 1, 32, 1, 11, 2, assign=True, clip=True)
     kept = np.array(REFERENCE["k"]) - 1
     np.testing.assert_allclose(D[kept], REFERENCE["D authors"], rtol=0.07)
-    np.testing.assert_allclose(G[kept], REFERENCE["G"], rtol=0.025)  # their noise is matched to assigned pixels
+    np.testing.assert_allclose(
+        G[kept], REFERENCE["G"], rtol=0.025
+    )  # their noise is matched to assigned pixels
 
 
 def test_reference_table_of_task_2():
     table = theory.homogeneous_sensitivities(7, 2, 2, 128, 2, 32, moves="constrained")
     even = theory.homogeneous_sensitivities(4, 2, 2, 128, 2, 32, moves="constrained", balanced=True)
-    np.testing.assert_allclose(even.D, [0.488, 0.222, 0.0939, 0.0306], rtol=0.04)  # their inputs were balanced
+    np.testing.assert_allclose(
+        even.D, [0.488, 0.222, 0.0939, 0.0306], rtol=0.04
+    )  # their inputs were balanced
     assert table.D[4:6].tolist() == [0.0, 0.0]  # no move leaves a block of size xi
     np.testing.assert_allclose(table.G[:6], [0.656, 0.988, 1.69, 3.24, 7.15, 21.0], rtol=0.03)
     assert table.loc[6, ["D", "G", "R"]].isna().all()  # one pixel is left, the same for every input
@@ -167,7 +179,7 @@ def test_unrectified_noise_does_not_pile_up(network):
 
 def test_deep_layers_neither_overflow_nor_cancel():
     table = theory.homogeneous_sensitivities(300, 3, 1, 32, 1, 11, gap=4)
-    # only the longest wave is left: D tends to that of a wave, 2 (1 - cos q) times a constant, and G to infinity
+    # only the longest wave is left: D tends to a constant and G grows like one over what is left of it
     assert table.D.iloc[-1] == pytest.approx(table.D.iloc[-2], rel=1e-4)
     gain = (np.sin(3 * np.pi / 32) / (3 * np.sin(np.pi / 32))) ** 2
     assert table.G.iloc[-1] / table.G.iloc[-2] == pytest.approx(1 / gain, rel=1e-4)
@@ -185,7 +197,9 @@ def test_receptive_field_is_the_spread_of_the_response():
         mean = sites @ law
         assert mean == pytest.approx(-40 * theory.drift(filter_size), abs=1e-10)
         spread = ((sites - mean) ** 2 @ law) ** 0.5
-        assert spread == pytest.approx(theory.effective_receptive_field(40, filter_size)[-1].item(), abs=1e-12 * 40)
+        assert spread == pytest.approx(
+            theory.effective_receptive_field(40, filter_size)[-1].item(), abs=1e-12 * 40
+        )
     assert theory.effective_receptive_field(5, 3, stride=3).tolist() == [3, 9, 27, 81, 243]
 
 
@@ -208,12 +222,16 @@ def test_walk_and_ring_agree():
         sites, law = theory.walk(3, filter_size)
         ring = np.linalg.matrix_power(matrix(1, filter_size, 1, 32), 3)[:, 0]
         np.testing.assert_allclose(ring[sites.astype(int) % 32], law, atol=1e-14)
-        np.testing.assert_allclose(theory.kernel(filter_size, 32), matrix(1, filter_size, 1, 32)[:, 0], atol=1e-15)
+        np.testing.assert_allclose(
+            theory.kernel(filter_size, 32), matrix(1, filter_size, 1, 32)[:, 0], atol=1e-15
+        )
 
 
 def test_single_pixel_sensitivity():
     k = torch.arange(1, 7)
-    torch.testing.assert_close(theory.single_pixel_sensitivity(6, 2), 2 / (k + 1.0).double(), rtol=1e-12, atol=0)
+    torch.testing.assert_close(
+        theory.single_pixel_sensitivity(6, 2), 2 / (k + 1.0).double(), rtol=1e-12, atol=0
+    )
     printed = [0.667, 0.316, 0.213, 0.164, 0.135, 0.114]
     np.testing.assert_allclose(theory.single_pixel_sensitivity(6, 3), printed, atol=5e-4)
     late = theory.single_pixel_sensitivity(200, 3)[-1].item()
@@ -233,23 +251,25 @@ def test_asymptotes_and_local_exponents():
     table = theory.homogeneous_sensitivities(6, 3, 1, 64, 1, 20, 8)
     lines = theory.asymptotes(table, 1, anchor=2)
     assert lines.D[2] == table.D[2]
-    np.testing.assert_allclose(theory.local_exponents(lines)[["D", "G", "R"]], np.tile([-2.0, 1.0, -3.0], (5, 1)))
+    np.testing.assert_allclose(
+        theory.local_exponents(lines)[["D", "G", "R"]], np.tile([-2.0, 1.0, -3.0], (5, 1))
+    )
 
 
 @pytest.mark.parametrize(("call", "words"), [
-    (dict(stride=2), "stride is 2"),
-    (dict(moves="wild"), "moves is 'wild'"),
-    (dict(moves="constrained"), "moves is 'constrained' in task 1"),
-    (dict(task=3), "task is 3"),
-    (dict(xi=40, balanced=True), "xi is 40"),
-    (dict(stride=3), "layers is 2"),
-    (dict(filter_size=1), "filter_size is 1"),
-    (dict(filter_size=33), "filter_size is 33"),
-    (dict(layers=0), "layers is 0"),
-    (dict(task=2), "xi is 11 and gap is 4"),
+    ({"stride": 2}, "stride is 2"),
+    ({"moves": "wild"}, "moves is 'wild'"),
+    ({"moves": "constrained"}, "moves is 'constrained' in task 1"),
+    ({"task": 3}, "task is 3"),
+    ({"xi": 40, "balanced": True}, "xi is 40"),
+    ({"stride": 3}, "layers is 2"),
+    ({"filter_size": 1}, "filter_size is 1"),
+    ({"filter_size": 33}, "filter_size is 33"),
+    ({"layers": 0}, "layers is 0"),
+    ({"task": 2}, "xi is 11 and gap is 4"),
 ])  # fmt: skip
 def test_bad_input_is_named(call, words, unchecked):
-    good = dict(layers=2, filter_size=3, stride=1, length=32, task=1, xi=11, gap=4)
+    good = {"layers": 2, "filter_size": 3, "stride": 1, "length": 32, "task": 1, "xi": 11, "gap": 4}
     with pytest.raises(ValueError, match=words):
         theory.homogeneous_sensitivities(**good | call)
 
@@ -269,7 +289,10 @@ def test_two_pixel_noise_against_monte_carlo(dtype):
     task = line_task(1, 32, 7)
     clean = task.images(value=1.0, dtype=dtype).squeeze(1)
     table = theory.two_pixel_sensitivities().set_index("solution")
-    noise = torch.randn(100, *clean.shape, generator=torch.Generator().manual_seed(0), dtype=dtype) * (1 / 12) ** 0.5
+    noise = (
+        torch.randn(100, *clean.shape, generator=torch.Generator().manual_seed(0), dtype=dtype)
+        * (1 / 12) ** 0.5
+    )
     f = two_pixels.output(clean, 7)
     for solution in two_pixels.SOLUTIONS:
         changed = two_pixels.output((clean + noise).flatten(0, 1), 7, solution).reshape(100, -1) - f
@@ -295,7 +318,7 @@ def test_two_pixel_grid_is_fine_enough(monkeypatch):
         cached.cache_clear()
 
 
-@pytest.mark.parametrize(("call", "words"), [(dict(xi=6), "xi is 6"), (dict(length=14), "length is 14")])
+@pytest.mark.parametrize(("call", "words"), [({"xi": 6}, "xi is 6"), ({"length": 14}, "length is 14")])
 def test_two_pixel_bad_input(call, words):
     with pytest.raises(ValueError, match=words):
         theory.two_pixel_sensitivities(**call)

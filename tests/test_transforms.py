@@ -122,8 +122,8 @@ def test_workers_and_epochs_have_their_own_sequences():
 @pytest.mark.parametrize("interpolation", ["bilinear", "nearest"])
 def test_zero_displacement_is_the_identity(interpolation):
     transform = diffeo.Diffeo(0, interpolation=interpolation)
-    given = (tv_tensors.Image(image()), tv_tensors.Mask(torch.randint(9, SIZE)), boxes([[3.0, 4, 20, 30]]),
-             points([[3.0, 4.0]]))  # fmt: skip
+    given = (tv_tensors.Image(image()), tv_tensors.Mask(torch.randint(9, SIZE)), boxes([[3.1, 4, 20, 30]]),
+             points([[3.1, 4.0]]))  # fmt: skip
     for before, after in zip(given, transform(*given), strict=True):
         assert torch.equal(before, after)
         assert type(before) is type(after)

@@ -106,7 +106,8 @@ class Claim:
         if self.study is not None and (rows is None or len(rows) == 0):
             return row | {"verdict": VERDICTS[3], "reason": f"the study {self.study!r} has no rows at scale {scale} yet"}
         value = float(self.measure(rows))
-        row |= {"measured": f"{value:.{self.digits}g} ({self.quantity})"}
+        if not math.isnan(value):
+            row |= {"measured": f"{value:.{self.digits}g} ({self.quantity})"}
         if scale not in self.tolerance:
             return row | {"verdict": VERDICTS[3], "reason": self.not_testable}
         if math.isnan(value):

@@ -8,6 +8,7 @@ from relstab import diffeo
 from relstab.claims import Claim, Interval, everywhere, within
 from relstab.claims.petrini2021_error import SECTION_4, SECTION_5
 from relstab.claims.petrini2021_images import SECTION_3
+from relstab.claims.stripe import SECTION_6
 
 
 def _rows_of(rows, rule, cut, quantile=0.5):
@@ -137,4 +138,4 @@ SECTION_2 = [
     ),
 ]
 
-CLAIMS = [*SECTION_2, *SECTION_3, *SECTION_4, *SECTION_5]
+CLAIMS = [*SECTION_2, *SECTION_3, *SECTION_4, *SECTION_5, *SECTION_6]

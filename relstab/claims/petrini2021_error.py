@@ -144,7 +144,8 @@ SECTION_4 = [
         id="b-5-transfer", figure="fig-b-5",
         statement="Training by transfer from ImageNet improves the error and R of EfficientNetB0 together.",
         paper_value="the smallest error and R of the figure",
-        quantity="nothing: no such network", measure=lambda rows: float("nan"), tolerance={},
+        quantity="its error and R, over those of the same network trained from scratch",
+        measure=lambda rows: float("nan"), tolerance={},
         not_testable=TRANSFER,
     ),
     _claim(
@@ -173,7 +174,7 @@ SECTION_4 = [
     ),
     _claim(
         id="b-17-means", figure="fig-b-17",
-        statement="The conclusions do not depend on taking medians: with means R indicates the error as well.",
+        statement="The conclusions do not depend on medians: with means R indicates the error as well.",
         paper_value="the same conclusions",
         quantity="correlation of log error and log R, means over images",
         measure=lambda rows: tables.error_correlation(rows, statistic="mean"),
@@ -230,7 +231,7 @@ SECTION_5 = [
     ),
     _claim(
         id="b-6-relative", figure="fig-b-6",
-        statement="R of modern networks falls with the number of training images for every data set and cut-off.",
+        statement="R of modern networks falls with the number of training images, for every data set and c.",
         paper_value="falls by one to two decades",
         quantity="largest factor from the smallest to the largest P, modern networks, c = 3, 5, 15",
         measure=_relative_change,

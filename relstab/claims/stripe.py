@@ -36,7 +36,7 @@ SECTION_6 = [
         paper_value="exponent -1",
         quantity=f"exponent of R in P; {RULE}",
         study="stripe",
-        measure=lambda rows: stripe.slope(stripe.chosen(rows))[0],
+        measure=lambda rows: stripe.slope(rows)[0],
         tolerance=everywhere(Interval(-1.5, -0.65)),
     ),
     Claim(
@@ -58,7 +58,7 @@ SECTION_6 = [
         paper_value="exponent -1",
         quantity="exponent of R in P; gradient descent, α = 1e-4, no violated margin, sizes at which all members got there",
         study="stripe",
-        measure=lambda rows: stripe.slope(stripe.chosen(rows, stop=0.0))[0],
+        measure=lambda rows: stripe.slope(rows, stop=0.0)[0],
         tolerance={scale: Interval(-1.5, -0.65) for scale in ("laptop", "gpu", "paper")},
         not_testable="at this scale training stops when 30 % of the margins are still violated",
     ),
@@ -70,7 +70,7 @@ SECTION_6 = [
         paper_value="exponent 1/2 of Λ, the parallel over the orthogonal weights",
         quantity=f"exponent of Λ in P; {RULE}",
         study="stripe",
-        measure=lambda rows: stripe.slope(stripe.chosen(rows), "Lambda")[0],
+        measure=lambda rows: stripe.slope(rows, "Lambda")[0],
         tolerance=everywhere(Interval(0.3, 0.7)),
     ),
     Claim(

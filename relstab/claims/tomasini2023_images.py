@@ -1,7 +1,7 @@
 """Claims of paper A on images, Secs. 1 and 2: sensitivities and error, and which pooling networks learn.
 
-The measures take the rows of the study `zoo`, with means over images as paper A has them; those of Fig. 2 need
-no rows. Networks that diverged or collapsed are left out. Tolerances were set before the runs that they judge.
+The measures take the rows of the study `zoo`, with means over images as paper A has them; those of Fig. 2
+need no rows. Networks that diverged or collapsed are left out. Tolerances were set before the runs.
 """
 
 from functools import partial
@@ -202,7 +202,7 @@ SECTION_2 = [
     ),
     _exact(
         id="a-2-channel", figure="fig-a-2",
-        statement="The mean over channels that are turns of one another does not change when a picture is turned.",
+        statement="A mean over channels that are turns of one another stays when a picture is turned.",
         paper_value="invariant",
         quantity="largest change of the mean response of a filter's four turns, 1,000 random pictures",
         measure=_turned, tolerance=everywhere(Interval(0, 1e-12)),

@@ -168,8 +168,8 @@ def moves(dimensions: int, *, stay: bool = False) -> tuple[Int[Tensor, "move axi
     image: a unit vector in a random direction, rounded, so 1/6 for each axial and 1/12 for each diagonal
     neighbour.
 
-    >>> moves(2)[1].sum().item()
-    1.0
+    >>> (12 * moves(2)[1]).tolist()
+    [1.0, 2.0, 1.0, 2.0, 2.0, 1.0, 2.0, 1.0]
     """
     if dimensions == 1:
         steps = (-1, 0, 1) if stay else (-1, 1)
@@ -180,7 +180,7 @@ def moves(dimensions: int, *, stay: bool = False) -> tuple[Int[Tensor, "move axi
         raise ValueError(f"dimensions is {dimensions}; it must be 1, or 2 without `stay`")
     steps = torch.tensor([step for step in itertools.product((-1, 0, 1), repeat=2) if any(step)])
     # |cos| rounds to one within 60 degrees of an axis: diagonals take 30 of each 90 degrees.
-    return steps, torch.where(steps.abs().sum(1) == 1, 1 / 6, 1 / 12).double()
+    return steps, (3 - steps.abs().sum(1)).double() / 12
 
 
 def displaced(

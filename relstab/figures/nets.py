@@ -5,9 +5,12 @@
 """
 
 import functools
+from fractions import Fraction
 
 import numpy as np
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.transforms import Bbox
 
 from relstab.figures import style
 
@@ -32,14 +35,24 @@ def net(architecture, width):
     """Architecture and, where it is not one, width factor.
 
     >>> net("lenet", 1.0), net("vgg11_bn", 0.25)
-    ('LeNet', 'VGG11bn ×0.25')
+    ('LeNet', 'VGG11bn ×1/4')
     """
-    return label(architecture) + ("" if width == 1 else f" ×{width:g}")
+    return label(architecture) + ("" if width == 1 else f" ×{Fraction(width).limit_denominator(100)}")
 
 
 def look(architecture):
     """Family name, colour and marker of an architecture."""
     return style.FAMILIES[style.family(architecture.removeprefix("cifar_"))]
+
+
+def shade(colour, index):
+    """The colour of the `index`-th member of a family: lighter from one to the next.
+
+    >>> shade("#000000", 0), shade("#000000", 1)
+    ('#000000', '#404040')
+    """
+    white = 1 - 0.75**index
+    return to_hex([part + (1 - part) * white for part in to_rgb(colour)])
 
 
 def same(table, dataset, architecture, width):
@@ -61,6 +74,34 @@ def legend(fig, handles, columns):
     """A legend below the figure, each name once."""
     named = {handle.get_label(): handle for handle in handles}
     fig.legend(handles=list(named.values()), loc="outside lower center", ncols=columns)
+
+
+STEPS = (0, -1, 1, -2, 2, -3, 3)  # where a name may stand beside its point, in lines and in points
+PLACES = [(side * away, step * 13) for step in STEPS for away in (8, 30) for side in (1, -1)]
+
+
+def name_points(ax, points, names, *, size=9):
+    """Write names beside points, each where it hides neither a point nor another name; a line leads there.
+
+    points: [n, 2] in data units. Call it when everything else is drawn. A name without a place is left out.
+    """
+    ax.figure.draw_without_rendering()  # settles the layout, which the places depend on
+    inch = ax.figure.dpi / 72
+    pixels = ax.transData.transform(points)
+    frame = ax.get_window_extent()
+    taken = [Bbox.from_bounds(x - 5 * inch, y - 5 * inch, 10 * inch, 10 * inch) for x, y in pixels]
+    for (x, y), point, name in zip(pixels, points, names, strict=True):
+        wide, high = 0.56 * size * len(name) * inch, 1.15 * size * inch
+        for right, up in PLACES:
+            left = x + right * inch - (wide if right < 0 else 0)
+            box = Bbox.from_bounds(left, y + up * inch - high / 2, wide, high)
+            inside = box.x0 >= frame.x0 and box.x1 <= frame.x1 and box.y0 >= frame.y0 and box.y1 <= frame.y1
+            if inside and not any(box.overlaps(other) for other in taken):
+                taken.append(box)
+                line = {"arrowstyle": "-", "color": style.GREY, "lw": 0.6, "shrinkA": 0, "shrinkB": 4}
+                ax.annotate(name, point, xytext=(right, up), textcoords="offset points", fontsize=size,
+                            ha="left" if right > 0 else "right", va="center", arrowprops=line)  # fmt: skip
+                break
 
 
 def drawn(function):

@@ -92,8 +92,8 @@ def profiles(stride_1: list[np.ndarray], stride_f: list[np.ndarray], area: tuple
 def sensitivities(rows: pd.DataFrame, exact: dict[int, pd.DataFrame]) -> Figure:
     """A Fig. 9: D, G, R against A_k, a row of panels for each task in `rows`.
 
-    `rows` are those of the study, one width and one kind of moves a task; `exact` the theory by
-    task. Thick lines are medians over seeds, faint ones seeds; power laws cross the exact curve at its middle.
+    `rows` are those of the study, one width and one kind of moves a task; `exact` is the theory by task.
+    Thick lines are medians over seeds, faint ones seeds; power laws cross the exact curve at its middle.
     """
     found = sorted(rows.task.unique())
     fig, axes = style.figure(len(found), 3, height=2.7 * len(found) + 0.5, squeeze=False)

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.lines import Line2D
 
 from relstab.figures import style
-from relstab.figures.nets import drawn, label, legend, look, net, nothing, same
+from relstab.figures.nets import drawn, label, legend, look, name_points, net, nothing, same
 from relstab.studies import zoo_tables as tables
 
 CUT_COLOURS = {3: style.BLUE, 5: style.ORANGE, 15: style.GREEN}
@@ -136,7 +136,7 @@ def learning_curve(rows, quantity="R"):
     return fig
 
 
-def _error_panel(ax, table, quantity="R", *, names=False, each=None):
+def _error_panel(ax, table, quantity="R", *, each=None):
     """Error against a sensitivity, a point a network; for R the fit and B's line. each: the single seeds."""
     if table.empty:
         nothing(ax)
@@ -144,40 +144,49 @@ def _error_panel(ax, table, quantity="R", *, names=False, each=None):
     for line in table.to_dict("records"):
         text, colour, marker = look(line["architecture"])
         published = line["recipe"] == "published"
-        ax.plot(line[quantity], line["error"], marker, color=colour, ms=8 if names else 6, label=text,
+        ax.plot(line[quantity], line["error"], marker, color=colour, ms=7, label=text,
                 mfc="white" if published else colour)  # fmt: skip
         if each is not None:
             own = each[(each[tables.NETWORK] == [line[name] for name in tables.NETWORK]).all(axis=1)]
             ax.hlines(line["error"], own[quantity].min(), own[quantity].max(), color=colour)
             ax.vlines(line[quantity], own["error"].min(), own["error"].max(), color=colour)
-        if names:
-            at, name = (line[quantity], line["error"]), net(line["architecture"], line["width"])
-            ax.annotate(name, at, xytext=(6, -9), textcoords="offset points", fontsize=9)
     x = np.array([table[quantity].min() / 1.5, table[quantity].max() * 1.5])
-    low, high = tables.interval(table[quantity], table["error"])
-    text = f"correlation {tables.correlation(table[quantity], table['error']):.2f} [{low:.2f}, {high:.2f}]"
+    text = f"{len(table)} networks"
+    if len(table) > 2:
+        low, high = tables.interval(table[quantity], table["error"])
+        value = tables.correlation(table[quantity], table["error"])
+        text += f", correlation {value:.2f} [{low:.2f}, {high:.2f}]"
     if quantity == "R":
+        ax.plot(x, 0.2 * np.sqrt(x), "--", color=style.GREY, label=r"paper: $0.2\,\sqrt{R_f}$")
+    if quantity == "R" and len(table) > 2:
         found = tables.law(table["error"], table["R"])
         middle = np.exp(np.log(table["R"]).mean()), np.exp(np.log(table["error"]).mean())
-        ax.plot(x, 0.2 * np.sqrt(x), "--", color=style.GREY, label=r"paper: $0.2\,\sqrt{R_f}$")
         ax.plot(x, middle[1] * (x / middle[0]) ** found.slope, "-", color=style.BLACK, lw=1, label="fit")
         text += f"\nfit: slope {found.slope:.2f}; prefactor at slope ½: {found.prefactor:.2f}"
-    ax.set_title(f"{text}\n{len(table)} networks", fontsize=10, loc="left")
+    ax.set_title(text, fontsize=10, loc="left")
     ax.set(xscale="log", yscale="log", xlabel=rf"${quantity}_f$", ylabel="test error ε", xlim=x)
 
 
 @drawn
 def error_against(rows, quantity="R", *, datasets=None, names=True, bars=False, **probe):
-    """B Fig. 5 (R), 15 to 17 (D, G, means), 19 (bars over seeds): test error against a sensitivity.
+    """B Fig. 5 (R), 15 and 16 (D, G), 19 (bars over seeds): test error against a sensitivity.
 
     One point a network, seeds averaged; filled: trained here, hollow: trained by others. For R the fitted
     power law, its correlation with a bootstrap interval, and B's line ε = 0.2 √R. datasets: default CIFAR-10
     or what there is; **probe: options of `zoo_tables.outputs`.
     """
+    table = tables.compared(rows, datasets, **probe)
     fig, ax = style.figure(height=4.8)
     each = tables.compared(rows, datasets, each_seed=True, **probe) if bars else None
-    _error_panel(ax, tables.compared(rows, datasets, **probe), quantity, names=names, each=each)
+    _error_panel(ax, table, quantity, each=each)
     legend(fig, ax.get_legend_handles_labels()[0], 4)
+    if names and len(table):
+        twice = table.duplicated(["dataset", "architecture", "width"], keep=False)
+        written = [
+            net(line["architecture"], line["width"]) + (f", {line['epochs']} epochs" if again else "")
+            for line, again in zip(table.to_dict("records"), twice, strict=True)
+        ]
+        name_points(ax, table[[quantity, "error"]].to_numpy(), written)
     return fig
 
 
@@ -187,8 +196,9 @@ def error_panels(rows, panels):
 
     panels: {title: options of `zoo_tables.compared`, and `quantity`}
     """
-    lines = -(-len(panels) // 2)
-    fig, axes = style.figure(lines, 2, height=3.5 * lines + 0.6, squeeze=False)
+    columns = min(len(panels), 2)
+    lines = -(-len(panels) // columns)
+    fig, axes = style.figure(lines, columns, height=3.5 * lines + 0.6, squeeze=False)
     for ax in axes.flat[len(panels) :]:
         ax.set_visible(False)
     for ax, (title, options) in zip(axes.flat, panels.items(), strict=False):
@@ -207,11 +217,13 @@ def sensitivities_against_size(rows, cuts=(3, 5, 15), *, bars=False):
     bars: the range over seeds, for B Fig. 22.
     """
     found = {cut: tables.learning_sets(rows, cut=cut) for cut in cuts}
+    found = {cut: table for cut, table in found.items() if len(table) or cut == cuts[0]}
     first = found[cuts[0]]
     datasets = list(dict.fromkeys(first["dataset"]))
     nets = list(dict.fromkeys(zip(first["architecture"], first["width"], strict=True)))
     fig, axes = style.figure(max(len(nets), 1), max(len(datasets), 1), height=2.3 * max(len(nets), 1) + 0.5,
                              squeeze=False, sharex="col", sharey="row")  # fmt: skip
+    between = ", " if len(datasets) == 1 else "\n"
     if not nets:
         nothing(axes[0, 0])
     seeds = tables.learning_sets(rows, cut=cuts[0], each_seed=True)
@@ -220,59 +232,56 @@ def sensitivities_against_size(rows, cuts=(3, 5, 15), *, bars=False):
             if same(first, dataset, architecture, width).empty:
                 nothing(ax, "not trained")
                 continue
-            for cut, dashes in zip(cuts, DASHES, strict=False):
-                line = same(found[cut], dataset, architecture, width)
+            for table, dashes in zip(found.values(), DASHES, strict=False):
+                line = same(table, dataset, architecture, width)
                 for quantity, (colour, marker, _) in style.QUANTITIES.items():
                     ax.plot(line["train_size"], line[quantity], color=colour, marker=marker, ls=dashes, ms=4)
             groups = same(seeds, dataset, architecture, width).groupby("train_size")
             for quantity, (colour, *_) in style.QUANTITIES.items() if bars else ():
                 low, high = groups[quantity].min(), groups[quantity].max()
                 ax.vlines(low.index, low, high, color=colour, lw=4, alpha=0.4)
-            ax.set(xscale="log", yscale="log", title=f"{net(architecture, width)}\n{label(dataset)}")
+            name = label(dataset).replace("\n", " ")
+            ax.set(xscale="log", yscale="log", title=f"{net(architecture, width)}{between}{name}")
             ax.title.set_fontsize(9.5)
     for ax in axes[-1]:
         ax.set_xlabel("training images P")
+    for ax in axes[:, 0]:
+        ax.set_ylabel("$D_f$, $G_f$, $R_f$")
     handles = [
         Line2D([], [], color=colour, marker=marker, label=text)
         for colour, marker, text in style.QUANTITIES.values()
     ]
-    lines = zip(cuts, DASHES, strict=False)
+    lines = zip(found, DASHES, strict=False)
     handles += [Line2D([], [], color="k", ls=dashes, label=f"c = {cut}") for cut, dashes in lines]
     legend(fig, handles, 3)
     return fig
 
 
 @drawn
-def trajectories(rows, dataset):
-    """B Fig. 18: how a network moves in the plane of R and error as its training set grows (arrow)."""
+def trajectories(rows):
+    """B Fig. 18: how a network moves in the plane of R and error as its training set grows, by data set.
+
+    Arrows point to the largest set; the dotted line is ε = 0.2 √R.
+    """
     table = tables.learning_sets(rows)
-    table = table[table["dataset"] == dataset]
-    fig, ax = style.figure(height=3.8)
-    if table.empty:
-        nothing(ax)
-        return fig
-    for (architecture, width), line in table.groupby(["architecture", "width"], sort=False):
-        _, colour, marker = look(architecture)
-        ax.plot(
-            line["R"],
-            line["error"],
-            color=colour,
-            marker=marker,
-            label=net(architecture, width),
-        )
-        ends = line[["R", "error"]].to_numpy()[-2:]
-        ax.annotate("", ends[1], ends[0], arrowprops={"arrowstyle": "->", "color": colour, "lw": 1.6})
-        for point in (line.iloc[0], line.iloc[-1]):
-            ax.annotate(f"{int(point['train_size']):,}", (point["R"], point["error"]), xytext=(5, 5),
-                        textcoords="offset points", fontsize=9)  # fmt: skip
-    ax.set(
-        xscale="log",
-        yscale="log",
-        xlabel="$R_f$",
-        ylabel="test error ε",
-        title=label(dataset).replace("\n", " "),
-    )
-    legend(fig, ax.get_legend_handles_labels()[0], 4)
+    datasets = list(dict.fromkeys(table["dataset"]))
+    fig, axes = style.figure(1, max(len(datasets), 1), height=3.9, squeeze=False)
+    if not datasets:
+        nothing(axes[0, 0])
+    for ax, dataset in zip(axes[0], datasets, strict=False):
+        chosen = table[table["dataset"] == dataset]
+        for (architecture, width), line in chosen.groupby(["architecture", "width"], sort=False):
+            _, colour, marker = look(architecture)
+            ax.plot(line["R"], line["error"], color=colour, marker=marker, label=net(architecture, width))
+            ends = line[["R", "error"]].to_numpy()[-2:]
+            ax.annotate("", ends[1], ends[0], arrowprops={"arrowstyle": "->", "color": colour, "lw": 2.2})
+        x = np.array([chosen["R"].min() / 1.2, chosen["R"].max() * 1.2])
+        ax.plot(x, 0.2 * np.sqrt(x), ":", color=style.GREY, label=r"$0.2\,\sqrt{R_f}$")
+        first, last = chosen["train_size"].min(), chosen["train_size"].max()
+        ax.set_title(f"{label(dataset)}\nP = {first:,} to {last:,}", fontsize=10)
+        ax.set(xscale="log", yscale="log", xlabel="$R_f$")
+    axes[0, 0].set_ylabel("test error ε")
+    legend(fig, [handle for ax in axes[0] for handle in ax.get_legend_handles_labels()[0]], 4)
     return fig
 
 

@@ -3,11 +3,13 @@
 Functions take the rows of the study `zoo` at one scale, but `pooling`, which is exact and takes none.
 """
 
+from collections import Counter
+
 import numpy as np
 from matplotlib.lines import Line2D
 
 from relstab.figures import style
-from relstab.figures.nets import drawn, label, legend, look, net, nothing
+from relstab.figures.nets import drawn, label, legend, look, net, nothing, shade
 from relstab.studies import zoo_tables as tables
 
 EARLY = ("fc", "lenet", "alexnet", "vgg")  # A Fig. 3: earlier (left) and more modern architectures (right)
@@ -16,15 +18,20 @@ MODE_DASHES = {0: "-", 1: "--", 2: "-.", 3: ":", 4: (0, (5, 1, 1, 1, 1, 1)), 6: 
 
 
 def _curves(rows, kinds, quantity, ax, pick):
-    """Draw the profiles of the networks that `pick` admits; the handles by name."""
-    table = tables.on_full_set(tables.profiles(rows).assign(seed=0))
-    seen = {}
-    for (_, architecture, width, _), lines in table.groupby(
-        ["dataset", "architecture", "width", "epochs"], sort=False
-    ):
+    """Draw the profiles of the networks that `pick` admits; the handles by name.
+
+    Of an architecture the widest network that was trained longest; members of a family in shades.
+    """
+    table = tables.on_full_set(tables.profiles(rows))
+    for size in ("width", "epochs"):
+        table = table[table[size] == table.groupby(["dataset", "architecture"])[size].transform("max")]
+    seen, members = {}, Counter()
+    for (_, architecture, width), lines in table.groupby(["dataset", "architecture", "width"], sort=False):
         if not pick(architecture):
             continue
-        _, colour, marker = look(architecture)
+        family, colour, marker = look(architecture)
+        colour = shade(colour, members[family])
+        members[family] += 1
         name = net(architecture, width)
         for kind, dashes in kinds.items():
             line = lines[lines["stage"] == kind]
@@ -47,45 +54,52 @@ def depth_profiles(rows, *, datasets=None, quantity="R"):
     chosen = rows[rows["dataset"].isin(datasets or tables.main_datasets(rows))]
     fig, axes = style.figure(1, 2, height=3.9, sharey=True)
     kinds = {"trained": style.TRAINED, "init": style.INITIAL}
-    _two_panels(fig, axes, chosen, kinds, quantity)
-    handles = [Line2D([], [], color=style.GREY, ls=style.TRAINED, label="trained"),
-               Line2D([], [], color=style.GREY, ls=style.INITIAL, label="initialisation")]  # fmt: skip
-    return _named(fig, axes, quantity, handles)
+    found = _two_panels(axes, chosen, kinds, quantity)
+    _named(fig, found, kinds, "initialisation")
+    return fig
 
 
 @drawn
-def shuffled_profiles(rows, *, datasets=None, quantity="R"):
-    """A Fig. 3 (R) and 11 (D, G): trained networks (full), and with their channels shuffled (dashed: mean).
+def shuffled_profiles(rows, quantities="R", *, datasets=None):
+    """A Fig. 3 ("R") and 11 ("DG"): trained networks (full), and with their channels shuffled (dashed: mean).
 
     datasets: default CIFAR-10's variants, or what there is. Only networks whose shuffles were probed.
     """
-    fig, axes = style.figure(1, 2, height=3.9, sharey=True)
+    fig, axes = style.figure(
+        len(quantities), 2, height=3.5 * len(quantities) + 0.4, squeeze=False, sharex=True, sharey="row"
+    )
     kinds = {"trained": style.TRAINED, "shuffled": style.SHUFFLED}
-    _two_panels(fig, axes, tables.shuffled(rows, datasets), kinds, quantity)
-    handles = [Line2D([], [], color=style.GREY, ls=style.TRAINED, label="trained"),
-               Line2D([], [], color=style.GREY, ls=style.SHUFFLED, label="channels shuffled")]  # fmt: skip
-    return _named(fig, axes, quantity, handles)
+    for row, quantity in zip(axes, quantities, strict=True):
+        found = _two_panels(row, tables.shuffled(rows, datasets), kinds, quantity)
+    for ax in axes[:-1].flat:
+        ax.set_xlabel("")
+    _named(fig, found, kinds, "channels shuffled")
+    return fig
 
 
-def _two_panels(fig, axes, rows, kinds, quantity):
-    titles = ("earlier architectures", "more modern architectures")
+def _two_panels(axes, rows, kinds, quantity):
+    found, titles = {}, ("earlier architectures", "more modern architectures")
     for ax, title, early in zip(axes, titles, (True, False), strict=True):
         seen = _curves(rows, kinds, quantity, ax, lambda name, early=early: _early(name) == early)
         ax.set_title(title)
-        if seen:
-            ax.legend(handles=seen.values(), fontsize=9)
-        else:
+        found |= seen
+        if not seen:
             nothing(ax)
+    axes[0].set_ylabel(f"${quantity}_k$")
+    return found
 
 
 def _early(architecture):
     return architecture.startswith(EARLY) and not architecture.endswith("_bn")
 
 
-def _named(fig, axes, quantity, handles):
-    axes[0].set_ylabel(f"${quantity}_k$")
-    legend(fig, handles, 2)
-    return fig
+def _named(fig, found, kinds, other):
+    texts = ("trained", other)
+    handles = [
+        Line2D([], [], color=style.GREY, ls=ls, label=text)
+        for ls, text in zip(kinds.values(), texts, strict=True)
+    ]
+    legend(fig, [*found.values(), *handles], 4)
 
 
 @drawn
@@ -200,10 +214,10 @@ def pooling():
     _grid(axes[0, 1], pooled, "2 × 2 means")
     _message(axes[0, 2], f"largest step between\nneighbours\n{_step(SPATIAL):g} → {_step(pooled):g}")
     axes[0, 3].set_visible(False)
-    _grid(axes[1, 0], CORNER, "(b) filter 1")
-    _grid(axes[1, 1], turned, "filter 2: turned")
+    _grid(axes[1, 0], CORNER, "(b) filter 1,\nand picture")
+    _grid(axes[1, 1], turned, "filter 2:\nfilter 1 turned")
     responses = {name: [(filter_ * x).sum() for filter_ in (CORNER, turned)] for name, x in pictures.items()}
-    _grid(axes[1, 2], turned, "turned picture")
+    _grid(axes[1, 2], turned, "turned\npicture")
     lines = [f"{name}:\n{a:g} and {b:g}, mean {(a + b) / 2:g}" for name, (a, b) in responses.items()]
     _message(axes[1, 3], "responses of the filters\n" + "\n".join(lines))
     return fig

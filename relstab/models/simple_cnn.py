@@ -98,15 +98,59 @@ def homogeneous(architecture: Architecture, members: int = 1) -> Ensemble:
     )
 
 
+# Inside, arrays are [member, channel, site, image]: rolling by a site then moves whole blocks of memory.
+
+
 def _patches(z, filter_size, stride):
-    """[member, channel, image, site] -> [member, F * channel, image * site']: what each filter looks at."""
-    members, channels, images, sites = z.shape
+    """[member, channel, site, image] -> [member, F * channel, site' * image]: what each filter looks at."""
+    members, channels, sites, images = z.shape
     if stride == 1:
-        reach = range((filter_size - 1) // 2, (filter_size - 1) // 2 - filter_size, -1)
-        stacked = torch.cat([z.roll(shift, -1) if shift else z for shift in reach], 1)
+        stacked = torch.cat([z.roll(shift, 2) if shift else z for shift in _shifts(filter_size)], 1)
     else:
-        stacked = z.unflatten(-1, (sites // stride, stride)).permute(0, 4, 1, 2, 3)
-    return stacked.reshape(members, filter_size * channels, images * sites // stride)
+        stacked = z.unflatten(2, (sites // stride, stride)).permute(0, 3, 1, 2, 4)
+    return stacked.reshape(members, filter_size * channels, sites // stride * images)
+
+
+def _unpatches(patches, shape, filter_size, stride):
+    """The transpose of `_patches`, which takes gradients back: [member, channel, site, image]."""
+    members, channels, sites, images = shape
+    stacked = patches.view(members, filter_size, channels, sites // stride, images)
+    if stride > 1:
+        return stacked.permute(0, 2, 3, 1, 4).reshape(shape)
+    middle = (filter_size - 1) // 2
+    total = stacked[:, middle].clone()
+    for tap, shift in enumerate(_shifts(filter_size)):
+        if shift:
+            total += stacked[:, tap].roll(-shift, 2)
+    return total
+
+
+def _shifts(filter_size):
+    return range((filter_size - 1) // 2, (filter_size - 1) // 2 - filter_size, -1)
+
+
+def _layers(ensemble, images):
+    """f_0 (the images) to f_K as [member, channel, site, image]."""
+    architecture = ensemble.architecture
+    K, F, stride = architecture.layers, architecture.filter_size, architecture.stride
+    if stride > 1 and images.shape[-1] % stride**K:
+        raise ValueError(
+            f"images are {images.shape[-1]} sites long; they must be a multiple of {stride}**{K}"
+        )
+    z = images.expand(len(ensemble.offset), *images.shape[-3:]).permute(0, 2, 3, 1)
+    yield z
+    for weight, bias in zip(ensemble.filters, ensemble.biases, strict=True):
+        channels, sites, count = z.shape[1:]
+        answer = torch.baddbmm(
+            bias, weight, _patches(z, F, stride), beta=sqrt(F), alpha=1 / sqrt(channels)
+        ).relu_()
+        z = answer.unflatten(-1, (sites // stride, count))
+        yield z
+
+
+def _read(ensemble, pooled):
+    """f(x) [member, image] from the means over positions [member, width, image]."""
+    return torch.bmm(ensemble.readout, pooled).squeeze(1) / ensemble.architecture.width + ensemble.offset
 
 
 def representations(
@@ -116,29 +160,14 @@ def representations(
 
     Raises ValueError if the images are not whole numbers of strides long down to the last layer.
     """
-    architecture = ensemble.architecture
-    K, F, stride = architecture.layers, architecture.filter_size, architecture.stride
-    if stride > 1 and images.shape[-1] % stride**K:
-        raise ValueError(
-            f"images are {images.shape[-1]} sites long; they must be a multiple of {stride}**{K}"
-        )
-    z = images.expand(len(ensemble.offset), *images.shape[-3:]).transpose(1, 2)
-    stack = []
-    for weight, bias in zip(ensemble.filters, ensemble.biases, strict=True):
-        channels, count, sites = z.shape[1:]
-        seen = _patches(z, F, stride)
-        answer = torch.baddbmm(bias, weight, seen, beta=sqrt(F), alpha=1 / sqrt(channels)).relu()
-        z = answer.unflatten(-1, (count, sites // stride))
-        stack.append(z)
-    return stack
+    return [layer.transpose(2, 3) for layer in _layers(ensemble, images)][1:]
 
 
 def outputs(
     ensemble: Ensemble, images: Float[Tensor, "*member image 1 length"]
 ) -> Float[Tensor, "member image"]:
     """f(x) of every member: the mean-field readout of the last representation."""
-    pooled = representations(ensemble, images)[-1].mean(-1)
-    return torch.bmm(ensemble.readout, pooled).squeeze(1) / ensemble.architecture.width + ensemble.offset
+    return _read(ensemble, representations(ensemble, images)[-1].mean(-1))
 
 
 def hinge(
@@ -148,6 +177,7 @@ def hinge(
     return (1 - labels * outputs(ensemble, images)).clamp(min=0)
 
 
+@torch.no_grad()
 def step(
     ensemble: Ensemble,
     images: Float[Tensor, "member batch 1 length"],
@@ -158,13 +188,30 @@ def step(
 ) -> Float[Tensor, "member batch"]:
     """One step of gradient descent in place, each member on its own batch; the hinge losses before it.
 
-    The loss is the mean hinge of the batch plus ridge |w|²/(H K); the step is learning_rate * H.
+    The loss is the mean hinge of the batch plus ridge |w|²/(H K); the step is learning_rate * H. Gradients
+    are written out: a layer costs two more products, and the one for the filters updates them on the way.
     """
-    parameters = [p.requires_grad_() for p in ensemble.parameters]
-    losses = hinge(ensemble, images, labels)
-    gradients = torch.autograd.grad(losses.mean(1).sum(), parameters)
-    with torch.no_grad():
-        architecture = ensemble.architecture
-        torch._foreach_mul_(ensemble.filters, 1 - 2 * learning_rate * ridge / architecture.layers)
-        torch._foreach_add_(parameters, gradients, alpha=-learning_rate * architecture.width)
-    return losses.detach()
+    architecture = ensemble.architecture
+    K, H, F, stride = architecture.layers, architecture.width, architecture.filter_size, architecture.stride
+    rate = learning_rate * H
+    decay = 1 - 2 * learning_rate * ridge / K
+    layers = list(_layers(ensemble, images))
+    last = layers[-1]
+    pooled = last.mean(2)
+    found = _read(ensemble, pooled)
+    losses = (1 - labels * found).clamp(min=0)
+    slope = torch.where(losses > 0, -labels.to(found.dtype) / labels.shape[1], 0).unsqueeze(1)
+    pull = ensemble.readout.transpose(1, 2) * slope / (H * last.shape[2])
+    pull = pull.unsqueeze(2).expand(last.shape)
+    ensemble.readout.baddbmm_(slope, pooled.transpose(1, 2), alpha=-rate / H)
+    ensemble.offset.sub_(slope.sum(-1), alpha=rate)
+    for k in reversed(range(K)):
+        pull = (pull * layers.pop().sign()).flatten(2)  # the slope of ReLU; `where` takes ten times longer
+        weight, scale = ensemble.filters[k], 1 / sqrt(layers[-1].shape[1])
+        below = torch.bmm(weight.transpose(1, 2), pull) if k else None
+        seen = _patches(layers[-1], F, stride)  # again: cheaper than to keep three copies of every layer
+        weight.baddbmm_(pull, seen.transpose(1, 2), beta=decay, alpha=-rate * scale)
+        ensemble.biases[k].sub_(pull.sum(-1, keepdim=True), alpha=rate * sqrt(F))
+        if k:
+            pull = _unpatches(below, layers[-1].shape, F, stride).mul_(scale)
+    return losses

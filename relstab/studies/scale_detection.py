@@ -13,6 +13,7 @@ dropped.
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 import pandas as pd
 import torch
 
@@ -29,6 +30,7 @@ PAPER = {
     2: {"length": 128, "xi": 32, "gap": 0, "layers": 7, "filter_size": 2, "stride": 2, "train": 1024},
 }
 WINDOW = {1: (2, 5), 2: (1, 3)}  # layers on which a member is compared with the exact curve
+SLOPES = {1: (2, 6), 2: (1, 4)}  # layers of the power-law fits
 TOLERANCE = 0.25  # relative, of D and of G, at every layer of the window
 COLLAPSED = 0.01  # standard deviation of an output that labels of +-1 ask to be about one
 # Operations a second, for the estimate of costs.
@@ -84,8 +86,8 @@ class LineEnsemble:
         """Rows by member, stage ("init", "trained"), moves and layer k, as `probes.ensemble` makes them.
 
         With them, per member, what `ensembles.Fit` tells (steps, status, interpolation, train_hinge,
-        validation_error; before training steps is 0, status "init", the rest None), test_error on the balanced
-        rest of the pairs, and output_std, the standard deviation of f(x) over all pairs.
+        validation_error; before training steps is 0, status "init", the rest None), test_error on the
+        balanced rest of the pairs, and output_std, the standard deviation of f(x) over all pairs.
         """
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         seeds = range(self.seed, self.seed + self.members)
@@ -190,4 +192,52 @@ def classify(rows: pd.DataFrame) -> pd.DataFrame:
         kind = "collapsed" if one.output_std < COLLAPSED else "homogeneous" if follows else "other"
         kept = one[["task", "width", "member", "test_error", "steps", "status"]].to_dict()
         table.append({**kept, "kind": kind, "worst_D": worst_d, "worst_G": worst_g})
+    return pd.DataFrame(table)
+
+
+def exponents(rows: pd.DataFrame) -> pd.DataFrame:
+    """Least-squares slopes of log D, G, R against log A_k over SLOPES, one line per task, width, moves, member."""
+    table = []
+    trained = rows[rows.stage == "trained"]
+    for (task, width, moves, member), part in trained.groupby(["task", "width", "moves", "member"]):
+        part = part[part.k.between(*SLOPES[int(task)])]
+        slopes = {q: _slope(part.A, part[q]) for q in ("D", "G", "R")}
+        table.append({"task": task, "width": width, "moves": moves, "member": member, **slopes})
+    return pd.DataFrame(table)
+
+
+def _slope(x, y):
+    return np.polyfit(np.log(x), np.log(y), 1)[0] if (y > 0).all() else float("nan")
+
+
+def summary(rows: pd.DataFrame) -> pd.DataFrame:
+    """What the claims about A Fig. 9 are judged on, one line per task and width; no seed is left out.
+
+    members and how many are homogeneous, other, collapsed, and without_error (test error at most 1 %);
+    D_low, D_high, G_low, G_high: extremes over the WINDOW of the median over seeds of measured / exact;
+    D_slope, G_slope, R_slope: medians over seeds of `exponents`, on the reference moves;
+    mean_low, mean_high: extremes over layers 1 to 5 (4 in task 2) of the median of D(mean channel) / D;
+    trained_over_init: median of D after over D before training, at layer 6 (4 in task 2).
+    """
+    table = []
+    ratios, kinds, slopes = deviations(rows), classify(rows), exponents(rows)
+    for (task, width), part in ratios.groupby(["task", "width"]):
+        kind, slope = (f[(f.task == task) & (f.width == width)] for f in (kinds, slopes))
+        slope = slope[slope.moves == reference_moves(int(task))]
+        window = part[part.k.between(*WINDOW[int(task)])].groupby("k")[["D_ratio", "G_ratio"]].median()
+        shallow = part[part.k <= (5 if task == 1 else 4)]
+        mean = (shallow.D_mean_channel / shallow.D).groupby(shallow.k).median()
+        line = {"task": task, "width": width, "members": len(kind)}
+        line |= {name: int((kind.kind == name).sum()) for name in ("homogeneous", "other", "collapsed")}
+        line |= {"without_error": int((kind.test_error <= 0.01).sum())}
+        for q in ("D", "G"):
+            line |= {f"{q}_low": window[f"{q}_ratio"].min(), f"{q}_high": window[f"{q}_ratio"].max()}
+        line |= {f"{q}_slope": slope[q].median() for q in ("D", "G", "R")}
+        line |= {"mean_low": mean.min(), "mean_high": mean.max()}
+        before = rows[(rows.task == task) & (rows.width == width) & (rows.stage == "init")]
+        before = before[before.moves == reference_moves(int(task))]
+        layer = 6 if task == 1 else 4
+        both = [f[f.k == layer].set_index("member").D for f in (part, before)]
+        line |= {"trained_over_init": (both[0] / both[1]).median()}
+        table.append(line)
     return pd.DataFrame(table)

@@ -35,7 +35,12 @@ TEST = 4000  # points on which mse and S are measured
 FITTED = 1e-5  # mean square error on the training set at which a member stops
 LAZY, FEATURE = 100.0, 0.03  # the two regimes of the slides
 STEP = 0.5  # learning rate, in units in which the outputs of a lazy network relax at a rate of order one
-SPEED = {"tiny": 1.5e10, "laptop": 1.5e10, "gpu": 1e12, "paper": 1e12}  # operations a second, for the estimate of costs
+SPEED = {
+    "tiny": 1.5e10,
+    "laptop": 1.5e10,
+    "gpu": 1e12,
+    "paper": 1e12,
+}  # operations a second, for the estimate of costs
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,9 @@ class Sphere:
     @property
     def cost_minutes(self) -> float:
         """Rough cost at the limit, from the operations of the steps."""
-        operations = 20 * self.members * self.train * self.width * (self.dimension + 1) * self.limit * len(self.alphas)
+        operations = (
+            20 * self.members * self.train * self.width * (self.dimension + 1) * self.limit * len(self.alphas)
+        )
         return operations / SPEED[self.scale] / 60
 
     def data_digest(self):
@@ -108,7 +115,9 @@ class Neurons:
         """
         x = _points([self.seed], 2, self.train)[0]
         start = one_hidden.initialise(2, self.width, [self.seed], dtype=torch.float64)
-        nets = {0.0: start} | {alpha: descend(start, x, alpha=alpha, limit=self.limit)[0] for alpha in self.alphas}
+        nets = {0.0: start} | {
+            alpha: descend(start, x, alpha=alpha, limit=self.limit)[0] for alpha in self.alphas
+        }
         rows = [{"alpha": 0.0, "u": u, "v": v, "sign": 0} for u, v in x[0].tolist()]
         for alpha, net in nets.items():
             where = (net.weights * net.readout.abs().unsqueeze(-1))[0]
@@ -188,7 +197,9 @@ def configs(scale: str) -> list[Sphere | Neurons]:
 
 def measures(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows of the measurements, without those of the pictures."""
-    return rows[rows.test_mse.notna()] if "test_mse" in rows else rows.iloc[:0]
+    if "test_mse" not in rows:
+        return rows.iloc[:0]
+    return rows[rows.test_mse.notna()].astype({"dimension": int, "train": int})
 
 
 def ratio(rows: pd.DataFrame, quantity: str, *, dimension: int, sizes, over: float = LAZY) -> float:
@@ -197,7 +208,9 @@ def ratio(rows: pd.DataFrame, quantity: str, *, dimension: int, sizes, over: flo
     if part.empty:
         return math.nan
     part = part[(part.dimension == dimension) & part.train.isin(sizes)]
-    logs = part.assign(log=part[quantity].map(math.log)).pivot_table(index="train", columns="alpha", values="log")
+    logs = part.assign(log=part[quantity].map(math.log)).pivot_table(
+        index="train", columns="alpha", values="log"
+    )
     if len(logs) < len(sizes) or not {over, FEATURE} <= set(logs.columns):
         return math.nan
     return math.exp((logs[FEATURE] - logs[over]).min(skipna=False))

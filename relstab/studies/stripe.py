@@ -34,7 +34,12 @@ NOISE = 0.1  # norm of ν and η, in units of √d, the norm of an input
 TEST = 4000  # points on which R_f and the test error are measured
 RULE = {"optimiser": "gd", "alpha": 1e-4, "stop": 0.3}
 OPTIMISERS = {"gd": torch.optim.SGD, "sgd": torch.optim.SGD, "adam": torch.optim.Adam}
-SPEED = {"tiny": 5e10, "laptop": 5e10, "gpu": 5e12, "paper": 5e12}  # operations a second, for the estimate of costs
+SPEED = {
+    "tiny": 5e10,
+    "laptop": 5e10,
+    "gpu": 5e12,
+    "paper": 5e12,
+}  # operations a second, for the estimate of costs
 
 
 @dataclass(frozen=True)
@@ -177,12 +182,21 @@ def chosen(rows: pd.DataFrame, *, stop: float = RULE["stop"], optimiser: str = R
     return rows[(rows.optimiser == optimiser) & (rows.alpha == alpha) & (rows.stop == stop)]
 
 
-def slope(rows: pd.DataFrame, quantity: str = "R") -> tuple[float, float]:
-    """Exponent of `quantity` in P and its standard error over members: a line through log means, by member.
+def complete(rows: pd.DataFrame, quantity: str = "R", **protocol) -> pd.DataFrame:
+    """`quantity` by training-set size (rows) and member (columns), for the sizes at which every member got to the stop."""
+    members = chosen(rows, **protocol | {"stop": 1.0}).member.unique()
+    part = chosen(rows, **protocol)
+    return (
+        part.pivot_table(index="train", columns="member", values=quantity).reindex(columns=members).dropna()
+    )
 
-    Only training sets on which every member reached the stop count; NaN with fewer than two of them.
+
+def slope(rows: pd.DataFrame, quantity: str = "R", **protocol) -> tuple[float, float]:
+    """Exponent of `quantity` in P and its standard error: the mean over members of a line through the logs.
+
+    protocol: as `chosen`. Sizes as `complete`; NaN with fewer than two of them.
     """
-    table = rows.pivot_table(index="train", columns="member", values=quantity).dropna()
+    table = complete(rows, quantity, **protocol)
     if len(table) < 2:
         return math.nan, math.nan
     each = np.polyfit(np.log(table.index.to_numpy(float)), np.log(table.to_numpy()), 1)[0]
@@ -191,12 +205,24 @@ def slope(rows: pd.DataFrame, quantity: str = "R") -> tuple[float, float]:
 
 
 def exponents(rows: pd.DataFrame, quantity: str = "R") -> pd.DataFrame:
-    """One line per optimiser, alpha and stop (trained only): exponent, error, the sizes it was fitted on."""
+    """One line per optimiser, alpha and stop (trained only) with an exponent: its value, error and sizes."""
     lines = []
-    for (optimiser, alpha, stop), part in rows[rows.stop < 1].groupby(["optimiser", "alpha", "stop"]):
-        value, error = slope(part, quantity)
-        lines.append({"optimiser": optimiser, "alpha": alpha, "stop": stop, "exponent": value, "error": error,
-                      "smallest": part.train.min(), "largest": part.train.max()})  # fmt: skip
+    for optimiser, alpha, stop in (
+        rows.loc[rows.stop < 1, ["optimiser", "alpha", "stop"]].drop_duplicates().to_numpy()
+    ):
+        protocol = {"optimiser": optimiser, "alpha": alpha, "stop": stop}
+        value, error = slope(rows, quantity, **protocol)
+        if math.isfinite(value):
+            sizes = complete(rows, quantity, **protocol).index
+            lines.append(
+                {
+                    **protocol,
+                    "exponent": value,
+                    "error": error,
+                    "smallest": sizes.min(),
+                    "largest": sizes.max(),
+                }
+            )
     return pd.DataFrame(lines)
 
 

@@ -12,7 +12,8 @@ of three kinds (column ``kind``):
                  grid Laplacian's modes with eigenvalue 0, 1, 2, 3, 4, 6 (paper A, Eq. 3)
 
 All networks are probed with the same deformations and the same noise directions. Networks that somebody else
-trained (recipe ``published``) are only probed, beside a fresh initialisation of the same architecture.
+trained (recipe ``published``) are only probed, beside a fresh initialisation of the same architecture. With
+RELSTAB_COMPILE=1 in the environment the training step is compiled, with CUDA graphs, which pays on a GPU.
 
 >>> from relstab.studies import zoo
 >>> unit = zoo.configs("tiny")[0]
@@ -220,7 +221,7 @@ def expand(scale, block):
                 **fixed,
                 **dict(zip(axes, values, strict=True)),
                 "architecture": architecture,
-                "width": width,
+                "width": float(width),
             }
             unit["epochs"] = epochs[0] if epochs else math.ceil(steps / math.ceil(unit["train_size"] / 128))
             yield Network(scale=scale, **unit)

@@ -56,10 +56,8 @@ def networks(rows, **probe):
 
     The error is measured on the test set, but the published one for networks that others trained.
     """
-    training = rows[rows["kind"] == "training"].copy()
-    training["error"] = training["test_error"]
-    if "published_error" in training:
-        training["error"] = training["published_error"].fillna(training["test_error"])
+    training = rows[rows["kind"] == "training"].reindex(columns=[*UNIT, "test_error", "published_error"])
+    training["error"] = training["published_error"].fillna(training["test_error"])
     return outputs(rows, **probe).merge(training[[*UNIT, "error"]], on=UNIT)
 
 

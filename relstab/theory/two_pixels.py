@@ -16,8 +16,8 @@ grid.
 
 >>> two_pixel_sensitivities().round(4)
   solution      D        G       R
-0      low  0.064   4.4367  0.0144
-1     high  0.064  17.7327  0.0036
+0      low  0.064   4.4334  0.0144
+1     high  0.064  17.7750  0.0036
 """
 
 from functools import lru_cache
