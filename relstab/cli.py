@@ -40,22 +40,38 @@ def parser():
                          help=f"one of {', '.join(scales.SCALES)} (default: {default or 'the largest with results'})")  # fmt: skip
 
     run = verb("run", _run, "execute the notebooks with papermill")
-    run.add_argument("names", nargs="*", metavar="NAME", help="notebooks, by any part of their path (default: all)")
+    run.add_argument(
+        "names", nargs="*", metavar="NAME", help="notebooks, by any part of their path (default: all)"
+    )
     book = verb("book", _book, "execute what changed and render the book as HTML")
-    book.add_argument("--only", action="append", metavar="NAME", help="re-execute only notebooks whose path contains NAME")
+    book.add_argument(
+        "--only", action="append", metavar="NAME", help="re-execute only notebooks whose path contains NAME"
+    )
     for sub in (run, book):
         scaled(sub)
-        sub.add_argument("--jobs", type=int, default=2, metavar="N", help="notebooks executed at a time (default: 2)")
+        sub.add_argument(
+            "--jobs", type=int, default=2, metavar="N", help="notebooks executed at a time (default: 2)"
+        )
 
     study = verb("study", _study, "compute the missing units of a study; stop it and start it again at will")
     study.add_argument("name", metavar="STUDY", help="a study, as listed by `relstab status`")
     scaled(study)
-    study.add_argument("--jobs", type=int, default=1, metavar="N", help="processes on this machine (default: 1)")
-    study.add_argument("--scheduler", metavar="tcp://HOST:PORT", help="a dask scheduler that spreads the units over its workers")
-    study.add_argument("--gpus", type=int, default=0, metavar="N", help="dask resource GPU that each unit takes (default: 0)")
+    study.add_argument(
+        "--jobs", type=int, default=1, metavar="N", help="processes on this machine (default: 1)"
+    )
+    study.add_argument(
+        "--scheduler",
+        metavar="tcp://HOST:PORT",
+        help="a dask scheduler that spreads the units over its workers",
+    )
+    study.add_argument(
+        "--gpus", type=int, default=0, metavar="N", help="dask resource GPU that each unit takes (default: 0)"
+    )
     study.add_argument("--budget", type=float, metavar="MINUTES", help="start no new unit after this time")
     study.add_argument("--dry-run", action="store_true", help="print what would run and its cost, and stop")
-    study.add_argument("--publish", action="store_true", help="copy the finished rows to results/, to be committed")
+    study.add_argument(
+        "--publish", action="store_true", help="copy the finished rows to results/, to be committed"
+    )
 
     status = verb("status", _status, "what exists, what is missing and what it would cost")
     status.add_argument("--units", action="store_true", help="one line per unit, with machine and wall time")
@@ -83,7 +99,9 @@ def main(arguments=None):
         print("relstab: stopped; what was finished is kept, and the same command resumes", file=sys.stderr)
         return 130
     except BrokenPipeError:  # an OSError, but none of the user's making
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # a reader such as `head` left; not an error
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # a reader such as `head` left; not an error
         return 0
     except (ValueError, OSError, ModuleNotFoundError) as error:
         if os.environ.get("RELSTAB_DEBUG"):
@@ -95,7 +113,9 @@ def main(arguments=None):
 def _run(options):
     from relstab import execute
 
-    results = execute.execute(names=options.names or None, scale=scales.check(options.scale), jobs=options.jobs)
+    results = execute.execute(
+        names=options.names or None, scale=scales.check(options.scale), jobs=options.jobs
+    )
     return 0 if all(result.ok for result in results) else 1
 
 

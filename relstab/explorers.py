@@ -12,7 +12,9 @@ from PIL import Image
 from relstab import diffeo
 
 
-def temperature_and_cut(image, *, cuts=(2, 3, 5, 10, 20), displacements=(0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0), seed=0, side=256):
+def temperature_and_cut(
+    image, *, cuts=(2, 3, 5, 10, 20), displacements=(0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0), seed=0, side=256
+):
     """A picture under one diffeomorphism for each cut-off and exact rms displacement at the centre (B Fig. 1 alive).
 
     The Gaussian coefficients of a cut-off are drawn once, so that the displacement slider grows one and the same field.

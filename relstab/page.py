@@ -45,7 +45,9 @@ def ledger():
     filters = []
     for name in ("paper", "verdict", "scale"):
         choices = "".join(f"<option>{choice}</option>" for choice in dict.fromkeys(table[name]))
-        filters.append(f'<label>{name} <select data-filter="{name}"><option value="">all</option>{choices}</select></label>')
+        filters.append(
+            f'<label>{name} <select data-filter="{name}"><option value="">all</option>{choices}</select></label>'
+        )
     count = '<output class="claim-count" aria-live="polite"></output>'
     return Display(
         text_html=f'<form class="claim-filters">{"".join(filters)}{count}</form>{claims.in_page(table)}',
@@ -58,7 +60,12 @@ def tally():
     from relstab import claims
 
     table = claims.evaluate()
-    return table.groupby(["paper", "scale"])["verdict"].value_counts().unstack(fill_value=0).reindex(columns=list(claims.VERDICTS), fill_value=0)
+    return (
+        table.groupby(["paper", "scale"])["verdict"]
+        .value_counts()
+        .unstack(fill_value=0)
+        .reindex(columns=list(claims.VERDICTS), fill_value=0)
+    )
 
 
 def status():
@@ -73,10 +80,19 @@ def status():
             configs = studies.configs(study, scale)
             units = store.provenance(study, scale)
             left = sum(getattr(config, "cost_minutes", 0) or 0 for config in configs) / 60
-            line = {"study": study, "scale": scale, "units": len(configs), "done": len(units), "estimated hours in all": round(left, 2)}
+            line = {
+                "study": study,
+                "scale": scale,
+                "units": len(configs),
+                "done": len(units),
+                "estimated hours in all": round(left, 2),
+            }
             if len(units):
                 line |= {"hours spent": round(units["seconds"].sum() / 3600, 2)}
-                line |= {name: ", ".join(sorted({str(v)[:10 if name == "commit" else None] for v in units[name]})) for name in ("device", "torch", "python", "commit")}
+                line |= {
+                    name: ", ".join(sorted({str(v)[: 10 if name == "commit" else None] for v in units[name]}))
+                    for name in ("device", "torch", "python", "commit")
+                }
             lines.append(line)
     return pd.DataFrame(lines).fillna("").set_index(["study", "scale"])
 

@@ -32,20 +32,68 @@ MODEL_HELP = (
 def add_arguments(sub):
     """Declare the options of `relstab probe`."""
     sub.add_argument("--model", required=True, metavar="SPEC", help=MODEL_HELP)
-    sub.add_argument("--option", action="append", default=[], metavar="KEY=VALUE", help="an argument of the factory, e.g. num_classes=10")
-    sub.add_argument("--weights", metavar="FILE", help="state dict (.pt, .pth, .safetensors); without it the net is probed at initialisation")
-    sub.add_argument("--images", required=True, metavar="PATH", help="a folder of images, an .npz, or the name of a data set")
-    sub.add_argument("--count", type=int, default=500, metavar="N", help="how many images (default: 500, as in the papers)")
+    sub.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="an argument of the factory, e.g. num_classes=10",
+    )
+    sub.add_argument(
+        "--weights",
+        metavar="FILE",
+        help="state dict (.pt, .pth, .safetensors); without it the net is probed at initialisation",
+    )
+    sub.add_argument(
+        "--images",
+        required=True,
+        metavar="PATH",
+        help="a folder of images, an .npz, or the name of a data set",
+    )
+    sub.add_argument(
+        "--count", type=int, default=500, metavar="N", help="how many images (default: 500, as in the papers)"
+    )
     sub.add_argument("--size", type=int, metavar="N", help="resize and crop images to N x N pixels")
-    sub.add_argument("--normalise", default="none", choices=sorted(NORMALISATIONS), help="what the net expects of pixels in [0, 1] (default: none)")
-    sub.add_argument("--layers", default="blocks", help="blocks, output, all, or module names with commas (default: blocks)")
-    sub.add_argument("--displacement", type=float, default=1.0, metavar="PX", help="typical displacement δ in pixels (default: 1)")
+    sub.add_argument(
+        "--normalise",
+        default="none",
+        choices=sorted(NORMALISATIONS),
+        help="what the net expects of pixels in [0, 1] (default: none)",
+    )
+    sub.add_argument(
+        "--layers",
+        default="blocks",
+        help="blocks, output, all, or module names with commas (default: blocks)",
+    )
+    sub.add_argument(
+        "--displacement",
+        type=float,
+        default=1.0,
+        metavar="PX",
+        help="typical displacement δ in pixels (default: 1)",
+    )
     sub.add_argument("--cut", type=int, default=3, help="cut-off c of the deformations (default: 3)")
-    sub.add_argument("--statistic", default="mean", help="mean, median or component_median, the authors' (default: mean)")
-    sub.add_argument("--batch-size", type=int, default=64, metavar="N", help="images at a time; bounds the memory (default: 64)")
-    sub.add_argument("--seed", type=int, default=0, help="of the deformations, the noise and an untrained net (default: 0)")
+    sub.add_argument(
+        "--statistic", default="mean", help="mean, median or component_median, the authors' (default: mean)"
+    )
+    sub.add_argument(
+        "--batch-size",
+        type=int,
+        default=64,
+        metavar="N",
+        help="images at a time; bounds the memory (default: 64)",
+    )
+    sub.add_argument(
+        "--seed", type=int, default=0, help="of the deformations, the noise and an untrained net (default: 0)"
+    )
     sub.add_argument("--device", default="cpu", help="cpu, cuda, mps (default: cpu)")
-    sub.add_argument("--save", action="append", default=[], metavar="FILE", help="write the table (.csv, .json) or the profile (.png, .svg, .pdf)")
+    sub.add_argument(
+        "--save",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="write the table (.csv, .json) or the profile (.png, .svg, .pdf)",
+    )
 
 
 def command(options):
@@ -62,8 +110,12 @@ def command(options):
             raise FileNotFoundError(f"--save is {str(target)!r}, but its folder does not exist")
     if options.count < 2:
         raise ValueError(f"--count is {options.count}; at least 2 images are needed")
-    model = load_model(options.model, weights=options.weights, options=parse_options(options.option), seed=options.seed)
-    images = load_images(options.images, size=options.size, normalisation=options.normalise, count=options.count)
+    model = load_model(
+        options.model, weights=options.weights, options=parse_options(options.option), seed=options.seed
+    )
+    images = load_images(
+        options.images, size=options.size, normalisation=options.normalise, count=options.count
+    )
     layers = options.layers if options.layers in ("blocks", "output", "all") else options.layers.split(",")
     with tqdm(total=len(images), unit="image", file=sys.stderr, disable=not sys.stderr.isatty()) as bar:
         table = sensitivity(
@@ -72,7 +124,13 @@ def command(options):
             generator=torch.Generator().manual_seed(options.seed), progress=bar.update,
         )  # fmt: skip
     print(table.to_string(index=False, float_format=lambda value: f"{value:.4g}"))
-    state = "trained" if options.weights else "at initialisation (BatchNorm by batch statistics)" if has_batch_norm(model) else "as the factory gives it"
+    state = (
+        "trained"
+        if options.weights
+        else "at initialisation (BatchNorm by batch statistics)"
+        if has_batch_norm(model)
+        else "as the factory gives it"
+    )
     print(f"{options.model} {state}; {len(images)} images of {images.shape[-2]} x {images.shape[-1]} pixels, "
           f"displacement {options.displacement:g} px, cut {options.cut}, statistic {options.statistic}, seed {options.seed}")  # fmt: skip
     for target in map(Path, options.save):
@@ -116,7 +174,9 @@ def load_model(spec, *, weights=None, options=None, seed=0):
     options = options or {}
     if Path(spec).suffix in (".pt", ".pt2", ".pth", ".ts"):
         if weights or options:
-            raise ValueError(f"--model is the file {spec!r}, which holds its weights: --weights and --option do not go with it")
+            raise ValueError(
+                f"--model is the file {spec!r}, which holds its weights: --weights and --option do not go with it"
+            )
         return _load_program(Path(spec)).eval()
     factory = _factory(spec)
     with torch.random.fork_rng(devices=[]):
@@ -133,7 +193,9 @@ def load_model(spec, *, weights=None, options=None, seed=0):
             model.load_state_dict(state)
         except RuntimeError as error:
             lines = str(error).splitlines()
-            raise ValueError(f"--weights {weights} do not fit the model {spec}: {(lines[1] if len(lines) > 1 else lines[0]).strip()[:300]}") from None
+            raise ValueError(
+                f"--weights {weights} do not fit the model {spec}: {(lines[1] if len(lines) > 1 else lines[0]).strip()[:300]}"
+            ) from None
     return model.eval()
 
 
@@ -182,7 +244,9 @@ def _load_program(path):
     try:
         return torch.jit.load(str(path), map_location="cpu")
     except RuntimeError:
-        raise ValueError(f"--model is the file {str(path)!r}, which is no TorchScript program; a state dict goes to --weights") from None
+        raise ValueError(
+            f"--model is the file {str(path)!r}, which is no TorchScript program; a state dict goes to --weights"
+        ) from None
 
 
 def load_state(path):
@@ -198,14 +262,20 @@ def load_state(path):
         try:
             from safetensors.torch import load_file
         except ModuleNotFoundError:
-            raise ValueError(f"--weights is {str(path)!r}, but the package safetensors is not installed") from None
+            raise ValueError(
+                f"--weights is {str(path)!r}, but the package safetensors is not installed"
+            ) from None
         return load_file(path)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
-        raise ValueError(f"--weights is {str(path)!r}, which would have to run code to load; save a plain state dict instead") from None
+        raise ValueError(
+            f"--weights is {str(path)!r}, which would have to run code to load; save a plain state dict instead"
+        ) from None
     except (RuntimeError, EOFError) as error:
-        raise ValueError(f"--weights is {str(path)!r}, which cannot be read: {(str(error).splitlines() or ['it ends too early'])[0][:200]}") from None
+        raise ValueError(
+            f"--weights is {str(path)!r}, which cannot be read: {(str(error).splitlines() or ['it ends too early'])[0][:200]}"
+        ) from None
     for wrapper in ("state_dict", "model", "model_state_dict"):
         if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
             state = state[wrapper]
@@ -221,7 +291,9 @@ def load_images(source, *, size=None, normalisation="none", count=None):
     from relstab import data
 
     if normalisation not in NORMALISATIONS:
-        raise ValueError(f"normalisation is {normalisation!r}; it must be one of {', '.join(sorted(NORMALISATIONS))}")
+        raise ValueError(
+            f"normalisation is {normalisation!r}; it must be one of {', '.join(sorted(NORMALISATIONS))}"
+        )
     path = Path(source)
     if source in data.names():
         split = data.load(source).test
@@ -230,14 +302,20 @@ def load_images(source, *, size=None, normalisation="none", count=None):
     elif path.exists():
         split = data.load_folder(path, size=size, count=count)
     else:
-        raise FileNotFoundError(f"--images is {str(source)!r}: no such file or folder, nor one of the data sets {', '.join(data.names())}")
+        raise FileNotFoundError(
+            f"--images is {str(source)!r}: no such file or folder, nor one of the data sets {', '.join(data.names())}"
+        )
     pixels = split.images[:count]
     pixels = pixels.float() / 255 if pixels.dtype == torch.uint8 else pixels.float()
     if size is not None and pixels.shape[-2:] != (size, size):
-        pixels = torch.nn.functional.interpolate(pixels, (size, size), mode="bilinear", antialias=True, align_corners=False)
+        pixels = torch.nn.functional.interpolate(
+            pixels, (size, size), mode="bilinear", antialias=True, align_corners=False
+        )
     mean, std = (torch.tensor(value)[:, None, None] for value in NORMALISATIONS[normalisation])
     if len(mean) not in (1, pixels.shape[1]):
-        raise ValueError(f"--normalise is {normalisation!r}, for {len(mean)} channels; the images have {pixels.shape[1]}")
+        raise ValueError(
+            f"--normalise is {normalisation!r}, for {len(mean)} channels; the images have {pixels.shape[1]}"
+        )
     return (pixels - mean) / std
 
 

@@ -142,8 +142,9 @@ ZOO = {
 }  # fmt: skip
 
 
-# Stripe model (B Fig. 7). The first block of a scale is the declared rule (gradient descent, alpha = 1e-4, stop at 30 %
-# violated margins) with other stops on the way, the next change one setting each. `chunk` seeds train together.
+# Stripe model (B Fig. 7). The first block of a scale is the declared rule (gradient descent, alpha = 1e-4,
+# stop at 30 % violated margins) with other stops on the way, the next change one setting each. `chunk` seeds
+# train together.
 _GD = {"width": 128, "optimiser": "gd", "alpha": 1e-4, "learning_rate": 0.5, "batch": 0}
 _RULES = (_GD | {"alpha": 1e-2}, _GD | {"alpha": 1e-6}, _GD | {"optimiser": "sgd", "batch": 256})
 _ADAM = _GD | {"optimiser": "adam", "learning_rate": 0.2}
@@ -151,19 +152,22 @@ _STOPS = (0.5, 0.3, 0.1, 0.03, 0.0)
 STRIPE = {
     "tiny": [
         {"train": (512, 1024, 2048, 4096), "seeds": 4, "chunk": 4, "stops": (0.5, 0.3), "limit": 3000, **_GD},
-        *({"train": (512, 2048), "seeds": 4, "chunk": 4, "stops": (0.3,), "limit": 3000, **rule} for rule in _RULES),
+        *({"train": (512, 2048), "seeds": 4, "chunk": 4, "stops": (0.3,), "limit": 3000, **rule}
+          for rule in _RULES),
     ],
     "laptop": [
-        {"train": (256, 512, 1024, 2048, 4096), "seeds": 6, "chunk": 6, "stops": _STOPS, "limit": 6000, **_GD},
+        {"train": (256, 512, 1024, 2048, 4096), "seeds": 6, "chunk": 6, "stops": _STOPS, "limit": 6000,
+         **_GD},
         {"train": (8192,), "seeds": 6, "chunk": 6, "stops": (0.5, 0.3), "limit": 3000, **_GD},
-        *({"train": (256, 1024, 4096), "seeds": 4, "chunk": 4, "stops": (0.5, 0.3, 0.1), "limit": 3000, **rule}
-          for rule in _RULES),
+        *({"train": (256, 1024, 4096), "seeds": 4, "chunk": 4, "stops": (0.5, 0.3, 0.1),
+           "limit": 3000, **rule} for rule in _RULES),
         {"train": (256, 512, 1024), "seeds": 4, "chunk": 4, "stops": (0.5, 0.3), "limit": 6000, **_ADAM},
     ],
     "gpu": [
         *({"train": (256, 512, 1024, 2048, 4096, 8192, 16384), "seeds": 16, "chunk": 16, "stops": _STOPS,
            "limit": 20000, **rule, "width": 512} for rule in (_GD, *_RULES)),
-        {"train": (256, 512, 1024, 2048), "seeds": 8, "chunk": 8, "stops": _STOPS, "limit": 20000, **_ADAM, "width": 512},
+        {"train": (256, 512, 1024, 2048), "seeds": 8, "chunk": 8, "stops": _STOPS, "limit": 20000,
+         **_ADAM, "width": 512},
     ],
     "paper": [
         *({"train": (128, 256, 512, 1024, 2048, 4096, 8192, 16384), "seeds": 20, "chunk": 10, "stops": _STOPS,
@@ -171,7 +175,7 @@ STRIPE = {
     ],
 }  # fmt: skip
 
-# Spherical model (slides D): sizes of the training set by dimension; alpha = 100 is the lazy regime, 0.03 the feature regime.
+# Spherical model (slides D): training-set sizes by dimension; alpha = 100 is lazy, 0.03 feature training.
 _SIZES_ON_SPHERE = (8, 16, 32, 64, 128, 256)
 SPHERE = {
     "tiny": {

@@ -18,7 +18,13 @@ def make(value, tolerance=None, **options):
 
 @pytest.mark.parametrize(
     ("value", "verdict"),
-    [(1.0, "holds"), (1.1, "holds"), (1.2, "fails"), (math.inf, "fails"), (math.nan, "not testable at this scale")],
+    [
+        (1.0, "holds"),
+        (1.1, "holds"),
+        (1.2, "fails"),
+        (math.inf, "fails"),
+        (math.nan, "not testable at this scale"),
+    ],
 )
 def test_verdict_follows_from_the_number(value, verdict):
     assert make(value).judge(None, "tiny")["verdict"] == verdict
@@ -52,7 +58,11 @@ def test_without_rows_nothing_holds():
 
 def test_interval_is_checked_and_printed():
     assert 0.5 in Interval(0.5, 1) and 0.49 not in Interval(0.5, 1)
-    assert [str(i) for i in (Interval(high=2), Interval(low=3), within(-2, 0.5))] == ["≤ 2", "≥ 3", "-3 to -1"]
+    assert [str(i) for i in (Interval(high=2), Interval(low=3), within(-2, 0.5))] == [
+        "≤ 2",
+        "≥ 3",
+        "-3 to -1",
+    ]
     with pytest.raises(ValueError, match="empty"):
         Interval(1, 0)
 

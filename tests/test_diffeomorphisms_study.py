@@ -22,7 +22,9 @@ def test_derivatives_match_finite_differences_of_the_field():
 
 def test_field_agrees_with_the_public_one():
     draws = diffeo.sample_coefficients(3, 5, generator=torch.Generator().manual_seed(1)).double()
-    assert torch.allclose(derivatives(draws, 33)[0] * 33, diffeo.displacement_field(draws, 1.0, 33), atol=1e-12)
+    assert torch.allclose(
+        derivatives(draws, 33)[0] * 33, diffeo.displacement_field(draws, 1.0, 33), atol=1e-12
+    )
 
 
 def test_critical_temperature_separates_folded_from_one_to_one():
@@ -40,7 +42,9 @@ def test_fold_table_at_the_code_temperature(cut, probability):
     draws = diffeo.sample_coefficients(400, cut, generator=torch.Generator().manual_seed(3)).double()
     critical = critical_temperature(derivatives(draws, 8 * cut + 1)[1])
     high = diffeo.temperature_range(cut, 32)[1]
-    error = 4 * math.sqrt(probability * (1 - probability) * (1 / 400 + 1 / 200))  # both are samples: 400 here, 200 there
+    error = 4 * math.sqrt(
+        probability * (1 - probability) * (1 / 400 + 1 / 200)
+    )  # both are samples: 400 here, 200 there
     assert abs((critical <= high).double().mean().item() - probability) < error
 
 
@@ -58,13 +62,19 @@ def test_chunks_equal_the_whole(monkeypatch):
     config = Ensemble(scale="tiny", seed=0, cut=3, rule="paper", samples=30, grid=33)
     whole = config.run()
     monkeypatch.setattr(diffeomorphisms, "CHUNK", 7)
-    assert [row["critical_temperature"] for row in config.run()] == pytest.approx([r["critical_temperature"] for r in whole])
+    assert [row["critical_temperature"] for row in config.run()] == pytest.approx(
+        [r["critical_temperature"] for r in whole]
+    )
 
 
 def test_claims_of_the_section_can_be_judged(tmp_path, monkeypatch):
     monkeypatch.setenv("RELSTAB_STORE", str(tmp_path))
     rows = studies.rows("diffeomorphisms", "tiny")
     assert len(rows) == 9 * len(configs("tiny"))
-    table = evaluate([c for c in ledger("petrini2021") if c.study == "diffeomorphisms"], scale="tiny", rows={"diffeomorphisms": rows})
+    table = evaluate(
+        [c for c in ledger("petrini2021") if c.study == "diffeomorphisms"],
+        scale="tiny",
+        rows={"diffeomorphisms": rows},
+    )
     assert not table["verdict"].eq("not testable at this scale").any()
     assert table.set_index("id").loc["b-1-nominal-displacement", "verdict"] == "the paper errs"

@@ -35,8 +35,16 @@ def test_table_equals_the_python_call(tmp_path, pictures, capsys):
 def test_picture_and_json_are_written(tmp_path, pictures):
     targets = [tmp_path / name for name in ("profile.png", "table.json")]
     saves = [word for target in targets for word in ("--save", str(target))]
-    assert cli.main(["probe", "--model", "relstab:lenet", "--images", str(pictures), "--layers", "output", *saves]) == 0
-    assert targets[0].read_bytes().startswith(b"\x89PNG") and pd.read_json(targets[1]).loc[0, "layer"] == "output"
+    assert (
+        cli.main(
+            ["probe", "--model", "relstab:lenet", "--images", str(pictures), "--layers", "output", *saves]
+        )
+        == 0
+    )
+    assert (
+        targets[0].read_bytes().startswith(b"\x89PNG")
+        and pd.read_json(targets[1]).loc[0, "layer"] == "output"
+    )
 
 
 def test_untrained_network_is_reproducible_and_leaves_the_global_state():
@@ -54,7 +62,10 @@ class Evil:
 def test_weights_that_run_code_are_refused(tmp_path, pictures, capsys):
     path = tmp_path / "evil.pt"
     torch.save({"weight": Evil()}, path)
-    assert cli.main(["probe", "--model", "relstab:lenet", "--weights", str(path), "--images", str(pictures)]) == 2
+    assert (
+        cli.main(["probe", "--model", "relstab:lenet", "--weights", str(path), "--images", str(pictures)])
+        == 2
+    )
     captured = capsys.readouterr()
     assert "executed" not in captured.out and "would have to run code" in captured.err
     path.write_bytes(pickle.dumps({"a": 1}, protocol=2)[:10])
@@ -65,12 +76,17 @@ def test_weights_that_run_code_are_refused(tmp_path, pictures, capsys):
 def test_weights_of_another_network_are_refused_in_one_sentence(tmp_path, pictures, capsys):
     path = tmp_path / "other.pt"
     torch.save(models.build("fc_l2").state_dict(), path)
-    assert cli.main(["probe", "--model", "relstab:lenet", "--weights", str(path), "--images", str(pictures)]) == 2
+    assert (
+        cli.main(["probe", "--model", "relstab:lenet", "--weights", str(path), "--images", str(pictures)])
+        == 2
+    )
     assert "do not fit the model" in capsys.readouterr().err
 
 
 def test_torchscript_and_module_path(tmp_path, pictures, monkeypatch):
-    (tmp_path / "mynet.py").write_text("import torch\ndef factory(out=3):\n    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3072, out))\n")
+    (tmp_path / "mynet.py").write_text(
+        "import torch\ndef factory(out=3):\n    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3072, out))\n"
+    )
     monkeypatch.chdir(tmp_path)
     model = probe.load_model("mynet:factory", options={"out": 4})
     assert model(torch.zeros(1, 3, 32, 32)).shape == (1, 4)

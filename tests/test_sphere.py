@@ -113,8 +113,8 @@ def test_concentration_of_one_direction_and_of_an_isotropic_net():
 
 @pytest.fixture(scope="module")
 def rows():
-    both = {"scale": "tiny", "seed": 1, "alphas": (100.0, 0.03), "limit": 6000}
-    units = [sphere.Sphere(members=3, dimension=3, train=p, width=150, **both) for p in (16, 32)]
+    both = {"scale": "tiny", "seed": 1, "alphas": (100.0, 0.03), "limit": 8000}
+    units = [sphere.Sphere(members=2, dimension=3, train=p, width=150, **both) for p in (16, 32)]
     units.append(sphere.Neurons(train=8, width=100, **both))
     frames = []
     for unit in units:

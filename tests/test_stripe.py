@@ -19,8 +19,8 @@ def generator(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-SMALL = {"scale": "tiny", "seed": 1, "members": 2, "train": 256, "width": 32, "optimiser": "gd", "alpha": 1e-3,
-         "learning_rate": 0.5, "batch": 0, "stops": (0.5, 0.2), "limit": 1500}  # fmt: skip
+SMALL = {"scale": "tiny", "seed": 1, "members": 2, "train": 256, "width": 32, "optimiser": "gd",
+         "alpha": 1e-3, "learning_rate": 0.5, "batch": 0, "stops": (0.5, 0.2), "limit": 1500}  # fmt: skip
 
 
 # data
@@ -161,8 +161,8 @@ def made_up(
     power, sizes=(512, 1024, 2048, 4096), members=4, stops=(1.0, 0.3, 0.0), error=lambda size: 100 / size
 ):
     lines = [
-        {"optimiser": "gd", "alpha": 1e-4, "stop": stop, "train": size, "member": m, "R": (1 + 0.01 * m) * size**power,
-         "Lambda": size ** (-power / 2), "test_error": error(size)}
+        {"optimiser": "gd", "alpha": 1e-4, "stop": stop, "train": size, "member": m,
+         "R": (1 + 0.01 * m) * size**power, "Lambda": size ** (-power / 2), "test_error": error(size)}
         for stop in stops for size in sizes for m in range(members)
     ]  # fmt: skip
     return pd.DataFrame(lines)

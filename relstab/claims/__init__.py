@@ -27,15 +27,26 @@ from relstab import scales
 
 PAPERS = ("tomasini2023", "petrini2021", "ruderman2018", "slides2022")
 VERDICTS = ("holds", "fails", "the paper errs", "not testable at this scale")
-COLUMNS = ("id", "paper", "figure", "statement", "paper_value", "measured", "tolerance", "scale", "verdict", "reason")
+COLUMNS = (
+    "id",
+    "paper",
+    "figure",
+    "statement",
+    "paper_value",
+    "measured",
+    "tolerance",
+    "scale",
+    "verdict",
+    "reason",
+)
 
 
 @dataclass(frozen=True)
 class Interval:
     """A closed interval of accepted values, ``low <= value <= high``; infinite ends are allowed."""
 
-    low: float = -math.inf
-    high: float = math.inf
+    low: float | int = -math.inf
+    high: float | int = math.inf
 
     def __post_init__(self):
         if not self.low <= self.high:
@@ -90,13 +101,21 @@ class Claim:
 
     def __post_init__(self):
         if self.paper not in PAPERS:
-            raise ValueError(f"claim {self.id}: paper is {self.paper!r}; it must be one of {', '.join(PAPERS)}")
+            raise ValueError(
+                f"claim {self.id}: paper is {self.paper!r}; it must be one of {', '.join(PAPERS)}"
+            )
         for scale in self.tolerance:
             scales.check(scale)
-        if self.corrected is not None and any(_overlap(self.corrected[0], i) for i in self.tolerance.values()):
-            raise ValueError(f"claim {self.id}: the corrected interval overlaps the paper's; a verdict would be ambiguous")
+        if self.corrected is not None and any(
+            _overlap(self.corrected[0], i) for i in self.tolerance.values()
+        ):
+            raise ValueError(
+                f"claim {self.id}: the corrected interval overlaps the paper's; a verdict would be ambiguous"
+            )
         if len(self.tolerance) < len(scales.SCALES) and not self.not_testable:
-            raise ValueError(f"claim {self.id} lacks a tolerance for some scales and does not say why (not_testable)")
+            raise ValueError(
+                f"claim {self.id} lacks a tolerance for some scales and does not say why (not_testable)"
+            )
 
     def judge(self, rows, scale):
         """The claim's row in the table, from the rows of its study at one scale (None or empty: no rows yet)."""
@@ -104,19 +123,28 @@ class Claim:
                "paper_value": self.paper_value, "measured": f"nothing yet ({self.quantity})", "scale": scale,
                "tolerance": str(self.tolerance.get(scale, "none"))}  # fmt: skip
         if self.study is not None and (rows is None or len(rows) == 0):
-            return row | {"verdict": VERDICTS[3], "reason": f"the study {self.study!r} has no rows at scale {scale} yet"}
+            return row | {
+                "verdict": VERDICTS[3],
+                "reason": f"the study {self.study!r} has no rows at scale {scale} yet",
+            }
         value = float(self.measure(rows))
         if not math.isnan(value):
             row |= {"measured": f"{value:.{self.digits}g} ({self.quantity})"}
         if scale not in self.tolerance:
             return row | {"verdict": VERDICTS[3], "reason": self.not_testable}
         if math.isnan(value):
-            return row | {"verdict": VERDICTS[3], "reason": "the rows at this scale do not contain what the claim is about"}
+            return row | {
+                "verdict": VERDICTS[3],
+                "reason": "the rows at this scale do not contain what the claim is about",
+            }
         if value in self.tolerance[scale]:
             return row | {"verdict": VERDICTS[0], "reason": ""}
         if self.corrected is not None and value in self.corrected[0]:
             return row | {"verdict": VERDICTS[2], "reason": self.corrected[1]}
-        return row | {"verdict": VERDICTS[1], "reason": f"{value:.{self.digits}g} is outside {self.tolerance[scale]}"}
+        return row | {
+            "verdict": VERDICTS[1],
+            "reason": f"{value:.{self.digits}g} is outside {self.tolerance[scale]}",
+        }
 
 
 def _overlap(a, b):

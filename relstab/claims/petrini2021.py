@@ -87,9 +87,14 @@ SECTION_2 = [
         paper_value="1 px (Eq. 3 read at c = 3)",
         quantity="rms displacement at the centre, px",
         study="diffeomorphisms",
-        measure=lambda rows: math.sqrt(_rows_of(rows, "code", 3)["centre2"] * diffeo.temperature(1.0, 3, 32)) * 32,
+        measure=lambda rows: (
+            math.sqrt(_rows_of(rows, "code", 3)["centre2"] * diffeo.temperature(1.0, 3, 32)) * 32
+        ),
         tolerance=everywhere(Interval(0.9, 1.1)),
-        corrected=(Interval(1.15, 1.4), "Eq. 3 lacks a constant that matters at small c, and the code keeps 6 modes, not 4: exactly 1.274 px"),
+        corrected=(
+            Interval(1.15, 1.4),
+            "Eq. 3 lacks a constant that matters at small c, and the code keeps 6 modes, not 4: exactly 1.274 px",
+        ),
     ),
     Claim(
         id="b-1-norm",
@@ -112,7 +117,10 @@ SECTION_2 = [
         study="diffeomorphisms",
         measure=lambda rows: _rows_of(rows, "paper", 3)["norm2"] / (math.pi**3 / 8 * 3**2),
         tolerance=everywhere(Interval(0.9, 1.1)),
-        corrected=(Interval(0.5, 0.63), "exactly (π²/2) T times the number of modes, 4 at c = 3: ratio 0.566"),
+        corrected=(
+            Interval(0.5, 0.63),
+            "exactly (π²/2) T times the number of modes, 4 at c = 3: ratio 0.566",
+        ),
     ),
     Claim(
         id="b-1-c15-folds",

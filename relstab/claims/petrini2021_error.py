@@ -232,7 +232,7 @@ SECTION_5 = [
     _claim(
         id="b-6-relative", figure="fig-b-6",
         statement="R of modern networks falls with the number of training images, for every data set and c.",
-        paper_value="falls by one to two decades",
+        paper_value="falls",
         quantity="largest factor from the smallest to the largest P, modern networks, c = 3, 5, 15",
         measure=_relative_change,
         tolerance={"laptop": Interval(high=0.8), "gpu": Interval(high=0.4), "paper": Interval(high=0.4)},

@@ -1,4 +1,7 @@
-"""Claims of slides D: Petrini, "The role of adaptive pooling" (Verbier, April 2022). Intervals were set before the runs."""
+"""Claims of slides D: Petrini, "The role of adaptive pooling" (Verbier, April 2022).
+
+The intervals were set before the runs that they judge.
+"""
 
 import math
 
@@ -35,7 +38,7 @@ def _moved(rows):
 
 
 def _kept(rows):
-    """Concentration of lazy networks over that of the same networks at their start: the ratio farthest from 1."""
+    """Concentration of lazy networks over that of the same networks before: the ratio farthest from 1."""
     part = sphere.measures(rows)
     if part.empty:
         return math.nan
@@ -71,7 +74,7 @@ SPHERE = [
         id="d-sphere-feature-breaks",
         paper="slides2022",
         figure="fig-d-sphere",
-        statement="In the feature regime training breaks the symmetry: the neurons condense onto few directions.",
+        statement="Feature training breaks the symmetry: the neurons condense onto few directions.",
         paper_value="symmetry broken (picture)",
         quantity="concentration of directions, feature over lazy, d = 3, smaller of P = 16 and 32",
         study="sphere",

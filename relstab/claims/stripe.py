@@ -1,6 +1,6 @@
 """Claims of paper B, Sec. 6 (Fig. 7): the stripe model.
 
-The rule that trains the networks (`relstab.studies.stripe.RULE`) and these intervals were declared before the runs.
+The rule that trains the networks (`relstab.studies.stripe.RULE`) and the intervals were set before the runs.
 """
 
 import math
@@ -26,13 +26,14 @@ def _performance(stop):
 
 
 RULE = "gradient descent, α = 1e-4, stop at 30 % violated margins"
+END = "gradient descent, α = 1e-4, no violated margin"
 
 SECTION_6 = [
     Claim(
         id="b-7-slope",
         paper="petrini2021",
         figure="fig-b-7",
-        statement="In the stripe model the relative stability falls as 1/P with the size of the training set.",
+        statement="In the stripe model the relative stability falls as 1/P, P the size of the training set.",
         paper_value="exponent -1",
         quantity=f"exponent of R in P; {RULE}",
         study="stripe",
@@ -43,7 +44,7 @@ SECTION_6 = [
         id="b-7-decrease",
         paper="petrini2021",
         figure="fig-b-7",
-        statement="Eight times more data make the network several times more stable to the invariant directions.",
+        statement="Eight times more data make a network several times more stable to invariant directions.",
         paper_value="1/8",
         quantity=f"R at P = 4096 over R at P = 512; {RULE}",
         study="stripe",
@@ -56,7 +57,7 @@ SECTION_6 = [
         figure="fig-b-7-rules",
         statement="The law 1/P also describes networks trained until every margin is satisfied.",
         paper_value="exponent -1",
-        quantity="exponent of R in P; gradient descent, α = 1e-4, no violated margin, sizes at which all members got there",
+        quantity=f"exponent of R in P; {END}, sizes at which all members got there",
         study="stripe",
         measure=lambda rows: stripe.slope(rows, stop=0.0)[0],
         tolerance={scale: Interval(-1.5, -0.65) for scale in ("laptop", "gpu", "paper")},
@@ -66,7 +67,7 @@ SECTION_6 = [
         id="b-7-alignment",
         paper="petrini2021",
         figure="fig-b-7-alignment",
-        statement="The weights align with the informative direction: what is left orthogonal to it vanishes as 1/√P.",
+        statement="Weights align with the informative direction: what is orthogonal to it vanishes as 1/√P.",
         paper_value="exponent 1/2 of Λ, the parallel over the orthogonal weights",
         quantity=f"exponent of Λ in P; {RULE}",
         study="stripe",
@@ -88,9 +89,9 @@ SECTION_6 = [
         id="b-7-performance-to-the-end",
         paper="petrini2021",
         figure="fig-b-7-rules",
-        statement="The same among networks trained until every margin is satisfied, whose error no stop rule has fixed.",
+        statement="The same among networks trained until all margins are met, whose error no stop has fixed.",
         paper_value="positive correlation",
-        quantity="correlation of log R and log test error over sizes and seeds; gradient descent, α = 1e-4, no violated margin",
+        quantity=f"correlation of log R and log test error over sizes and seeds; {END}",
         study="stripe",
         measure=_performance(0.0),
         tolerance={scale: Interval(0.7, 1.0) for scale in ("laptop", "gpu", "paper")},

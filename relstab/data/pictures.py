@@ -18,5 +18,7 @@ def portrait(size: int = 320) -> Float[Tensor, "3 size size"]:
         raise ValueError(f"size is {size}; a picture needs at least 2 pixels a side")
     with get_sample_data("grace_hopper.jpg") as file, Image.open(file) as photograph:
         side = min(photograph.size)
-        square = photograph.convert("RGB").crop((0, 0, side, side)).resize((size, size), Image.Resampling.LANCZOS)
+        square = (
+            photograph.convert("RGB").crop((0, 0, side, side)).resize((size, size), Image.Resampling.LANCZOS)
+        )
     return torch.from_numpy(np.asarray(square).copy()).permute(2, 0, 1).float() / 255

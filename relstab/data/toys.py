@@ -1,10 +1,11 @@
 r"""Two made-up data sets whose invariance is known: stripes (paper B, Sec. 6) and the sphere (slides D).
 
 *Stripes.* Points are Gaussian, :math:`x \sim N(0, 1_d)`, and the label depends on the first coordinate alone:
-y = +1 between two parallel planes, -1 outside. The other d - 1 directions are invariant. The planes at -0.3 and
-1.18549 are the authors'; they cut the Gaussian into halves, so the classes are balanced.
+y = +1 between two parallel planes, -1 outside. The other d - 1 directions are invariant. The planes at -0.3
+and 1.18549 are the authors'; they cut the Gaussian into halves, so the classes are balanced.
 
-*Sphere.* Points are uniform on the unit sphere in d dimensions and every label is 1: all rotations are symmetries.
+*Sphere.* Points are uniform on the unit sphere in d dimensions and every label is 1: all rotations are
+symmetries.
 
 >>> x, y = stripe(1000, 30, generator=torch.Generator().manual_seed(0))
 >>> x.shape, sorted(y.unique().tolist())
@@ -60,9 +61,9 @@ def on_sphere(
 def rotate(
     x: Float[Tensor, "*batch dimension"], angle: float, *, generator: torch.Generator
 ) -> Float[Tensor, "*batch dimension"]:
-    """Every x turned by `angle` (radians) towards a random direction: cos(angle) x + sin(angle) t, t ⟂ x, |t| = |x|.
+    """Every x turned by `angle` (radians) towards a random t ⟂ x, |t| = |x|: cos(angle) x + sin(angle) t.
 
-    The rotation R_θ of slides D, one independent axis for each point.
+    The rotation R_θ of slides D, independent for each point.
     """
     direction = torch.randn(x.shape, generator=generator, dtype=x.dtype)
     squared = x.square().sum(-1, keepdim=True)

@@ -38,10 +38,24 @@ def phase_diagram(rows, image, *, seed=0):
            xlim=(cuts.min() * 0.9, cuts.max() * 1.25), ylim=(boundary.min() * 2e-3, boundary.max() * 40))  # fmt: skip
     ax.fill_between(cuts, (0.5 / unit) ** 2, boundary, where=boundary > (0.5 / unit) ** 2, color=style.GREEN, alpha=0.22,
                     lw=0, label=r"no fold (more likely than not) and $\delta \geq \frac{1}{2}$ pixel")  # fmt: skip
-    ax.fill_between(cuts, early, late, color=style.GREY, alpha=0.35, lw=0, label="5 % to 95 % of the draws fold")
+    ax.fill_between(
+        cuts, early, late, color=style.GREY, alpha=0.35, lw=0, label="5 % to 95 % of the draws fold"
+    )
     ax.plot(cuts, boundary, "o-", color=style.GREEN, label="measured: half of the draws fold")
-    ax.plot(cuts, 8 / (math.pi**3 * cuts**2), ":", color=style.RED, label=r"$8/(\pi^3 c^2)$, the scale in the text of B")
-    ax.plot(cuts, 4 / (math.pi**3 * cuts**2 * np.log(cuts)), "-.", color=style.RED, label="upper end used in the code of B")
+    ax.plot(
+        cuts,
+        8 / (math.pi**3 * cuts**2),
+        ":",
+        color=style.RED,
+        label=r"$8/(\pi^3 c^2)$, the scale in the text of B",
+    )
+    ax.plot(
+        cuts,
+        4 / (math.pi**3 * cuts**2 * np.log(cuts)),
+        "-.",
+        color=style.RED,
+        label="upper end used in the code of B",
+    )
     ax.plot(cuts, nominal, "--", color=style.BLACK, label=r"$\delta = 1$ pixel, Eq. 3 of B (nominal)")
     ax.plot(cuts, unit**-2.0, "-", color=style.BLACK, lw=1.0, label=r"$\delta = 1$ pixel, exact")
     for cut in SAMPLE_CUTS:
@@ -89,7 +103,9 @@ def noise_and_deformation(image, *, displacement=1.0, cut=3, seed=0):
         plane.annotate(label, (u, v), xytext=(-5, 6), textcoords="offset points", ha="right")
     plane.set(aspect="equal", xlim=(-1.15 * radius, 1.15 * radius), ylim=(-1.15 * radius, 1.25 * radius),
               xlabel=rf"radius $\|\tau x - x\|$ = {radius:.1f}", xticks=[], yticks=[])  # fmt: skip
-    for ax, picture, title in zip(axes[1:], (image, moved, image + noise), (r"$x$", r"$\tau x$", r"$x+\eta$"), strict=True):
+    for ax, picture, title in zip(
+        axes[1:], (image, moved, image + noise), (r"$x$", r"$\tau x$", r"$x+\eta$"), strict=True
+    ):
         ax.imshow(picture.permute(1, 2, 0).clamp(0, 1).squeeze(-1).numpy(), cmap="gray", vmin=0, vmax=1)
         ax.set(title=title)
         ax.axis("off")
@@ -111,7 +127,9 @@ def example(image, *, displacement=1.0, cut=3, arrows=16, seed=0):
     at = torch.arange(step // 2, size, step)
     dx, dy = field[0][:, at][:, :, at].numpy()
     fig, axes = style.figure(1, 3, height=2.6)
-    for ax, picture, title in zip(axes[::2], (image, moved), (r"image $x$", r"deformed image $\tau x$"), strict=True):
+    for ax, picture, title in zip(
+        axes[::2], (image, moved), (r"image $x$", r"deformed image $\tau x$"), strict=True
+    ):
         ax.imshow(picture.permute(1, 2, 0).clamp(0, 1).squeeze(-1).numpy(), cmap="gray", vmin=0, vmax=1)
         ax.set(title=title)
         ax.axis("off")

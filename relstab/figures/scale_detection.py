@@ -93,7 +93,8 @@ def sensitivities(rows: pd.DataFrame, exact: dict[int, pd.DataFrame]) -> Figure:
     """A Fig. 9: D, G, R against A_k, a row of panels for each task in `rows`.
 
     `rows` are those of the study, one width and one kind of moves a task; `exact` is the theory by task.
-    Thick lines are medians over seeds, faint ones seeds; power laws cross the exact curve at its middle.
+    Thick lines are medians over seeds, faint ones seeds (a collapsed one may leave the panel); power laws cross
+    the exact curve at its middle.
     """
     found = sorted(rows.task.unique())
     fig, axes = style.figure(len(found), 3, height=2.7 * len(found) + 0.5, squeeze=False)
@@ -115,13 +116,15 @@ def _against_area(axis, rows, exact, quantity, power):
         table = rows[rows.stage == stage].pivot(index="A", columns="member", values=column)
         return table.where(table > 0)
 
+    shown = []
     for stage, colour, marker, label in (
         ("init", style.GREY, "s", "at initialisation"),
         ("trained", style.BLUE, "o", "trained"),
     ):
         table = positive(stage, quantity)
         axis.plot(table, color=colour, alpha=0.25, lw=0.8)
-        axis.plot(table.median(axis=1), color=colour, marker=marker, markersize=4, label=label)
+        shown.append(table.median(axis=1))
+        axis.plot(shown[-1], color=colour, marker=marker, markersize=4, label=label)
     mean = positive("trained", f"{quantity}_mean_channel").median(axis=1)
     axis.plot(mean, color=style.SKY, ls=DOTTED, lw=2.4, label="trained, mean channel")
     curve = exact[exact[quantity] > 0]
@@ -133,7 +136,8 @@ def _against_area(axis, rows, exact, quantity, power):
     corner = {"ha": "left", "va": "top" if power > 0 else "bottom", "color": style.RED}
     text = rf"$\sim A_k^{{{power}}}$" if power != 1 else r"$\sim A_k$"
     axis.text(0.05, 0.95 if power > 0 else 0.05, text, transform=axis.transAxes, **corner)
-    axis.set(xscale="log", yscale="log")
+    values = np.concatenate([*shown, mean, curve[quantity]])
+    axis.set(xscale="log", yscale="log", ylim=(np.nanmin(values) / 2, np.nanmax(values) * 2))
     _plain_ticks(axis, rows.A)
 
 
@@ -149,6 +153,41 @@ def _plain_ticks(axis, areas):
         kept = [v for v in (0.2, 0.5, 1, 2, 5, 10, 20) if bottom < v < top]
         axis.set_yticks(kept, [f"{v:g}" for v in kept])
         axis.yaxis.set_minor_formatter(NullFormatter())
+
+
+@style.styled
+def seeds(rows: pd.DataFrame, kinds: pd.DataFrame) -> Figure:
+    """Every trained seed against the exact curve, drawn by its kind, and how flat its filters are, by layer.
+
+    `rows` are those of `studies.scale_detection.deviations` for one task and width, `kinds` those of `classify`
+    there. The dotted line is the flatness of random filters.
+    """
+    fig, axes = style.figure(1, 3, height=3.2)
+    looks = {
+        "homogeneous": {"color": style.BLUE, "alpha": 0.35},
+        "other": {"color": style.RED, "ls": DASHED, "marker": "o", "markersize": 4},
+        "collapsed": {"color": style.BLACK, "ls": DOTTED, "marker": "x", "markersize": 4.5},
+    }
+    titles = {"D_ratio": "$D_k$ / exact", "G_ratio": "$G_k$ / exact", "flatness": "flatness of filters"}
+    for axis, (column, title) in zip(axes, titles.items(), strict=True):
+        for member, part in rows.groupby("member"):
+            kind = kinds[kinds.member == member].kind.iloc[0]
+            axis.plot(part.k, part[column].where(part[column] > 0), **looks[kind])
+        axis.set(title=title, xlabel="layer $k$")
+        if column != "flatness":
+            axis.set_yscale("log")
+            axis.axhline(1, color=style.BLACK, lw=1.2)
+            axis.set_ylim(0.02, 40)
+            axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes[2].axhline(1 / rows.filter_size.iloc[0], color=style.GREY, lw=1.2, ls=DOTTED)
+    axes[2].set_ylim(0.2, 1.05)
+    for kind, look in looks.items():
+        count = int((kinds.member.isin(rows.member) & (kinds.kind == kind)).sum())
+        if count:
+            axes[0].plot([], [], **look, label=f"{kind}: {count} of {rows.member.nunique()}")
+    handles, labels = axes[0].get_legend_handles_labels()
+    fig.legend(handles, labels, loc="outside lower center", ncols=3)
+    return fig
 
 
 @style.styled

@@ -1,4 +1,4 @@
-"""Figures of the spherical model: slides D, "A spherically symmetric dataset" and "Lazy vs. feature performance".
+"""Figures of the spherical model of slides D: the neurons, their symmetry, lazy against feature training.
 
 >>> from relstab import studies
 >>> from relstab.figures import sphere as figures
@@ -30,7 +30,7 @@ SIZE = "training points $P$"
 
 @style.styled
 def neurons(rows):
-    """Slides D: every neuron at |c| w, and the training points, on the circle; each panel in its own scale."""
+    """Slides D: neurons at |c| w and the training points on the circle; each panel has its own scale."""
     picture = rows[rows.sign.notna()]
     points, rest = picture[picture.sign == 0], picture[picture.sign != 0]
     panels = [alpha for alpha in TITLES if alpha in set(rest.alpha)]
@@ -65,7 +65,7 @@ def neurons(rows):
 
 @style.styled
 def concentration(rows):
-    """Symmetry breaking: concentration of the neurons' directions, after over before, against P, by dimension."""
+    """Concentration of the neurons' directions, after over before, against P, by dimension."""
     part = sphere.measures(rows)
     table = part.pivot_table(index=["dimension", "train", "member"], columns="alpha", values="concentration")
     relative = table.div(table[math.inf], axis=0).drop(columns=math.inf)
@@ -79,7 +79,7 @@ def concentration(rows):
 
 @style.styled
 def lazy_and_feature(rows):
-    """Slides D, "Lazy vs. feature performance": test error (above) and rotation sensitivity S (below) against P."""
+    """Slides D, "Lazy vs. feature performance": test error and rotation sensitivity against P."""
     part = sphere.measures(rows)
     dimensions = sorted(part.dimension.unique())
     fig, axes = style.figure(2, len(dimensions), height=5.6, sharex="col", sharey="row", squeeze=False)

@@ -27,7 +27,8 @@ SIZE = "training-set size $P$"
 def relative_stability(rows, *, points=500, seed=0):
     """B Fig. 7: the data in the plane of the informative and one invariant direction, and R_f against P.
 
-    Right: small marks are networks, the line their geometric mean, by the declared rule; hollow marks before training.
+    Right: small marks are networks, the line their geometric mean, by the declared rule; hollow marks before
+    training.
     """
     x, labels = toys.stripe(points, stripe.DIMENSION, generator=torch.Generator().manual_seed(seed))
     fig, (left, right) = style.figure(1, 2, height=3.3)
@@ -36,8 +37,8 @@ def relative_stability(rows, *, points=500, seed=0):
         left.plot(part[:, 0], part[:, 1], marker, color=colour, ms=3.5, label=name)
     for plane in toys.INTERFACES:
         left.plot([plane, plane], [-3.2, 3.2], color=style.BLACK, lw=1.3)
-    left.set(xlabel=r"$x_\parallel$, informative", ylabel=r"$x_\perp$, one of 29", aspect="equal", xlim=(-3.2, 3.2),
-             ylim=(-4.1, 3.2))  # fmt: skip
+    left.set(xlabel=r"$x_\parallel$, informative", ylabel=r"$x_\perp$, one of 29", aspect="equal",
+             xlim=(-3.2, 3.2), ylim=(-4.1, 3.2))  # fmt: skip
     left.grid(False)
     left.legend(loc="lower center", ncols=2, handletextpad=0.1)
     _scatter(right, rows, "R", "o", style.BLUE, rf"after: exponent {_exponent(rows, 'R')}")
@@ -78,7 +79,7 @@ def alignment(rows):
 
 @style.styled
 def rules(rows):
-    """Exponents of R_f and of Λ in P against the stop rule, for every optimiser and α, with standard errors over seeds."""
+    """Exponents of R_f and Λ in P against the stop, by optimiser and α, with standard errors over seeds."""
     fig, axes = style.figure(1, 2, height=3.7)
     stops = sorted(rows.stop[rows.stop < 1].unique(), reverse=True)
     for ax, quantity, paper, name in zip(

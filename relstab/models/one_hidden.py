@@ -3,10 +3,10 @@ r"""Networks with one hidden layer in mean-field scaling, an ensemble of members
 .. math:: f(x) = \frac{1}{H} \sum_{h=1}^H c_h\, \phi(w_h \cdot x), \qquad \phi = \mathrm{ReLU},
 
 all w and c drawn from N(0, 1): the network of slides D, and with x = (z/√d, 1) that of paper B, Sec. 6, whose
-biases are then the last column of w. What is trained is the predictor :math:`F = \alpha (f - f_0)`: it starts at
-zero, and to reach ±1 the weights must change by an amount of order 1/α. Large α is *lazy* training, where
-they hardly move and the network is a kernel method; small α is *feature* training, where what they were at the start
-is forgotten.
+biases are then the last column of w. What is trained is the predictor :math:`F = \alpha (f - f_0)`: it starts
+at zero, and to reach ±1 the weights must change by an amount of order 1/α. Large α is *lazy* training, where
+they hardly move and the network is a kernel method; small α is *feature* training, where what they were at
+the start is forgotten.
 
 The gradient is written out, since autograd would keep three copies of the activations.
 
@@ -75,10 +75,11 @@ def gradient(
     hidden: Float[Tensor, "member point width"],
     slope: Float[Tensor, "member point"],
 ) -> OneHidden:
-    """H times the gradient of a loss whose derivative in f(x_p) is `slope`, per member; `hidden` is `net.hidden(x)`.
+    """H times the gradient of a loss whose derivative in f(x_p) is `slope`, per member.
 
-    dL/dw_h = c_h Σ_p slope_p θ(w_h.x_p) x_p / H and dL/dc_h = Σ_p slope_p ReLU(w_h.x_p) / H; the factor H makes a
-    step of order one move every neuron by an amount that does not depend on the width. `hidden` is overwritten.
+    dL/dw_h = c_h Σ_p slope_p θ(w_h.x_p) x_p / H and dL/dc_h = Σ_p slope_p ReLU(w_h.x_p) / H; the factor H
+    makes a step of order one move every neuron by an amount that does not depend on the width. `hidden` is
+    `net.hidden(x)`, and is overwritten.
     """
     readout = (hidden.mT @ slope.unsqueeze(-1)).squeeze(-1)
     active = hidden.sign_().mul_(slope.unsqueeze(-1))

@@ -196,7 +196,7 @@ def classify(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def exponents(rows: pd.DataFrame) -> pd.DataFrame:
-    """Least-squares slopes of log D, G, R against log A_k over SLOPES, one line per task, width, moves, member."""
+    """Slopes of log D, G, R against log A_k over the layers SLOPES, by task, width, moves and member."""
     table = []
     trained = rows[rows.stage == "trained"]
     for (task, width, moves, member), part in trained.groupby(["task", "width", "moves", "member"]):

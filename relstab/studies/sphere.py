@@ -1,4 +1,4 @@
-r"""A task with every rotation as a symmetry, learnt lazily and with features (slides D, "A spherically symmetric dataset").
+r"""A task whose symmetries are all rotations, learnt lazily and with features (slides D, spherical model).
 
 Points on the unit sphere, all with label 1. A one-hidden-layer network without biases learns it by gradient
 descent on the mean square loss of F = α (f - f₀). After training it measures, per member,
@@ -9,8 +9,8 @@ descent on the mean square loss of F = α (f - f₀). After training it measures
 
 θ = 10°; m_h are the neurons' shares of mass |c_h| |w_h| and u_h their directions. κ counts how much mass has
 the same direction: it is small and unchanged if the neurons keep the symmetry of their random start, and
-grows as they condense onto few directions. The lazy limit is also computed exactly, for infinitely wide networks
-(`relstab.theory.ntk`), and appears as α = ∞.
+grows as they condense onto few directions. The lazy limit is also computed exactly, for infinitely wide
+networks (`relstab.theory.ntk`), and appears as α = ∞.
 
 >>> unit = Sphere(scale="tiny", seed=1, members=2, dimension=3, train=8, width=50, alphas=(100.0,), limit=200)
 >>> [(row["member"], row["alpha"]) for row in unit.run()]
@@ -45,7 +45,7 @@ SPEED = {
 
 @dataclass(frozen=True)
 class Sphere:
-    """Seeds seed, ..., seed + members - 1 on `train` points of the sphere in `dimension`, at each of `alphas`."""
+    """Seeds seed, ..., seed + members - 1 on `train` points in `dimension`, at each of `alphas`."""
 
     study: ClassVar[str] = "sphere"
     version: ClassVar[int] = 1
@@ -127,10 +127,11 @@ class Neurons:
 
 
 def descend(start, x, *, alpha, limit):
-    """Gradient descent on mean (F - 1)²/2 from `start`, each member until its mse is below FITTED: (network, fit).
+    """Gradient descent on mean (F - 1)²/2 from `start`, each member until its mse is below FITTED.
 
     The step is STEP H / (α max(1, α)) times the gradient, so that F moves at a rate of order one at every α.
-    fit: steps and train_mse per member; a member that does not get there has steps = limit.
+    Returns (network, fit); fit has steps and train_mse per member. A member that does not get there has
+    steps = limit.
     """
     net, base = start.copy(), start(x)
     steps = torch.full(x.shape[:1], limit)
@@ -150,7 +151,7 @@ def descend(start, x, *, alpha, limit):
 
 
 def concentration(net):
-    """κ of each member: 1 if all mass has one direction; for isotropic neurons it falls with dimension and width."""
+    """κ of each member: 1 if all mass has one direction; if isotropic, it falls with dimension and width."""
     norm = net.weights.norm(dim=-1)
     mass = norm * net.readout.abs()
     share = mass / mass.sum(1, keepdim=True)
@@ -185,14 +186,14 @@ def _measures(seeds, alpha, fit, clean, turned, net, start):
 
 
 def configs(scale: str) -> list[Sphere | Neurons]:
-    """The units of one scale: first the pictures on the circle, then dimension by dimension; seeds count from 1."""
+    """The units of one scale: the pictures on the circle, then dimension by dimension; seeds count from 1."""
     table = scales.SPHERE[scales.check(scale)]
-    units = [Neurons(scale=scale, seed=1, **table["picture"])]
-    for dimension, sizes in table["train"].items():
-        for train in sizes:
-            units.append(Sphere(scale=scale, seed=1, members=table["seeds"], dimension=dimension, train=train,
-                                width=table["width"], alphas=table["alphas"], limit=table["limit"]))  # fmt: skip
-    return units
+    common = {name: table[name] for name in ("width", "alphas", "limit")}
+    return [Neurons(scale=scale, seed=1, **table["picture"])] + [
+        Sphere(scale=scale, seed=1, members=table["seeds"], dimension=dimension, train=train, **common)
+        for dimension, sizes in table["train"].items()
+        for train in sizes
+    ]
 
 
 def measures(rows: pd.DataFrame) -> pd.DataFrame:
@@ -203,7 +204,7 @@ def measures(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def ratio(rows: pd.DataFrame, quantity: str, *, dimension: int, sizes, over: float = LAZY) -> float:
-    """Feature over lazy: smallest ratio over `sizes` of the geometric means over members; NaN if a size is missing."""
+    """Feature over lazy: smallest ratio over `sizes` of geometric means over members; NaN if one lacks."""
     part = measures(rows)
     if part.empty:
         return math.nan

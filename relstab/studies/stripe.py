@@ -1,14 +1,15 @@
 r"""Learning to ignore 29 directions of 30: the stripe model (paper B, Sec. 6, Fig. 7).
 
 One unit trains an ensemble of one-hidden-layer networks on P points each, with the hinge loss on
-F = α (f - f₀), and looks at them each time that the fraction of violated margins (y F < 1) falls to one of `stops`:
+F = α (f - f₀), and looks at them each time that the fraction of violated margins (y F < 1) falls to one of
+`stops`:
 
 .. math:: R_f = \frac{\langle (F(x + \nu) - F(x))^2 \rangle}{\langle (F(x + \eta) - F(x))^2 \rangle}, \qquad
    \Lambda^2 = \frac{\sum_h w_{h,\parallel}^2}{\sum_h |w_{h,\perp}|^2 / (d - 1)} ,
 
 with ν isotropic in the invariant directions, η in all, both of norm `NOISE` √d. The rule that the claims
-judge, `RULE`, was declared before the runs: gradient descent on the whole set, α = 1e-4, stop when 30 % of the
-margins are still violated. The other stops, α's and optimisers show how much the exponent depends on it.
+judge, `RULE`, was declared before the runs: gradient descent on the whole set, α = 1e-4, stop when 30 % of
+the margins are still violated. The other stops, α's and optimisers show how much the exponent depends on it.
 
 >>> unit = Stripe(scale="tiny", seed=1, members=2, train=64, width=16, optimiser="gd", alpha=1e-2,
 ...               learning_rate=0.5, batch=0, stops=(0.5,), limit=500)
@@ -46,8 +47,9 @@ SPEED = {
 class Stripe:
     """Seeds seed, ..., seed + members - 1 at one training-set size and one protocol.
 
-    optimiser: "gd" (all points in each step), "sgd" (batches of `batch`) or "adam" (all points); learning_rate: step of the
-    mean-field gradient of the loss mean(relu(1 - y F))/α; stops: falling fractions of violated margins; limit: steps.
+    optimiser: "gd" (all points in each step), "sgd" (batches of `batch`) or "adam" (all points)
+    learning_rate: step along H times the gradient of the loss mean(relu(1 - y F))/α
+    stops: falling fractions of violated margins; limit: steps
     """
 
     study: ClassVar[str] = "stripe"
@@ -123,7 +125,7 @@ def _descend(optimiser, net, x, hidden, slope):
 
 
 def _points(seeds, count, part="train"):
-    """Inputs [member, point, d] and labels, each member its own: sets of different sizes are independent draws."""
+    """Inputs [member, point, d] and labels, each member its own; different sizes are independent draws."""
     draws = [toys.stripe(count, DIMENSION, generator=seeded("stripe", part, seed, count)) for seed in seeds]
     return tuple(torch.stack(same) for same in zip(*draws, strict=True))
 
@@ -183,7 +185,7 @@ def chosen(rows: pd.DataFrame, *, stop: float = RULE["stop"], optimiser: str = R
 
 
 def complete(rows: pd.DataFrame, quantity: str = "R", **protocol) -> pd.DataFrame:
-    """`quantity` by training-set size (rows) and member (columns), for the sizes at which every member got to the stop."""
+    """`quantity` by size (rows) and member (columns), for the sizes at which every member got to the stop."""
     members = chosen(rows, **protocol | {"stop": 1.0}).member.unique()
     part = chosen(rows, **protocol)
     return (
@@ -227,9 +229,9 @@ def exponents(rows: pd.DataFrame, quantity: str = "R") -> pd.DataFrame:
 
 
 def isotropic_relation(Lambda):
-    """R_f of a network all of whose neurons have the alignment Λ, to first order in the noise: d / (Λ² + d - 1).
+    """R_f if all neurons have the alignment Λ, to first order in the noise: d / (Λ² + d - 1).
 
-    ν of norm r has variance r²/(d - 1) per invariant direction, η r²/d in every direction; a function of w.x changes by
-    the corresponding projections of w.
+    ν of norm r has variance r²/(d - 1) per invariant direction, η r²/d in every direction; a function of w.x
+    changes by the corresponding projections of w.
     """
     return DIMENSION / (Lambda**2 + DIMENSION - 1)

@@ -1,13 +1,14 @@
-r"""The lazy limit of a network with one hidden layer, exactly: regression with its neural tangent kernel (slides D).
+r"""The lazy limit of one-hidden-layer networks: regression with the exact neural tangent kernel (slides D).
 
-For :math:`f(x) = \frac1H \sum_h c_h \mathrm{ReLU}(w_h \cdot x)` with w, c ~ N(0, 1) and H → ∞ the kernel is, for
-unit vectors at an angle φ (Cho and Saul's arc-cosine kernels of order 1 and 0),
+For :math:`f(x) = \frac1H \sum_h c_h \mathrm{ReLU}(w_h \cdot x)` with w, c ~ N(0, 1) and H → ∞ the kernel is,
+for unit vectors at an angle φ (Cho and Saul's arc-cosine kernels of order 1 and 0),
 
 .. math:: \Theta(\varphi) = \frac{\sin\varphi + (\pi - \varphi) \cos\varphi}{2\pi}
           + \cos\varphi\, \frac{\pi - \varphi}{2\pi} .
 
-The first term comes from the motion of the readout c, the second from that of the weights w. Gradient flow from
-F = 0 on the square loss converges to the interpolant of least norm, :math:`F(x) = \Theta(x, X)\, \Theta(X, X)^{-1} y`.
+The first term comes from the motion of the readout c, the second from that of the weights w. Gradient flow
+from F = 0 on the square loss converges to the interpolant of least norm,
+:math:`F(x) = \Theta(x, X)\, \Theta(X, X)^{-1} y`.
 
 >>> x = torch.eye(3, dtype=torch.float64)
 >>> regression(x, torch.ones(3, dtype=torch.float64), x).tolist()  # interpolates
