@@ -5,8 +5,8 @@
 Writes results/training.json and results/training.md. Data: CIFAR-10 as JPEG if it is at hand, else the small
 Fashion-MNIST of the package. The authors' style is our own writing of it: a DataLoader with one PIL pipeline
 per image (crop, flip, tensor, normalise), the loss read from the device with `.item()` at every step,
-float32, the default memory layout. It runs in this process, so that its CPU time is counted; with a worker process
-beside it its speed would be that of the slower of the two, in the table as "bound with a worker".
+float32, the default memory layout. It runs in this process, so that its CPU time is counted; with a worker
+process beside it its speed would be that of the slower of the two, in the table as "bound with a worker".
 """
 
 import time

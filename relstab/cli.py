@@ -37,7 +37,7 @@ def parser():
 
     def scaled(sub, default="tiny"):
         sub.add_argument("--scale", default=default, metavar="SCALE",
-                         help=f"one of {', '.join(scales.SCALES)} (default: {default or 'the largest with results'})")  # fmt: skip
+                         help=f"{', '.join(scales.SCALES)} (default: {default or 'the largest with results'})")  # fmt: skip
 
     run = verb("run", _run, "execute the notebooks with papermill")
     run.add_argument(

@@ -23,6 +23,8 @@ NORMALISATIONS = {
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
 }
 
+PROGRAMS = (".pt", ".pt2", ".pth", ".ts")  # files that hold a whole network
+
 MODEL_HELP = (
     "relstab:NAME (this package), torchvision:NAME, timm:NAME, package.module:factory (imported from where Python finds it "
     "or the current folder), or a TorchScript (.pt) or torch.export (.pt2) file"
@@ -116,23 +118,22 @@ def command(options):
     images = load_images(
         options.images, size=options.size, normalisation=options.normalise, count=options.count
     )
+    fresh = options.weights is None and Path(options.model).suffix not in PROGRAMS
     layers = options.layers if options.layers in ("blocks", "output", "all") else options.layers.split(",")
     with tqdm(total=len(images), unit="image", file=sys.stderr, disable=not sys.stderr.isatty()) as bar:
         table = sensitivity(
             model.to(options.device), images, layers=layers, displacement=options.displacement, cut=options.cut,
-            statistic=options.statistic, batch_size=options.batch_size, batch_statistics=options.weights is None and has_batch_norm(model),
+            statistic=options.statistic, batch_size=options.batch_size, batch_statistics=fresh and has_batch_norm(model),
             generator=torch.Generator().manual_seed(options.seed), progress=bar.update,
         )  # fmt: skip
     print(table.to_string(index=False, float_format=lambda value: f"{value:.4g}"))
-    state = (
-        "trained"
-        if options.weights
-        else "at initialisation (BatchNorm by batch statistics)"
-        if has_batch_norm(model)
-        else "as the factory gives it"
+    state = "at initialisation" if fresh else "with the weights given"
+    if fresh and has_batch_norm(model):
+        state += ", BatchNorm by batch statistics"
+    print(
+        f"{options.model} {state}; {len(images)} images of {images.shape[-2]} x {images.shape[-1]} pixels, displacement "
+        f"{options.displacement:g} px, cut {options.cut}, statistic {options.statistic}, seed {options.seed}"
     )
-    print(f"{options.model} {state}; {len(images)} images of {images.shape[-2]} x {images.shape[-1]} pixels, "
-          f"displacement {options.displacement:g} px, cut {options.cut}, statistic {options.statistic}, seed {options.seed}")  # fmt: skip
     for target in map(Path, options.save):
         save(table, target)
         print(f"wrote {target}")
@@ -172,7 +173,7 @@ def load_model(spec, *, weights=None, options=None, seed=0):
     import torch
 
     options = options or {}
-    if Path(spec).suffix in (".pt", ".pt2", ".pth", ".ts"):
+    if Path(spec).suffix in PROGRAMS:
         if weights or options:
             raise ValueError(
                 f"--model is the file {spec!r}, which holds its weights: --weights and --option do not go with it"

@@ -61,7 +61,7 @@ def test_chunks_equal_the_whole(monkeypatch):
 
     config = Ensemble(scale="tiny", seed=0, cut=3, rule="paper", samples=30, grid=33)
     whole = config.run()
-    monkeypatch.setattr(diffeomorphisms, "CHUNK", 7)
+    monkeypatch.setattr(diffeomorphisms, "CHUNK", 7 * 33**2)
     assert [row["critical_temperature"] for row in config.run()] == pytest.approx(
         [r["critical_temperature"] for r in whole]
     )

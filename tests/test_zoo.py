@@ -261,7 +261,7 @@ def test_published_errors_stand_for_networks_of_others(stored):
 
 FROM_ROWS = [figures.displacement_sweep, lambda rows: figures.bars(rows, ["lenet", "vgg11_bn"]),
              figures.learning_curve, figures.error_against, lambda rows: figures.error_against(rows, "D"),
-             figures.sensitivities_against_size, figures.trajectories,
+             figures.sensitivities_against_size, figures.trajectories, lambda rows: figures.error_panels(rows, {"c = 3": {}}),
              figures.augmentation, figures.encodings, zoo_layers.depth_profiles, zoo_layers.shuffled_profiles,
              zoo_layers.noise_correlations, zoo_layers.noise_scatter, zoo_layers.mode_growth]  # fmt: skip
 

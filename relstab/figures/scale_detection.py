@@ -93,8 +93,8 @@ def sensitivities(rows: pd.DataFrame, exact: dict[int, pd.DataFrame]) -> Figure:
     """A Fig. 9: D, G, R against A_k, a row of panels for each task in `rows`.
 
     `rows` are those of the study, one width and one kind of moves a task; `exact` is the theory by task.
-    Thick lines are medians over seeds, faint ones seeds (a collapsed one may leave the panel); power laws cross
-    the exact curve at its middle.
+    Thick lines are medians over seeds, faint ones seeds (a collapsed one may leave the panel); power laws
+    cross the exact curve at its middle.
     """
     found = sorted(rows.task.unique())
     fig, axes = style.figure(len(found), 3, height=2.7 * len(found) + 0.5, squeeze=False)
@@ -159,8 +159,8 @@ def _plain_ticks(axis, areas):
 def seeds(rows: pd.DataFrame, kinds: pd.DataFrame) -> Figure:
     """Every trained seed against the exact curve, drawn by its kind, and how flat its filters are, by layer.
 
-    `rows` are those of `studies.scale_detection.deviations` for one task and width, `kinds` those of `classify`
-    there. The dotted line is the flatness of random filters.
+    `rows` are those of `studies.scale_detection.deviations` for one task and width, `kinds` those of
+    `classify` there. The dotted line is the flatness of random filters.
     """
     fig, axes = style.figure(1, 3, height=3.2)
     looks = {
