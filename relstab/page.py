@@ -18,10 +18,12 @@ class Display:
         return self.bundle
 
 
-def picture(fig, *, dpi=160):
-    """A matplotlib Figure as a PNG in the house style."""
+def picture(fig, rows=None, *, dpi=160):
+    """A matplotlib Figure as a PNG in the house style; with `rows`, their scale is written in its corner."""
     buffer = io.BytesIO()
     with style.applied():
+        if rows is not None:
+            fig.text(0.995, 0.995, f"scale {rows.attrs['scale']}", ha="right", va="top", color=style.GREY, fontsize=9)
         fig.savefig(buffer, format="png", dpi=dpi)
     return Display(image_png=buffer.getvalue(), text_plain="figure")
 

@@ -172,27 +172,31 @@ def evaluate(claims=None, *, scale=None, rows=None):
     """Judge claims and return a table with the columns of `COLUMNS`.
 
     claims: a list of claims (default: the whole ledger)
-    scale:  judge at this scale; None takes, per claim, the largest scale whose rows exist
-    rows:   {study: DataFrame} to judge rows at hand; the others are looked up, never computed
+    scale:  judge at this scale; None takes, per claim, the largest scale at which it can be tested
+    rows:   {study: DataFrame} to judge rows at hand (at their `attrs["scale"]`, or `scale`); nothing is computed
     """
     from relstab import studies
 
     claims = ledger() if claims is None else claims
     if scale is not None:
         scales.check(scale)
-    found = dict(rows or {})
+    found = {(study, frame.attrs.get("scale", scale)): frame for study, frame in (rows or {}).items()}
+
+    def at(study, one):
+        if (study, one) not in found:
+            found[study, one] = None if rows and study in rows else studies.rows(study, one, compute=False)
+        return found[study, one]
+
     judged = []
     for claim in claims:
         if claim.study is None:
             judged.append(claim.judge(None, scale or "tiny"))
             continue
-        if claim.study not in found:
-            if scale is None:
-                found[claim.study] = studies.shown(claim.study)
-            else:
-                found[claim.study] = studies.rows(claim.study, scale, compute=False)
-        table = found[claim.study]
-        judged.append(claim.judge(table, scale or table.attrs.get("scale") or "tiny"))
+        candidates = scales.SCALES[::-1] if scale is None else [scale]
+        results = [claim.judge(at(claim.study, one), one) for one in candidates]
+        testable = [result for result in results if result["verdict"] != VERDICTS[3]]
+        measured = [result for result in results if not result["measured"].startswith("nothing yet")]
+        judged.append((testable or measured or results[-1:])[0])
     return pd.DataFrame(judged, columns=list(COLUMNS))
 
 

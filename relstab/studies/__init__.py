@@ -60,14 +60,20 @@ def rows(study: str, scale: str, *, compute: bool | None = None, executor=None) 
     return frame
 
 
-def shown(study: str, scale: str = "tiny") -> pd.DataFrame:
+def shown(study: str, scale: str = "tiny", *, needs=None) -> pd.DataFrame:
     """Rows of the largest scale that has any, not below `scale`; computes nothing.
 
-    `attrs["scale"]` names the scale; without any rows it is `scale`, and the frame is empty.
+    needs: a function of the rows, for a figure that is about part of a study: scales for which it returns nothing
+    (None, 0, an empty table or list) are passed over, so that an unfinished larger scale hides no finished figure.
+    `attrs["scale"]` names the scale; where no larger scale has what is needed it is `scale`, and the frame may be empty.
     """
     scales.check(scale)
     for larger in scales.SCALES[: scales.SCALES.index(scale) : -1]:
         frame = store.load(study, larger)
-        if frame.attrs["missing"] < frame.attrs["units"]:
+        if frame.attrs["missing"] < frame.attrs["units"] and (needs is None or _any(needs(frame))):
             return frame
     return store.load(study, scale)
+
+
+def _any(found) -> bool:
+    return bool(len(found) if hasattr(found, "__len__") else found)

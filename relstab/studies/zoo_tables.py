@@ -220,3 +220,24 @@ def larger_displacement(rows):
     """The first probed δ above 1 pixel, where interpolation does not matter (B Figs. 3, 21); or NaN."""
     values = rows["displacement"][rows["displacement"] > 1]
     return float(values.min()) if len(values) else float("nan")
+
+
+def trained_here(rows):
+    """One line a network that was trained here on a full set, without noise."""
+    table = on_full_set(networks(rows))
+    return table[table["recipe"] != "published"]
+
+
+def sweeps(rows):
+    """Output rows of the networks that were probed at more than two displacements (B Fig. 3, left)."""
+    table = measured(rows)
+    table = table[(table["layer"] == "output") & (table["shuffle"] == -1)]
+    return table[table.groupby(UNIT)["displacement"].transform("nunique") > 2]
+
+
+def with_and_without_augmentation(rows):
+    """Networks trained both ways on a full set, all else equal (B Fig. 12)."""
+    table = networks(rows)
+    table = table[(table["train_size"] == EVERY_SIZE) & (table["noise"] == 0) & (table["recipe"] != "published")]
+    rest = [name for name in UNIT if name != "augment"]
+    return table[table.groupby(rest)["augment"].transform("nunique") == 2]
