@@ -6,10 +6,12 @@ moves them. ipywidgets comes with the extra "book"; it is imported when an explo
 
 import io
 
+import numpy as np
 import torch
 from PIL import Image
 
-from relstab import diffeo
+from relstab import diffeo, theory
+from relstab.figures import style
 
 
 def temperature_and_cut(
@@ -46,6 +48,70 @@ def temperature_and_cut(
     for column in columns:
         widgets.jslink((amplitude, "value"), (column, "selected_index"))
     return widgets.VBox([cut_slider, amplitude, outer])
+
+
+def diffusion(*, filter_sizes=(2, 3, 5), layers=5, sites=128, apart=10):
+    """Two active pixels in the network with homogeneous filters, by filter size, stride (1 or F) and depth (A Fig. 8 alive).
+
+    sites: at most so many input pixels; apart: distance of the two, in pixels. At stride F the depth ends where the next
+    layer would not fit, and the slider shows the last one.
+    """
+    import ipywidgets as widgets
+
+    sizes = []
+    for filter_size in filter_sizes:
+        fits = next(k for k in range(layers, 0, -1) if filter_size**k <= sites)
+        image = np.zeros(filter_size**fits * (sites // filter_size**fits))
+        image[[len(image) // 2 - 3 - apart, len(image) // 2 - 3]] = 1
+        strides = []
+        for stride, last in ((1, layers), (filter_size, fits)):
+            stack = theory.profiles(image, last, filter_size, stride)
+            areas = theory.effective_receptive_field(last, filter_size, stride).tolist()
+            frames = [profile_frame(stack, k, areas, filter_size, stride) for k in range(last + 1)]
+            frames += [
+                profile_frame(stack, last, areas, filter_size, stride, note=" There is no deeper layer.")
+            ] * (layers - last)
+            strides.append(widgets.Stack([widgets.HTML(frame) for frame in frames], selected_index=2))
+        sizes.append(widgets.Stack(strides, selected_index=0))
+    outer = widgets.Stack(sizes, selected_index=1)
+    size_slider = slider("filter size F", len(filter_sizes), 1)
+    stride_slider = slider("stride 1 or F", 2, 0)
+    depth_slider = slider("depth k", layers + 1, 2)
+    widgets.jslink((size_slider, "value"), (outer, "selected_index"))
+    for size in sizes:
+        widgets.jslink((stride_slider, "value"), (size, "selected_index"))
+        for column in size.children:
+            widgets.jslink((depth_slider, "value"), (column, "selected_index"))
+    return widgets.VBox([size_slider, stride_slider, depth_slider, outer])
+
+
+def profile_frame(stack, k, areas, filter_size, stride, *, note=""):
+    """f_k as an SVG picture with its description: the units' activities over the input pixels, and A_k as a red bar."""
+    profile, length = stack[k], len(stack[0])
+    wide, base, tall = 360, 130, 100
+    unit, pixel = wide / len(profile), wide / length
+    bars = "".join(
+        f"<rect x='{i * unit:.1f}' y='{base - h:.1f}' width='{unit:.1f}' height='{h:.1f}'/>"
+        for i, h in enumerate(tall * profile / profile.max())
+        if h > 0.3
+    )
+    inputs = "".join(
+        f"<rect x='{i * pixel:.1f}' y='6' width='{pixel:.1f}' height='12'/>" for i in np.flatnonzero(stack[0])
+    )
+    text = f"F = {filter_size}, stride {stride}, k = {k}: "
+    bar = ""
+    if k:
+        reach, centre = areas[k - 1] * pixel, (np.argmax(profile) + 0.5) * unit
+        bar = f"<rect x='{centre - reach / 2:.1f}' y='{base + 5}' width='{reach:.1f}' height='4' fill='{style.RED}'/>"
+        text += f"A<sub>{k}</sub> = {areas[k - 1]:.3g} pixels, largest activity {profile.max():.2g}, {len(profile)} units."
+    else:
+        text += f"the image, {length} pixels of which two are active."
+    spoken = (text + note).replace("<sub>", "").replace("</sub>", "")
+    return (
+        f'<svg viewBox="0 0 {wide} 142" style="width:100%;max-width:{wide}px;background:white" role="img" aria-label="Activity '
+        f'of units over the image. {spoken}"><g fill="{style.BLACK}">{inputs}</g><g fill="{style.BLUE}" stroke="{style.BLUE}" '
+        f'stroke-width=".4">{bars}</g><path d="M0 {base}H{wide}" stroke="{style.GREY}"/>{bar}</svg><div>{text}{note}</div>'
+    )
 
 
 def slider(label, count, start):

@@ -111,9 +111,20 @@ def paper(architecture: str, *, source: str = "B", reading: str = "code", epochs
                   horizon=0.8 if reading == "code" else 1.0)  # fmt: skip
 
 
-def scale_detection(*, epochs: int = 300) -> Recipe:
-    """Paper A's recipe for scale detection in two dimensions: hinge loss, SGD .05, until zero loss."""
-    return Recipe(epochs=epochs, lr=0.05, decay="matrices", loss="hinge", horizon=0.8, stop_at_zero_loss=True)
+def scale_detection(architecture: str, *, reading: str = "code", epochs: int = 300) -> Recipe:
+    """Paper A's recipe for scale detection in two dimensions: hinge loss, SGD .05, until zero loss.
+
+    Fully connected nets keep the paper's Adam .1, since their NTK parametrisation changes what a step size
+    means; the deep nets without batch normalisation (VGG, AlexNet) take .01, for at .05 they do not train.
+    """
+    if reading not in ("paper", "code"):
+        raise ValueError(f"reading is {reading!r}; it must be one of paper, code")
+    shared = {"epochs": epochs, "decay": "matrices", "loss": "hinge", "stop_at_zero_loss": True,
+              "horizon": 0.8 if reading == "code" else 1.0}  # fmt: skip
+    if architecture.startswith("fc"):
+        return Recipe(**shared, lr=0.1, optimizer="adam", schedule="constant", weight_decay=0.0)
+    steep = normalised(architecture) or architecture == "lenet"
+    return Recipe(**shared, lr=0.05 if steep else 0.01, channels_last=True)
 
 
 def normalised(architecture: str) -> bool:

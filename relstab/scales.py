@@ -142,6 +142,39 @@ ZOO = {
 }  # fmt: skip
 
 
+# Trained 2-D networks (A Figs. 4 row 2, 6, 7): blocks of units in the order of their value per minute, read as the
+# zoo's. Small fully connected nets and LeNet keep their width; fields: `relstab.studies.scale_detection_2d.Network`.
+_FC_LENET = ("fc_l2", "fc_l4", "lenet")
+_DEEP = ("vgg11_bn", "vgg13_bn", "resnet10", "vgg11", "alexnet", "vgg16_bn", "resnet18")
+
+
+def _task_nets(width, epochs, *names):
+    return tuple((name, 1 if name in _FC_LENET else width, epochs) for name in names)
+
+
+SCALE_DETECTION_2D = {
+    "tiny": (
+        {"shuffles": 3, "nets": _task_nets(0.125, 25, *_FC_LENET, "vgg11_bn", "vgg13_bn", "resnet10")},
+    ),
+    "laptop": (
+        {"shuffles": 5, "nets": _task_nets(0.25, 80, "vgg11_bn", *_FC_LENET, *_DEEP[1:])},
+        {"shuffles": 5, "nets": _task_nets(0.125, 80, "vgg11_bn")},
+        {"shuffles": 5, "nets": _task_nets(0.5, 80, "vgg11_bn")},
+        {"shuffles": 5, "seed": [1, 2], "nets": _task_nets(0.25, 80, "vgg11_bn", *_FC_LENET, *_DEEP[1:])},
+        {"shuffles": 5, "seed": [1, 2], "nets": _task_nets(0.125, 80, "vgg11_bn")},
+    ),
+    "gpu": (
+        {"shuffles": 10, "seed": [0, 1, 2], "nets": _task_nets(1, 100, *_FC_LENET, *_DEEP, "efficientnet_b0")},
+        {"shuffles": 10, "seed": [0, 1, 2],
+         "nets": tuple(("vgg11_bn", width, 100) for width in (0.125, 0.25, 0.5))},
+    ),
+    "paper": (
+        {"shuffles": 10, "seed": list(range(10)),
+         "nets": _task_nets(1, 300, *_FC_LENET, *_DEEP, "resnet34", "efficientnet_b0")},
+    ),
+}  # fmt: skip
+
+
 # Stripe model (B Fig. 7). The first block of a scale is the declared rule (gradient descent, alpha = 1e-4,
 # stop at 30 % violated margins) with other stops on the way, the next change one setting each. `chunk` seeds
 # train together.

@@ -84,8 +84,10 @@ def test_recipes_of_the_papers():
     assert paper("lenet", augment=False).crop == 0
     assert one_cycle("vgg11_bn").lr == 0.1
     assert one_cycle("alexnet").lr == one_cycle("vgg11").lr == one_cycle("lenet").lr == 0.02
-    assert scale_detection().loss == "hinge"
-    assert scale_detection().lr == 0.05
+    assert scale_detection("vgg11_bn").loss == "hinge"
+    rates = [scale_detection(name).lr for name in ("vgg11_bn", "lenet", "vgg11", "alexnet", "fc_l4")]
+    assert rates == [0.05, 0.05, 0.01, 0.01, 0.1]
+    assert scale_detection("lenet", reading="paper").horizon == 1.0
 
 
 @pytest.mark.parametrize(

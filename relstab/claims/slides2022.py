@@ -5,8 +5,10 @@ The intervals were set before the runs that they judge.
 
 import math
 
-from relstab.claims import Claim, Interval, everywhere
+from relstab.claims import Claim, Interval, everywhere, within
+from relstab.data.scale_detection import line_task, translations
 from relstab.studies import sphere
+from relstab.theory.two_pixels import SOLUTIONS, output, two_pixel_sensitivities
 
 _ABOVE = {"laptop", "gpu", "paper"}
 _PAIR = (16, 32)
@@ -139,4 +141,60 @@ SPHERE = [
     ),
 ]
 
-CLAIMS = [*SPHERE]
+
+def _pairs():
+    task = line_task(1, 32, 7)
+    return task, task.images(value=1.0).squeeze(1).double()
+
+
+def _displacement(_):
+    """Mean squared norm of tau x - x over all pairs of unit pixels and all moves."""
+    task, images = _pairs()
+    return sum(
+        probability * (task.images(moved, value=1.0).squeeze(1) - images).square().sum(1).mean().item()
+        for probability, moved in translations(task, stay=True)
+    )
+
+
+def _off_the_ramp(_):
+    """Largest difference between either solution's output and max(0, xi - d)."""
+    task, images = _pairs()
+    apart = (task.positions[:, 1, 0] - task.positions[:, 0, 0]).abs()
+    ramp = (7 - apart.minimum(32 - apart)).clamp(min=0)
+    return max((output(images, 7, solution) - ramp).abs().max().item() for solution in SOLUTIONS)
+
+
+def _of(solution, quantity):
+    return lambda _: two_pixel_sensitivities().set_index("solution").loc[solution, quantity]
+
+
+def _two_pixels(name, statement, paper_value, quantity, measure, interval):
+    return Claim(id=f"d-two-pixels-{name}", paper="slides2022", figure="fig-d-two-pixels", statement=statement,
+                 paper_value=paper_value, quantity=quantity, measure=measure, tolerance=everywhere(interval))  # fmt: skip
+
+
+_ASKED = "asked for, not given"
+TWO_PIXELS = [
+    _two_pixels(
+        "noise", "A displacement of both pixels has on average the squared norm of noise with lσ² = 8/3.", "8/3",
+        "mean of ‖τx − x‖² over all pairs and moves", _displacement, within(8 / 3, 0.03),
+    ),
+    _two_pixels(
+        "output", "Both constructed solutions compute ReLU(ξ − d).", "equal",
+        "largest difference over all pairs, both solutions", _off_the_ramp, Interval(0.0, 1e-12),
+    ),
+    _two_pixels(
+        "D", "The output's sensitivity to displacements, the same for both solutions.", _ASKED,
+        "D of the output", _of("low", "D"), within(0.064, 0.01),
+    ),
+    _two_pixels(
+        "G-low", "The output's sensitivity to noise, low-frequency filters.", _ASKED,
+        "G of the output", _of("low", "G"), within(4.5, 0.05),
+    ),
+    _two_pixels(
+        "G-high", "The output's sensitivity to noise, high-frequency filters.", _ASKED,
+        "G of the output", _of("high", "G"), within(18.1, 0.05),
+    ),
+]  # fmt: skip
+
+CLAIMS = [*SPHERE, *TWO_PIXELS]

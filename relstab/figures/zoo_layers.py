@@ -169,7 +169,11 @@ def mode_growth(rows, *, datasets=None, architecture="vgg11_bn"):
 
     Modes of equal eigenvalue are averaged: single ones depend on the eigensolver. The largest width is shown.
     """
-    table = tables.filters(rows, architecture, datasets)
+    return growth_panels(tables.filters(rows, architecture, datasets), architecture)
+
+
+def growth_panels(table, architecture):
+    """A panel a layer of growth against epochs, from columns depth, epoch, eigenvalue, growth."""
     if table.empty:
         fig, ax = style.figure()
         nothing(ax)

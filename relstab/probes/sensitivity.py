@@ -161,8 +161,8 @@ def _measure(model, images, chunks, layers, statistic, batch_size, batch_statist
     batch_size = count if batch_statistics else batch_size
     model, device, dtype = placed(model, device, images)
     with reading.undisturbed(model, device, batch_statistics=batch_statistics, sets=3):
-        sample = images[:2].to(device, dtype)
-        chosen = reading.choose(model, reading.trace(model, torch.cat([sample] * 3)), layers)
+        sample = torch.cat([images[:2]] * (3 if batch_statistics else 1)).to(device, dtype)
+        chosen = reading.choose(model, reading.trace(model, sample), layers)
         groups = _groups(chosen, statistic, count, dtype)
         results, done = {}, 0
         for group in groups:

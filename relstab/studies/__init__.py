@@ -20,6 +20,7 @@ STUDIES = {
     "diffeomorphisms": "relstab.studies.diffeomorphisms",
     "zoo": "relstab.studies.zoo",
     "scale_detection": "relstab.studies.scale_detection",
+    "scale_detection_2d": "relstab.studies.scale_detection_2d",
     "stripe": "relstab.studies.stripe",
     "sphere": "relstab.studies.sphere",
     "ruderman": "relstab.studies.ruderman",

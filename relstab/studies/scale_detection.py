@@ -241,3 +241,21 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
         line |= {"trained_over_init": (both[0] / both[1]).median()}
         table.append(line)
     return pd.DataFrame(table)
+
+
+def both_tasks(rows: pd.DataFrame) -> bool:
+    """Whether these rows are about task 1 and task 2."""
+    return rows.empty or set(rows.task) == {1, 2}
+
+
+def widest(rows: pd.DataFrame, task: int) -> pd.DataFrame:
+    """The rows of the widest networks of a task, on its reference moves."""
+    part = rows[(rows.task == task) & (rows.moves == reference_moves(task))]
+    return part[part.width == part.width.max()]
+
+
+def most_seeds(rows: pd.DataFrame, task: int) -> pd.DataFrame:
+    """All rows of a task at the width with the most members; of equals, the widest."""
+    part = rows[rows.task == task]
+    members = part.groupby("width").member.nunique()
+    return part[part.width == members[members == members.max()].index.max()]

@@ -93,11 +93,7 @@ class Network:
         "paper" on a GPU, guessed to be 300 times faster, with no step below 1 ms."""
         if self.recipe == "published":
             return 0.5
-        family = next(name for name in STEP_MS if self.architecture.startswith(name))
-        growth = 0 if family in ("fc", "lenet") else 1.0 if self.width < 0.25 else 1.6
-        step = STEP_MS[family] * (self.width / 0.25) ** growth
-        if self.scale in ("gpu", "paper"):
-            step = max(1.0, step / 300)
+        step = step_ms(self)
         size = self.train_size or (3000 if self.dataset == "fashion-mini" else 50000)
         return round(self.epochs * math.ceil(size / 128) * step / 60000, 2)
 
@@ -160,6 +156,14 @@ class Network:
         return loaded(self.dataset).normalise(images)
 
 
+def step_ms(unit):
+    """Estimated milliseconds of a training step of 128 images, by the unit's architecture, width and scale."""
+    family = next(name for name in STEP_MS if unit.architecture.startswith(name))
+    growth = 0 if family in ("fc", "lenet") else 1.0 if unit.width < 0.25 else 1.6
+    step = STEP_MS[family] * (unit.width / 0.25) ** growth
+    return max(1.0, step / 300) if unit.scale in ("gpu", "paper") else step
+
+
 def published_file(architecture):
     """The file of a network trained by somebody else; FileNotFoundError says where it was looked for."""
     name = Path("pretrained", f"{architecture.replace('cifar_', 'cifar10_')}.pt")
@@ -202,19 +206,19 @@ def configs(scale):
     return list(dict.fromkeys(units))
 
 
-def expand(scale, block):
+def expand(scale, block, kind=Network):
     """A block of the table in `relstab.scales` as units: the product of its networks and of its lists.
 
     A list is an axis; `nets` gives (architecture, width, epochs), or with `steps` of the block (architecture,
-    width), trained for that many steps whatever the training-set size.
+    width), trained for that many steps whatever the training-set size. kind: the units' dataclass.
     """
     block = dict(block)
     nets, steps = block.pop("nets"), block.pop("steps", None)
     axes = {name: value for name, value in block.items() if isinstance(value, list)}
     fixed = {name: value for name, value in block.items() if name not in axes}
-    unknown = set(block) - {field.name for field in fields(Network)}
+    unknown = set(block) - {field.name for field in fields(kind)}
     if unknown:
-        raise ValueError(f"the zoo's table has the unknown field {', '.join(sorted(unknown))}")
+        raise ValueError(f"the table of {kind.study} has the unknown field {', '.join(sorted(unknown))}")
     for values in itertools.product(*axes.values()):
         for architecture, width, *epochs in nets:
             unit = {
@@ -224,4 +228,4 @@ def expand(scale, block):
                 "width": float(width),
             }
             unit["epochs"] = epochs[0] if epochs else math.ceil(steps / math.ceil(unit["train_size"] / 128))
-            yield Network(scale=scale, **unit)
+            yield kind(scale=scale, **unit)

@@ -124,14 +124,17 @@ def profiles(rows):
     return means[deep].reset_index(drop=True)
 
 
-def growth(rows):
-    """Laplacian modes over time: a line per network, layer, epoch and eigenvalue; `growth` = γ(t) / γ(0)."""
+def growth(rows, *, unit=UNIT):
+    """Laplacian modes over time: a line per network, layer, epoch and eigenvalue; `growth` = γ(t) / γ(0).
+
+    unit: the columns that tell networks apart.
+    """
     table = rows[rows["kind"] == "modes"]
     names = [name for name in table if name.startswith("gamma_")]
-    long = table.melt([*UNIT, "layer", "depth", "epoch"], names, "mode", "gamma").dropna(subset="gamma")
+    long = table.melt([*unit, "layer", "depth", "epoch"], names, "mode", "gamma").dropna(subset="gamma")
     long["eigenvalue"] = long.pop("mode").str.removeprefix("gamma_").astype(int)
     start = long[long["epoch"] == 0].rename(columns={"gamma": "start"}).drop(columns="epoch")
-    long = long.merge(start, on=[*UNIT, "layer", "depth", "eigenvalue"])
+    long = long.merge(start, on=[*unit, "layer", "depth", "eigenvalue"])
     return long.assign(growth=long["gamma"] / long["start"]).drop(columns="start")
 
 
