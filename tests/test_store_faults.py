@@ -10,6 +10,7 @@ import sys
 import time
 import warnings
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -191,23 +192,25 @@ def test_a_folder_in_the_place_of_a_result_is_one_sentence(root):
 # a store that cannot be written
 
 
-@pytest.fixture
+@contextmanager
 def small_files():
-    """The kernel refuses to let any file of this process grow over 300 bytes."""
+    """The kernel refuses to let any file of this process grow over 300 bytes.
+
+    Only around the call that is tested: pytest's own report may go to a file that is longer already.
+    """
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
-    def limit():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (300, limits[1]))
 
-    yield limit
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-
-
-def test_a_write_that_the_kernel_refuses(root, small_files):
+def test_a_write_that_the_kernel_refuses(root):
     before = store.get_or_run([Toy()])
     content = result(root, Toy()).read_bytes()
-    small_files()
-    with pytest.raises(OSError, match=r"cannot be written \(File too large\): 0 units .*the result of seed1"):
+    refusal = r"cannot be written \(File too large\): 0 units .*the result of seed1"
+    with pytest.raises(OSError, match=refusal), small_files():
         store.get_or_run([Toy(), Toy(seed=1), Toy(seed=2)])
     assert result(root, Toy()).read_bytes() == content
     assert not leftovers(root)

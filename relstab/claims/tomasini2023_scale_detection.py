@@ -139,14 +139,14 @@ SECTION_4 = [
     _claim(
         "a-9-exponents-G-unrectified", "fig-a-9-exponents",
         "Without rectification the noise averages out and G at stride F stays constant.",
-        "0", "exponent of G, L = 128, stride 2, A = 2 to 16, noise of both signs",
-        _exponent("G", 4, 2, 2, 128, 2, 32, window=(1, 4), rectified=False), everywhere(Interval(-0.05, 0.05)),
+        "0", "exponent of G, L = 128, stride 2, A = 2 to 16, noise of both signs, classes alike",
+        _exponent("G", 4, 2, 2, 128, 2, 32, window=(1, 4), rectified=False, balanced=True), everywhere(Interval(-0.05, 0.05)),
     ),
     _claim(
         "a-9-exponents-bottom-free", "fig-a-9-exponents",
         "If pixels move freely, D at stride F falls as Eq. 8 says.",
-        "-1", "exponent of D, L = 128, stride 2, A = 2 to 16, free moves",
-        _exponent("D", 4, 2, 2, 128, 2, 32, window=(1, 4)), everywhere(within(-1.0, 0.1)),
+        "-1", "exponent of D, L = 128, stride 2, A = 2 to 16, free moves, classes alike",
+        _exponent("D", 4, 2, 2, 128, 2, 32, window=(1, 4), balanced=True), everywhere(within(-1.0, 0.1)),
     ),
 ]  # fmt: skip
 
@@ -214,7 +214,7 @@ for _task in (1, 2):
             _share(_task, "without_error"), everywhere(Interval(low=0.75)), study="scale_detection",
         ),
         _claim(
-            f"a-9-seeds-{_task}", "fig-a-9-seeds",
+            f"a-9-seeds-{PLACE[_task]}", f"fig-a-9-seeds-{PLACE[_task]}",
             f"In task {_task} training always ends at the solution with homogeneous filters.",
             "all seeds", "share of seeds within 25 % of the exact D and G",
             _share(_task, "homogeneous"), dict.fromkeys(("laptop", "gpu", "paper"), Interval(low=0.8)),
