@@ -39,6 +39,18 @@ def verdicts(paper, *figures, scale=None, rows=None):
     return Display(text_html=claims.in_page(table), text_plain=table.to_string())
 
 
+def failures(rows):
+    """The networks of the zoo that diverged or collapsed, or the sentence that none did."""
+    from relstab.studies import zoo_tables
+
+    table = zoo_tables.failures(rows)
+    if len(table):
+        return table
+    count = int((rows["kind"] == "training").sum())
+    text = f"None of the {count} networks at scale {rows.attrs['scale']} diverged or collapsed."
+    return Display(text_markdown=text, text_plain=text)
+
+
 def ledger():
     """Every claim of the four papers, with a filter by paper, verdict and scale that needs no kernel."""
     from relstab import claims

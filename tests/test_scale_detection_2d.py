@@ -133,7 +133,9 @@ def test_a_collapsed_network_is_listed_and_left_out():
 def test_shuffling_compares_layer_by_layer(rows):
     ratios = tables.shuffling(rows)
     assert ratios["depth"].tolist() == list(range(1, 10))
-    assert np.allclose(ratios.loc[0, ["D", "G", "R"]].astype(float), 1)  # one input channel: nothing to shuffle
+    assert np.allclose(
+        ratios.loc[0, ["D", "G", "R"]].astype(float), 1
+    )  # one input channel: nothing to shuffle
     assert tables.shuffling(rows[rows["architecture"] == "lenet"]).empty
 
 

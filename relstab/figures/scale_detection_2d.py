@@ -69,7 +69,9 @@ def depth_profiles(rows):
             nothing(ax)
             continue
         ax.set(yscale="log", xlabel="relative depth $k/K$", title=f"${quantity}_k$")
-    styles = [Line2D([], [], color=style.GREY, ls=dashes, label=NAMES[stage]) for stage, dashes in STAGES.items()]
+    styles = [
+        Line2D([], [], color=style.GREY, ls=dashes, label=NAMES[stage]) for stage, dashes in STAGES.items()
+    ]
     legend(fig, [*handles.values(), *styles], 3)
     return fig
 

@@ -126,7 +126,9 @@ def measure(model, stage, probes, *, shuffles=0):
     rows = []
     for shuffle, net in nets.items():
         for statistic, layers in (("mean", "blocks"), ("median", "output"))[: 1 if shuffle >= 0 else 2]:
-            table = compare(net, *probes, layers=layers, statistic=statistic, batch_statistics=stage == "init")
+            table = compare(
+                net, *probes, layers=layers, statistic=statistic, batch_statistics=stage == "init"
+            )
             label = {"kind": "sensitivity", "stage": stage, "shuffle": shuffle, "statistic": statistic}
             rows.extend({**label, **row} for row in table.to_dict("records"))
     return rows

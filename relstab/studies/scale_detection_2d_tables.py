@@ -94,12 +94,14 @@ def shuffling(rows, architecture="vgg11_bn"):
     table = profiles(rows, architecture)
     by = ["width", "depth", "relative_depth"]
     logs = {
-        stage: np.log(part.set_index(by)[QUANTITIES]) for stage, part in table.groupby("stage") if stage != "init"
+        stage: np.log(part.set_index(by)[QUANTITIES])
+        for stage, part in table.groupby("stage")
+        if stage != "init"
     }
     if len(logs) < 2:
         return pd.DataFrame(columns=[*by, *QUANTITIES])
     ratios = np.exp(logs["shuffled"] - logs["trained"]).reset_index()
-    return ratios[ratios["depth"] > 0]
+    return ratios[ratios["depth"] > 0].reset_index(drop=True)
 
 
 def early_share(profile):
