@@ -158,15 +158,15 @@ SCALE_DETECTION_2D = {
     ),
     "laptop": (
         {"shuffles": 5, "nets": _task_nets(0.25, 80, "vgg11_bn", *_FC_LENET, *_DEEP[1:])},
-        {"shuffles": 5, "nets": _task_nets(0.125, 80, "vgg11_bn")},
-        {"shuffles": 5, "nets": _task_nets(0.5, 80, "vgg11_bn")},
+        {"shuffles": 5, "nets": _task_nets(0.125, 80, "vgg11_bn", "vgg11")},
+        {"shuffles": 5, "nets": _task_nets(0.5, 80, "vgg11_bn", "vgg11")},
         {"shuffles": 5, "seed": [1, 2], "nets": _task_nets(0.25, 80, "vgg11_bn", *_FC_LENET, *_DEEP[1:])},
         {"shuffles": 5, "seed": [1, 2], "nets": _task_nets(0.125, 80, "vgg11_bn")},
     ),
     "gpu": (
         {"shuffles": 10, "seed": [0, 1, 2], "nets": _task_nets(1, 100, *_FC_LENET, *_DEEP, "efficientnet_b0")},
         {"shuffles": 10, "seed": [0, 1, 2],
-         "nets": tuple(("vgg11_bn", width, 100) for width in (0.125, 0.25, 0.5))},
+         "nets": tuple((name, width, 100) for name in ("vgg11_bn", "vgg11") for width in (0.125, 0.25, 0.5))},
     ),
     "paper": (
         {"shuffles": 10, "seed": list(range(10)),

@@ -14,7 +14,7 @@ from relstab.studies.zoo_tables import QUANTITIES, correlation
 
 STAGES = {"trained": style.TRAINED, "shuffled": style.SHUFFLED, "init": style.INITIAL}
 NAMES = {"trained": "trained", "shuffled": "channels shuffled", "init": "initialisation"}
-MARKERS = "osDv^P"
+DASHES = ("--", "-.", "-", ":")  # of the widths, from the narrowest
 
 
 @drawn
@@ -77,24 +77,26 @@ def depth_profiles(rows):
 
 
 @drawn
-def shuffling_by_width(rows, architecture="vgg11_bn"):
-    """What shuffling the channels multiplies D, G and R with, by relative depth, a line per width."""
-    table = tables.shuffling(rows, architecture)
-    fig, axes = style.figure(1, 3, height=3.4, sharey=True)
+def shuffling_by_width(rows, architectures=("vgg11_bn", "vgg11")):
+    """What shuffling the channels multiplies D, G and R with, by relative depth, a line per net and width."""
+    fig, axes = style.figure(1, 3, height=3.7, sharey=True)
     handles = []
-    for index, (width, lines) in enumerate(table.groupby("width")):
-        colour = shade(style.BLUE, table["width"].nunique() - 1 - index)
-        for ax, quantity in zip(axes, QUANTITIES, strict=True):
-            handles += ax.plot(lines["relative_depth"], lines[quantity], color=colour, marker=MARKERS[index % 6], ms=4,
-                               label=net(architecture, width))  # fmt: skip
+    for architecture in architectures:
+        table = tables.shuffling(rows, architecture)
+        _, colour, marker = look(architecture)
+        for index, (width, lines) in enumerate(table.groupby("width")):
+            shaded = shade(colour, table["width"].nunique() - 1 - index)
+            for ax, quantity in zip(axes, QUANTITIES, strict=True):
+                handles += ax.plot(lines["relative_depth"], lines[quantity], color=shaded, marker=marker, ms=4,
+                                   ls=DASHES[index % 4], label=net(architecture, width))  # fmt: skip
     for ax, quantity in zip(axes, QUANTITIES, strict=True):
-        if table.empty:
+        if not handles:
             nothing(ax)
             continue
         ax.axhline(1, color=style.GREY, lw=0.8, ls=":")
         ax.set(yscale="log", xlabel="relative depth $k/K$", title=f"${quantity}_k$")
     axes[0].set_ylabel("shuffled / unshuffled")
-    legend(fig, handles, 4)
+    legend(fig, handles, 3)
     return fig
 
 
