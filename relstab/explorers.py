@@ -103,7 +103,7 @@ def profile_frame(stack, k, areas, filter_size, stride, *, note=""):
     if k:
         reach, centre = areas[k - 1] * pixel, (np.argmax(profile) + 0.5) * unit
         bar = f"<rect x='{centre - reach / 2:.1f}' y='{base + 5}' width='{reach:.1f}' height='4' fill='{style.RED}'/>"
-        text += f"A<sub>{k}</sub> = {areas[k - 1]:.3g} pixels, largest activity {profile.max():.2g}, {len(profile)} units."
+        text += f"A<sub>{k}</sub> = {areas[k - 1]:.3g} pixels, largest activity {profile.max():.2g}; units: {len(profile)}."
     else:
         text += f"the image, {length} pixels of which two are active."
     spoken = (text + note).replace("<sub>", "").replace("</sub>", "")

@@ -103,3 +103,12 @@ def test_summary_leaves_no_seed_out(rows):
         slope = np.polyfit(np.log(window.A), np.log(window.G), 1)[0]
         assert table.G_slope[task] == pytest.approx(slope)
     assert set(study.exponents(rows).moves) == {"free", "constrained"}
+
+
+def test_rows_of_one_width(rows):
+    wide = rows[rows.member < 3].assign(width=64)
+    both = pd.concat([rows, wide], ignore_index=True)
+    assert set(study.widest(both, 1).width) == {64} and set(study.most_seeds(both, 1).width) == {32}
+    assert set(study.widest(both, 2).moves) == {"constrained"}
+    assert set(study.most_seeds(pd.concat([rows, rows.assign(width=64)]), 2).width) == {64}
+    assert study.both_tasks(both) and not study.both_tasks(rows[rows.task == 1])

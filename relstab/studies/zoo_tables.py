@@ -241,6 +241,8 @@ def sweeps(rows):
 def with_and_without_augmentation(rows):
     """Networks trained both ways on a full set, all else equal (B Fig. 12)."""
     table = networks(rows)
-    table = table[(table["train_size"] == EVERY_SIZE) & (table["noise"] == 0) & (table["recipe"] != "published")]
+    table = table[
+        (table["train_size"] == EVERY_SIZE) & (table["noise"] == 0) & (table["recipe"] != "published")
+    ]
     rest = [name for name in UNIT if name != "augment"]
     return table[table.groupby(rest)["augment"].transform("nunique") == 2]
