@@ -14,7 +14,7 @@ from relstab.studies.zoo_tables import QUANTITIES, correlation
 
 STAGES = {"trained": style.TRAINED, "shuffled": style.SHUFFLED, "init": style.INITIAL}
 NAMES = {"trained": "trained", "shuffled": "channels shuffled", "init": "initialisation"}
-DASHES = ("--", "-.", "-", ":")  # of the widths, from the narrowest
+DASHES = {0.125: "--", 0.25: "-.", 0.5: "-", 1.0: ":"}  # of the widths
 
 
 @drawn
@@ -88,7 +88,7 @@ def shuffling_by_width(rows, architectures=("vgg11_bn", "vgg11")):
             shaded = shade(colour, table["width"].nunique() - 1 - index)
             for ax, quantity in zip(axes, QUANTITIES, strict=True):
                 handles += ax.plot(lines["relative_depth"], lines[quantity], color=shaded, marker=marker, ms=4,
-                                   ls=DASHES[index % 4], label=net(architecture, width))  # fmt: skip
+                                   ls=DASHES.get(width, "-"), label=net(architecture, width))  # fmt: skip
     for ax, quantity in zip(axes, QUANTITIES, strict=True):
         if not handles:
             nothing(ax)
