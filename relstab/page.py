@@ -23,7 +23,15 @@ def picture(fig, rows=None, *, dpi=160):
     buffer = io.BytesIO()
     with style.applied():
         if rows is not None:
-            fig.text(0.995, 0.008, f"scale {rows.attrs['scale']}", ha="right", va="bottom", color=style.GREY, fontsize=9)
+            fig.text(
+                0.995,
+                0.008,
+                f"scale {rows.attrs['scale']}",
+                ha="right",
+                va="bottom",
+                color=style.GREY,
+                fontsize=9,
+            )
         fig.savefig(buffer, format="png", dpi=dpi)
     return Display(image_png=buffer.getvalue(), text_plain="figure")
 
