@@ -5,7 +5,10 @@ from built import HTML, PAGES, until
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-SHOWN = "return [...document.querySelectorAll('.jupyter-widgets img')].map(image => image.src)"
+SHOWN = (
+    "return [...document.querySelectorAll('.jupyter-widgets img, .jupyter-widgets svg[role=img]')]"
+    ".map(image => image.src || image.outerHTML)"
+)
 WITH_WIDGETS = [page for page in PAGES if "jupyter.widget-view+json" in (HTML / page).read_text()]
 
 
