@@ -99,9 +99,8 @@ def main(arguments=None):
         print("relstab: stopped; what was finished is kept, and the same command resumes", file=sys.stderr)
         return 130
     except BrokenPipeError:  # an OSError, but none of the user's making
-        os.dup2(
-            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-        )  # a reader such as `head` left; not an error
+        # A reader such as `head` left, which is no error; what is still buffered must go nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (ValueError, OSError, ModuleNotFoundError) as error:
         if os.environ.get("RELSTAB_DEBUG"):

@@ -59,11 +59,10 @@ def failures(rows):
     return Display(text_markdown=text, text_plain=text)
 
 
-def ledger():
-    """Every claim of the four papers, with a filter by paper, verdict and scale that needs no kernel."""
+def ledger(table):
+    """The claims of a table of `relstab.claims.evaluate`, with a filter by paper, verdict and scale that needs no kernel."""
     from relstab import claims
 
-    table = claims.evaluate()
     filters = []
     for name in ("paper", "verdict", "scale"):
         choices = "".join(f"<option>{choice}</option>" for choice in dict.fromkeys(table[name]))
@@ -77,11 +76,10 @@ def ledger():
     )
 
 
-def tally():
-    """How many claims hold, fail, cannot be tested, or find the paper in error, by paper and scale."""
+def tally(table):
+    """How many claims of such a table hold, fail, cannot be tested, or find the paper in error, by paper and scale."""
     from relstab import claims
 
-    table = claims.evaluate()
     return (
         table.groupby(["paper", "scale"])["verdict"]
         .value_counts()

@@ -12,16 +12,23 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from relstab.normalisations import NORMALISATIONS
+
 from . import formats
 from .cifar_jpeg import read_cached
 from .folders import IMAGENET_SAMPLE, load_imagenet
+
+
+def _normalised(name):
+    mean, std = NORMALISATIONS[name]
+    return {"mean": mean, "std": std}
+
 
 _ASSETS = Path(__file__).parent.parent / "assets"
 _CIFAR_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 _CIFAR = {
     "classes": _CIFAR_CLASSES,
-    "mean": (0.4914, 0.4822, 0.4465),
-    "std": (0.2023, 0.1994, 0.2010),
+    **_normalised("cifar10"),
     "license": "none stated by the authors (Krizhevsky 2009); research use",
 }
 _FASHION = {
@@ -130,8 +137,7 @@ SOURCES = {
     ),
     "imagenet": Source(
         classes=(),
-        mean=(0.485, 0.456, 0.406),
-        std=(0.229, 0.224, 0.225),
+        **_normalised("imagenet"),
         license="ImageNet's terms: non-commercial research and education",
         layouts=(
             (IMAGENET_SAMPLE, _PICTURES),

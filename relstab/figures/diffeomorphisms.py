@@ -51,7 +51,7 @@ def phase_diagram(rows, image, *, seed=0):
     )
     ax.plot(
         cuts,
-        4 / (math.pi**3 * cuts**2 * np.log(cuts)),
+        [diffeo.temperature_range(int(c), size)[1] for c in cuts],
         "-.",
         color=style.RED,
         label="upper end used in the code of B",

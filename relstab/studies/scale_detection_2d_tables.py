@@ -29,8 +29,7 @@ def _trained(rows):
 
 def failures(rows):
     """The networks whose training diverged or collapsed: one line each, with the status."""
-    training = rows[rows["kind"] == "training"]
-    return training.loc[training["status"] != "ok", [*UNIT, "status", "train_loss"]].reset_index(drop=True)
+    return zoo_tables.failures(rows, unit=UNIT)
 
 
 def measured(rows):

@@ -32,14 +32,14 @@ from typing import ClassVar
 import torch
 
 from relstab import checkpoints, data, models, recipes, records, scales
+from relstab.normalisations import NORMALISATIONS
 from relstab.studies.zoo_probes import errors, loaded, measure, modes, probe_sets
 from relstab.train import fit, seeded
 
 PUBLISHED_ERROR = {"cifar_resnet20": 0.0827, "cifar_resnet32": 0.0737, "cifar_resnet44": 0.0690,
                    "cifar_resnet56": 0.0661}  # fmt: skip
-PUBLISHED_NORMALISATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-# Milliseconds a step of 128 images at width 1/4 on one core (AMX, bfloat16; EfficientNet float32), measured
-# once, for the estimates of `relstab study --dry-run`.
+# Milliseconds a step of 128 images at width 1/4 on one core (bfloat16; EfficientNet float32), measured once,
+# for the estimates of `relstab study --dry-run`.
 STEP_MS = {"fc": 2.4, "lenet": 10, "alexnet": 17, "vgg11": 35, "vgg13": 53, "vgg16": 75, "vgg19": 97,
            "resnet10": 67, "resnet18": 116, "resnet34": 220, "resnet50": 300, "resnet101": 600,
            "efficientnet": 165}  # fmt: skip
@@ -152,7 +152,7 @@ class Network:
     def normalise(self, images):
         """Raw images of the data set to what the network takes."""
         if self.recipe == "published":
-            return data.normalise(images, *PUBLISHED_NORMALISATION)
+            return data.normalise(images, *NORMALISATIONS["imagenet"])
         return loaded(self.dataset).normalise(images)
 
 

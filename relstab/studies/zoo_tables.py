@@ -22,10 +22,10 @@ EVERY_SIZE = 0  # train_size of the networks trained on all images
 DRAWS = 2000  # resampled sets of networks for the interval of a correlation
 
 
-def failures(rows):
-    """The networks whose training diverged or collapsed: one line each, with the status."""
+def failures(rows, *, unit=UNIT):
+    """The networks whose training diverged or collapsed: one line each, with the status. unit: a network's fields."""
     training = rows[rows["kind"] == "training"]
-    return training.loc[training["status"] != "ok", [*UNIT, "status", "train_loss"]].reset_index(drop=True)
+    return training.loc[training["status"] != "ok", [*unit, "status", "train_loss"]].reset_index(drop=True)
 
 
 def measured(rows):
