@@ -97,3 +97,26 @@ def test_cards_escape_what_they_print():
     table = pd.DataFrame([make(5.0).judge(None, "tiny") | {"statement": "a < b"}])
     html = claims.in_page(table)
     assert "a &lt; b" in html and 'class="claim claim-fails"' in html
+
+
+@pytest.mark.parametrize(
+    ("values", "scale", "verdict"),
+    [
+        ({"tiny": 1.0, "laptop": 5.0}, "laptop", "fails"),
+        ({"tiny": 1.0, "laptop": math.nan}, "tiny", "holds"),
+        ({"tiny": 1.0}, "tiny", "holds"),
+        ({}, "tiny", "not testable at this scale"),
+    ],
+)
+def test_a_claim_is_judged_at_the_largest_scale_that_can_tell(monkeypatch, values, scale, verdict):
+    def rows(study, one, *, compute):
+        assert not compute
+        return pd.DataFrame({"value": [values[one]]} if one in values else {})
+
+    monkeypatch.setattr("relstab.studies.rows", rows)
+    claim = Claim(
+        id="b-0-toy", paper="petrini2021", figure="fig-b-0", statement="toy", paper_value="1", quantity="value",
+        measure=lambda table: table["value"].iloc[0], tolerance=everywhere(Interval(0.9, 1.1)), study="zoo",
+    )  # fmt: skip
+    row = claims.evaluate([claim]).iloc[0]
+    assert (row["scale"], row["verdict"]) == (scale, verdict)
