@@ -233,6 +233,69 @@ SPHERE = {
     },
 }  # fmt: skip
 
+# Learned deformation stability (C Figs. 3-7): blocks of units in the order of their value per minute, read as the
+# zoo's; kinds and fields: `relstab.studies.ruderman`. `_MATCHED` gives real and random labels the same images,
+# epochs and (no) decay and augmentation.
+_FIVE = tuple(f"conv8_{name}" for name in ("subsample", "max", "average", "strided", "strided_relu"))
+_MATCHED = {"kind": "network", "augment": False, "weight_decay": 0.0, "labels": ["real", "random"]}
+
+
+def _conv8(width, *epochs, names=_FIVE):
+    return tuple((name, width, *epochs) for name in names)
+
+
+RUDERMAN = {
+    "tiny": (
+        {"kind": "network", "dataset": "fashion-mini", "augment": False, "nets": _conv8(0.125, 8)},
+        {"kind": "smoothed", "dataset": "fashion-mini", "sigmas": (0.0, 0.5, 1.0, 2.0), "nets": _conv8(0.25)},
+        {"kind": "templates", "dataset": "fashion-mini", "strength": [1.0, 2.0, 3.0, 4.0], "classes": 10,
+         "per_class": 60, "nets": _conv8(0.125, 10, names=_FIVE[:2])},
+        {**_MATCHED, "dataset": "fashion-mini", "train_size": 1000, "nets": _conv8(0.125, 8, names=_FIVE[:2])},
+    ),
+    "laptop": (
+        {"kind": "smoothed", "dataset": "cifar10-jpeg", "sigmas": (0.0, 0.5, 1.0, 2.0),
+         "seed": [0, 1, 2, 3, 4], "nets": _conv8(1)},
+        {"kind": "network", "dataset": "cifar10-jpeg", "precision": "bfloat16", "nets": _conv8(0.5, 15)},
+        {**_MATCHED, "dataset": "cifar10-jpeg", "precision": "bfloat16", "train_size": 10000,
+         "nets": _conv8(0.5, 30)},
+        {"kind": "templates", "dataset": "mnist", "precision": "bfloat16", "strength": [1.0, 2.0, 3.0, 4.0],
+         "classes": 50, "per_class": 200, "seed": [0, 1], "nets": _conv8(0.5, 12, names=_FIVE[:2])},
+        {"kind": "network", "dataset": "cifar10-jpeg", "precision": "bfloat16", "seed": 1,
+         "nets": _conv8(0.5, 15)},
+        {**_MATCHED, "dataset": "cifar10-jpeg", "precision": "bfloat16", "train_size": 10000, "seed": 1,
+         "nets": _conv8(0.5, 30)},
+    ),
+    "gpu": (
+        {"kind": "smoothed", "dataset": "cifar10-jpeg", "sigmas": (0.0, 0.5, 1.0, 2.0),
+         "seed": [0, 1, 2, 3, 4], "nets": _conv8(1)},
+        {"kind": "network", "dataset": "cifar10-jpeg", "precision": "bfloat16", "seed": [0, 1, 2],
+         "nets": _conv8(1, 30)},
+        {**_MATCHED, "dataset": "cifar10-jpeg", "precision": "bfloat16", "seed": [0, 1, 2],
+         "nets": _conv8(1, 40)},
+        {"kind": "templates", "dataset": "mnist", "precision": "bfloat16", "strength": [1.0, 2.0, 3.0, 4.0],
+         "classes": 100, "per_class": 500, "seed": [0, 1, 2], "nets": _conv8(1, 12)},
+    ),
+    "paper": (
+        {"kind": "smoothed", "dataset": "cifar10", "sigmas": (0.0, 0.5, 1.0, 2.0), "seed": [0, 1, 2, 3, 4],
+         "nets": _conv8(1)},
+        {"kind": "network", "dataset": "cifar10", "seed": [0, 1, 2, 3, 4], "nets": _conv8(1, 200)},
+        {**_MATCHED, "dataset": "cifar10", "seed": [0, 1, 2, 3, 4], "nets": _conv8(1, 200)},
+        {"kind": "templates", "dataset": "mnist", "strength": [1.0, 2.0, 3.0, 4.0], "classes": 100,
+         "per_class": 500, "seed": [0, 1, 2, 3, 4], "nets": _conv8(1, 30)},
+    ),
+}  # fmt: skip
+
+
+# Networks that others trained on ImageNet (B Figs. 3 centre and 14): fields of `relstab.studies.imagenet.Network`. None at
+# tiny, which has to run without their weights and without pictures of ImageNet.
+_LITE = tuple(f"efficientnet_lite{size}" for size in range(3))
+IMAGENET = {
+    "tiny": {"nets": ()},
+    "laptop": {"nets": _LITE},
+    "gpu": {"nets": _LITE, "probes": 500, "init_probes": 250, "shuffles": 10},
+    "paper": {"nets": _LITE, "probes": 500, "init_probes": 250, "shuffles": 10},
+}
+
 
 def check(scale):
     """Return the scale, or raise ValueError naming the four that exist.

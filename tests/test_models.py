@@ -58,7 +58,7 @@ def test_probe_points_fire_once_in_order(name, channels, size):
             assert model(images(batch, channels, size)).shape == (batch, 7)
             assert tuple(fired) == model.probe_points
             assert all(torch.equal(a, b) for a, b in zip(kept, copies, strict=True)), "overwritten in place"
-            if not name.startswith("efficientnet"):
+            if not name.startswith("efficientnet") and name != "conv8_strided":
                 assert all(float(output.min()) >= 0 for output in kept), "not after a ReLU"
 
 
@@ -67,7 +67,7 @@ def test_number_of_probe_points():
     expected = {"fc_l2": 1, "fc_l6": 5, "lenet": 4, "alexnet": 7, "vgg11": 8, "vgg11_bn": 8, "vgg16": 13,
                 "vgg19_bn": 16, "resnet10": 5, "resnet18": 9, "resnet50": 17, "resnet101": 34,
                 "efficientnet_b0": 17, "efficientnet_b2": 24, "cifar_resnet20": 10,
-                "cifar_resnet56": 28}  # fmt: skip
+                "cifar_resnet56": 28, "conv8_max": 12}  # fmt: skip
     assert {name: len(on_meta(name).probe_points) for name in expected} == expected
 
 

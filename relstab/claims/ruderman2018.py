@@ -1,3 +1,7 @@
-"""Claims of ruderman2018."""
+"""Claims of paper C: Ruderman, Rabinowitz, Morcos, Zoran, "Learned deformation stability in convolutional neural
+networks" (2018). Tolerances were set before the runs that they judge.
+"""
 
-CLAIMS = []
+from relstab.claims.ruderman2018_stability import CLAIMS as STABILITY
+
+CLAIMS = [*STABILITY]

@@ -1,6 +1,6 @@
-"""The networks of papers A and B: `build(name)`, and the `surgery` done on them after training.
+"""The networks of papers A, B and C: `build(name)`, and the `surgery` done on them after training.
 
-One family a file: `fc`, `lenet`, `alexnet`, `vgg`, `resnet`, `cifar_resnet`, `efficientnet`. They are the
+One family a file: `fc`, `lenet`, `alexnet`, `vgg`, `resnet`, `cifar_resnet`, `efficientnet`, `conv8`. They are the
 authors' CIFAR variants, made of torchvision's modules wherever the outputs agree. Every model names its
 `probe_points`.
 

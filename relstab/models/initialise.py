@@ -3,7 +3,7 @@
 Convolutions and `nn.Linear` get torch's default, with which all deep nets of papers A and B start: W ~
 U(-1/sqrt(n), 1/sqrt(n)) and b alike, n = the number of inputs of one unit (torchvision's own nets would
 start from other laws). The layers of the FC nets draw N(0, 1) (`fc.NTKLinear`); BatchNorm starts as the
-identity.
+identity. The nets of paper C start from a truncated normal law (`conv8`).
 
 The draws come in the order of `model.modules()`, weight before bias, exactly as torch itself would make them
 from its global generator; only that generator is left alone.
@@ -19,6 +19,7 @@ import math
 import torch
 from torch import nn
 
+from relstab.models.conv8 import TruncatedConv2d, TruncatedLinear
 from relstab.models.fc import NTKLinear
 
 
@@ -35,6 +36,13 @@ def _ntk_linear(module: NTKLinear, generator: torch.Generator) -> None:
         nn.init.normal_(module.bias, generator=generator)
 
 
+def _truncated_normal(module: nn.Module, generator: torch.Generator) -> None:
+    std = module.weight[0].numel() ** -0.5
+    nn.init.trunc_normal_(module.weight, std=std, a=-2 * std, b=2 * std, generator=generator)
+    if module.bias is not None:
+        nn.init.zeros_(module.bias)
+
+
 def _batch_norm(module: nn.BatchNorm2d, generator: torch.Generator) -> None:
     module.reset_parameters()  # deterministic: weight 1, bias 0, running mean 0 and variance 1
 
@@ -43,6 +51,8 @@ _RULES = {
     nn.Conv2d: _convolution_or_linear,
     nn.Linear: _convolution_or_linear,
     NTKLinear: _ntk_linear,
+    TruncatedConv2d: _truncated_normal,
+    TruncatedLinear: _truncated_normal,
     nn.BatchNorm2d: _batch_norm,
 }
 

@@ -1,8 +1,9 @@
-"""`build(name)`: one entry for every network of papers A and B, and the CIFAR ResNets.
+"""`build(name)`: one entry for every network of papers A, B and C, and the CIFAR ResNets.
 
 Each model has `probe_points`: the names (as in `named_modules()`) of the modules whose outputs make the
 layers of a depth profile, in order: after each ReLU in FC nets, LeNet, AlexNet and VGG; after the stem and
-after each block in ResNets (the sum has passed its ReLU) and EfficientNets. With the input as k = 0 and the
+after each block in ResNets (the sum has passed its ReLU) and EfficientNets;
+after each ReLU and each downsampling in the nets of paper C. With the input as k = 0 and the
 logits as k = K, the relative depth of the k-th point is k/K, K = len(probe_points) + 1. The authors'
 figures do not say which nodes they plot; this choice is ours, the same for all families.
 
@@ -26,6 +27,7 @@ from torch import Tensor, nn
 
 from relstab.models.alexnet import alexnet
 from relstab.models.cifar_resnet import cifar_resnet
+from relstab.models.conv8 import DOWNSAMPLINGS, conv8
 from relstab.models.efficientnet import efficientnet
 from relstab.models.fc import fc
 from relstab.models.initialise import initialise
@@ -45,6 +47,7 @@ _FAMILIES: dict[str, Callable[..., nn.Module]] = _ONE_SIZE | {
     **{f"resnet{layers}": partial(resnet, layers) for layers in (10, 18, 34, 50, 101)},
     **{f"efficientnet_{variant}": partial(efficientnet, variant) for variant in ("b0", "b2")},
     **{f"cifar_resnet{layers}": partial(cifar_resnet, layers) for layers in (20, 32, 44, 56)},
+    **{f"conv8_{name}": partial(conv8, name) for name in DOWNSAMPLINGS},
 }
 
 

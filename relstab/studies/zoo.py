@@ -210,7 +210,8 @@ def expand(scale, block, kind=Network):
     """A block of the table in `relstab.scales` as units: the product of its networks and of its lists.
 
     A list is an axis; `nets` gives (architecture, width, epochs), or with `steps` of the block (architecture,
-    width), trained for that many steps whatever the training-set size. kind: the units' dataclass.
+    width), trained for that many steps whatever the training-set size; with neither, units that do not train.
+    kind: the units' dataclass.
     """
     block = dict(block)
     nets, steps = block.pop("nets"), block.pop("steps", None)
@@ -227,5 +228,8 @@ def expand(scale, block, kind=Network):
                 "architecture": architecture,
                 "width": float(width),
             }
-            unit["epochs"] = epochs[0] if epochs else math.ceil(steps / math.ceil(unit["train_size"] / 128))
+            if epochs:
+                unit["epochs"] = epochs[0]
+            elif steps:
+                unit["epochs"] = math.ceil(steps / math.ceil(unit["train_size"] / 128))
             yield kind(scale=scale, **unit)
