@@ -2,6 +2,7 @@
 networks" (2018). Tolerances were set before the runs that they judge.
 """
 
+from relstab.claims.ruderman2018_deformations import DEFORMATIONS
 from relstab.claims.ruderman2018_stability import CLAIMS as STABILITY
 
-CLAIMS = [*STABILITY]
+CLAIMS = [*DEFORMATIONS, *STABILITY]
