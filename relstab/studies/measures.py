@@ -1,0 +1,119 @@
+r"""The zoo's networks under the measures of all papers (no figure of any: a comparison of their figures).
+
+A unit takes one trained network of the study `zoo` and gives one row:
+
+    D, G, R          of A and B at the output, maximum-entropy deformations, δ = 1, c = 3, means over images
+    D_spline         the same with the thin-plate deformations of C
+    cosine           C's normalised cosine distance at the last layer before the output, thin-plate deformations
+    cosine_output    the same at the output
+    cosine_maxent    the same at the output with the deformations of D
+    tv, tv_init      C's total variation of the filters, mean over the layers with 3 x 3 filters
+    low, low_init    share of the lowest Laplacian mode in the filters' power (A Eq. 3), same mean
+    error            test error, or the published one of networks that others trained
+
+D and C's distance differ in two things at once, the deformations and the distance. The four columns D, D_spline,
+cosine_output and cosine_maxent tell them apart. Networks without such filters have NaN for them.
+
+>>> unit = configs("tiny")[0]
+>>> unit.study, unit.architecture
+('measures', 'vgg11_bn')
+"""
+
+import math
+from dataclasses import dataclass, fields
+from typing import ClassVar
+
+from relstab import thin_plate
+from relstab.probes.cosine import cosine_sensitivity
+from relstab.probes.filters import projections, total_variation
+from relstab.probes.perturbations import perturbations
+from relstab.probes.sensitivity import compare
+from relstab.studies import zoo
+from relstab.studies.zoo_probes import loaded, probe_images, probe_sets
+from relstab.train import error_rate, seeded
+
+COSINE_IMAGES = 128  # C Sec. 2.1
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One network of the zoo, named by the fields of `relstab.studies.zoo.Network` that tell the networks apart."""
+
+    study: ClassVar[str] = "measures"
+    version: ClassVar[int] = 1
+    cost_minutes: ClassVar[float] = 0.3
+    scale: str
+    dataset: str
+    architecture: str
+    width: float
+    epochs: int
+    recipe: str
+    augment: bool
+    seed: int
+
+    def network(self):
+        """The unit of the zoo."""
+        return next(unit for unit in _whole(self.scale) if _name(unit) == self)
+
+    def data_digest(self):
+        """That of the network's own rows."""
+        return self.network().data_digest()
+
+    def run(self, *, workspace=None, progress=None):
+        """Measure the network; it is trained first where the working store has no weights of it."""
+        unit = self.network()
+        try:
+            model = zoo.trained(unit)
+        except FileNotFoundError:
+            unit.run(workspace=workspace, progress=progress)
+            model = zoo.trained(unit)
+        images = probe_images(unit, probe_sets(unit.dataset)[0], model)
+        before, after = smoothness(unit.build()), smoothness(model)
+        row = {"error": _error(unit, model), **distances(model, images), **after}
+        return [row | {f"{name}_init": value for name, value in before.items()}]
+
+
+def _error(unit, model):
+    if unit.recipe == "published":
+        return zoo.PUBLISHED_ERROR[unit.architecture]
+    test = loaded(unit.dataset).test
+    return error_rate(model, test.images, test.labels, normalise=unit.normalise)
+
+
+def distances(model, images):
+    """D, G, R, D_spline, cosine, cosine_output and cosine_maxent of a trained network on normalised images."""
+    ((clean, moved, noisy),) = perturbations(images, generator=seeded("probe"))(len(images), images.device)
+    bent = thin_plate.deform(images, **thin_plate.PAPER["cifar10"], generator=seeded("thin plate"))
+    row = compare(model, clean, moved, noisy, layers="output")[["D", "G", "R"]].iloc[0].to_dict()
+    row["D_spline"] = float(compare(model, clean, bent, noisy, layers="output")["D"].iloc[0])
+    few = images[:COSINE_IMAGES]
+    table = cosine_sensitivity(model, few, bent[:COSINE_IMAGES], layers=[model.probe_points[-1], "output"])
+    row["cosine"], row["cosine_output"] = table["sensitivity"]
+    table = cosine_sensitivity(model, few, moved[:COSINE_IMAGES], layers="output")
+    return row | {"cosine_maxent": float(table["sensitivity"].iloc[0])}
+
+
+def smoothness(model):
+    """tv and low: means over the layers with 3 x 3 filters, NaN if there are none."""
+    layers = [part for part in model.parameters() if part.ndim == 4 and part.shape[-1] == 3]
+    if not layers:
+        return {"tv": math.nan, "low": math.nan}
+    powers = [projections(layer) for layer in layers]
+    return {
+        "tv": sum(total_variation(layer) for layer in layers) / len(layers),
+        "low": float(sum(power[0] / power.sum() for power in powers)) / len(layers),
+    }
+
+
+def _name(unit):
+    chosen = {field.name: getattr(unit, field.name) for field in fields(Measured)}
+    return Measured(**chosen)
+
+
+def configs(scale):
+    """One unit for every network of the zoo that was trained on all images, without noise, in its order."""
+    return list(dict.fromkeys(_name(unit) for unit in _whole(scale)))
+
+
+def _whole(scale):
+    return [unit for unit in zoo.configs(scale) if unit.train_size == 0 and unit.noise == 0]
