@@ -139,11 +139,12 @@ def _staged(root: Path, scale: str, found) -> dict[str, bytes]:
     for path in sorted((root / "book").rglob("*")):
         if path.is_file() and not _IGNORED & set(path.parts):
             files[path.relative_to(root).as_posix()] = path.read_bytes()
-    listed = _listed(root)
+    listed, pages = _listed(root), notebook.figures(root)
     for source, result in zip(notebook.discover(root), found, strict=True):
         if f"notebooks/{source.name}" not in listed:
             raise ValueError(f"notebook {source.name} is not listed in _toc.yml; no reader would find it")
-        files[f"notebooks/{source.name}.ipynb"] = nbformat.writes(merge(source, result)).encode()
+        cells = notebook.linked(merge(source, result), source, pages)
+        files[f"notebooks/{source.name}.ipynb"] = nbformat.writes(cells).encode()
     return files
 
 

@@ -13,11 +13,14 @@ word; `check` and `problems` refuse both.
 """
 
 import ast
+import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from relstab import fingerprint
 
+_FIGURE_LINK = re.compile(r'href="#(?P<anchor>[^"]*)" data-figure="(?P<label>[^"]*)"')
 STDOUT_LINES = 60  # longer prints belong in a log, not on a page
 
 
@@ -47,6 +50,30 @@ def discover(root) -> list[Source]:
             f"no notebook (*.md) lies below {folder}; the command needs a checkout of the project"
         )
     return found
+
+
+def figures(root) -> dict[str, str]:
+    """The notebook that draws each labelled figure: {label: name of the source}."""
+    label = re.compile(r"^    name: (fig-[a-z0-9-]+)$", re.MULTILINE)
+    return {name: source.name for source in discover(root) for name in label.findall(source.path.read_text())}
+
+
+def linked(cells, source: Source, pages: dict[str, str]):
+    """The notebook with links to figures (`href="#..." data-figure="LABEL"`) leading to the page that draws them.
+
+    pages: as `figures` gives. A link to a figure that no notebook draws, or the same page, stays as it is.
+    """
+
+    def where(match):
+        name = pages.get(match["label"], source.name)
+        page = "" if name == source.name else f"{os.path.relpath(name, Path(source.name).parent)}.html"
+        return f'href="{page}#{match["anchor"]}" data-figure="{match["label"]}"'
+
+    for cell in code_cells(cells):
+        for output in cell.get("outputs", []):
+            if html := output.get("data", {}).get("text/html"):
+                output["data"]["text/html"] = _FIGURE_LINK.sub(where, "".join(html))
+    return cells
 
 
 def select(sources: list[Source], names=None) -> list[Source]:

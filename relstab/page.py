@@ -47,6 +47,34 @@ def verdicts(paper, *figures, scale=None, rows=None):
     return Display(text_html=claims.in_page(table), text_plain=table.to_string())
 
 
+def cards(*ids):
+    """The claims with these ids, of any paper, with their verdicts at the largest scale that has results."""
+    from relstab import claims
+
+    table = claims.evaluate(claims.by_id(*ids))
+    return Display(text_html=claims.in_page(table), text_plain=table.to_string())
+
+
+def findings(table):
+    """The discrepancies of `relstab.claims.leave_out.summary`, each linked to its section of the page."""
+    import html
+    import re
+
+    lines = []
+    for row in table.to_dict("records"):
+        cell = {name: re.sub("`([^`]*)`", r"<code>\1</code>", html.escape(str(v))) for name, v in row.items()}
+        verdicts = f"<br><em>claims: {cell['verdicts']}</em>" if row["verdicts"] else ""
+        lines.append(
+            f'<tr><td><a href="#{cell["anchor"]}">{cell["title"]}</a><br>{cell["place"]}</td><td>{cell["kind"]}</td>'
+            f"<td>{cell['effect']}{verdicts}</td><td>{cell['choice']}</td></tr>"
+        )
+    heads = "".join(f"<th>{name}</th>" for name in ("what, where", "kind", "size of the effect", "this book"))
+    return Display(
+        text_html=f'<div class="findings"><table><thead><tr>{heads}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>',
+        text_plain=table.to_string(),
+    )
+
+
 def failures(rows):
     """The networks of the zoo that diverged or collapsed, or the sentence that none did."""
     from relstab.studies import zoo_tables
@@ -74,6 +102,22 @@ def ledger(table):
         text_html=f'<form class="claim-filters">{"".join(filters)}{count}</form>{claims.in_page(table)}',
         text_plain=table.to_string(),
     )
+
+
+def state(table):
+    """One sentence: how many claims of such a table came out how, and at which scales they were judged."""
+    from relstab import claims, scales
+
+    counts, judged = (
+        table["verdict"].value_counts(),
+        table.loc[table["verdict"] != claims.VERDICTS[3], "scale"],
+    )
+    parts = [f"**{counts.get(verdict, 0)}** {words}" for verdict, words in zip(
+        claims.VERDICTS, ("hold", "fail", "find an error in a paper", "cannot be tested yet"), strict=True
+    )]  # fmt: skip
+    at = [f"{(judged == scale).sum()} at scale {scale}" for scale in scales.SCALES if (judged == scale).any()]
+    text = f"Of {len(table)} claims {', '.join(parts[:-1])} and {parts[-1]}. Judged: {', '.join(at)}."
+    return Display(text_markdown=text, text_plain=text.replace("*", ""))
 
 
 def tally(table):
@@ -115,6 +159,31 @@ def status():
                 }
             lines.append(line)
     return pd.DataFrame(lines).fillna("").set_index(["study", "scale"])
+
+
+def benchmark(name):
+    """Times per image of benchmarks/results/<name>.json, a line a case, and the machine they were measured on.
+
+    Raises FileNotFoundError where there is no such file: results come with a source checkout.
+    """
+    import json
+
+    import pandas as pd
+
+    from relstab import provenance
+
+    path = provenance.PACKAGE.parent / "benchmarks" / "results" / f"{name}.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"benchmark is {name!r}: there is no {path}; `relstab bench {name}` writes it")
+    record = json.loads(path.read_text())
+    tables = {
+        heading: pd.DataFrame(rows).set_index(["what", "fields"])[["ms per image", "times relstab"]]
+        for heading, rows in record["tables"].items()
+    }
+    table = pd.concat(tables, axis=1, sort=False).map(lambda value: "–" if pd.isna(value) else f"{value:.3g}")
+    table.index.names = [None, None]
+    machine = f"Measured: {', '.join(f'{key} {value}' for key, value in record['machine'].items())}."
+    return Display(text_html=f"{table.to_html()}<p>{machine}</p>", text_plain=f"{table.to_string()}\n{machine}")
 
 
 def source(rows):

@@ -1,11 +1,13 @@
 """The ledger: verdicts follow from numbers, and every one of the four can come out."""
 
 import math
+from pathlib import Path
 
+import nbformat
 import pandas as pd
 import pytest
 
-from relstab import claims, scales
+from relstab import claims, execute, notebook, page, scales
 from relstab.claims import Claim, Interval, everywhere, within
 
 
@@ -120,3 +122,33 @@ def test_a_claim_is_judged_at_the_largest_scale_that_can_tell(monkeypatch, value
     )  # fmt: skip
     row = claims.evaluate([claim]).iloc[0]
     assert (row["scale"], row["verdict"]) == (scale, verdict)
+
+
+def test_a_card_links_to_its_figure_and_to_how_it_was_measured():
+    """On the page that draws the figure, on another one in its folder, and on a summary page."""
+    table = claims.evaluate(claims.ledger("petrini2021")[:1])
+    (figure,) = table["figure"]
+    pages = {figure: "petrini2021/02"}
+    for name, page_of_figure in (("petrini2021/02", ""), ("petrini2021/03", "02.html"), ("claims", "petrini2021/02.html"),
+                                 ("slides2022/01", "../petrini2021/02.html")):  # fmt: skip
+        output = nbformat.v4.new_output("display_data", {"text/html": claims.in_page(table)})
+        cells = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("table", outputs=[output])])
+        notebook.linked(cells, notebook.Source(name, Path(name)), pages)
+        html = cells.cells[0].outputs[0]["data"]["text/html"]
+        assert f'href="{page_of_figure}#{figure}"' in html and f'href="{page_of_figure}#run-or-load"' in html
+
+
+def test_the_notebook_of_a_figure():
+    assert notebook.figures(execute.ROOT)["fig-b-1"] == "petrini2021/02_maximum_entropy_diffeomorphisms"
+
+
+def test_the_state_in_one_sentence():
+    def line(verdict, scale):
+        return {"verdict": verdict, "scale": scale}
+
+    table = pd.DataFrame([line("holds", "tiny"), line("holds", "laptop"), line("fails", "laptop"),
+                          line("the paper errs", "tiny"), line(claims.VERDICTS[3], "gpu")])  # fmt: skip
+    assert page.state(table).bundle["text/plain"] == (
+        "Of 5 claims 2 hold, 1 fail, 1 find an error in a paper and 1 cannot be tested yet. "
+        "Judged: 2 at scale tiny, 2 at scale laptop."
+    )

@@ -69,6 +69,10 @@ def test_the_row_is_what_the_probes_say(store_folder, monkeypatch):
     assert row["low"] == pytest.approx(np.mean(shares))
     assert row["low_init"] == pytest.approx(1 / 9, abs=0.03)
     assert 0 < row["error"] < 1
+    gaussian = sensitivity(model, images, layers="output", displacement=4, interpolation="gaussian",
+                           statistic="component_median", generator=seeded("probe"))  # fmt: skip
+    assert row["R4_gaussian"] == pytest.approx(gaussian["R"].item(), rel=1e-4)
+    assert len({row[name] for name in ("R4", "R4_gaussian", "R4_blurred")}) == 3
 
 
 def test_no_small_filters_no_smoothness():
@@ -126,6 +130,14 @@ def test_ranks_are_of_networks_with_true_labels(table):
     matrix = tables.ranks(chosen)
     assert matrix.loc["error", "R"] == pytest.approx(1)
     assert matrix.loc["error", "cosine"] == pytest.approx(-0.4)
+
+
+def test_interpolation_ratios():
+    rows = pd.DataFrame({"R2": [1.0, 4.0], "R2_gaussian": [0.5, 2.0], "R2_blurred": [0.5, 1.0],
+                         "R4": [1.0, 1.0], "R4_gaussian": [1.0, 4.0], "R4_blurred": [1.0, 1.0]})  # fmt: skip
+    ratios = tables.interpolation_ratios(rows)
+    assert ratios.loc[2].tolist() == pytest.approx([0.5, 2**0.5])
+    assert ratios.loc[4].tolist() == pytest.approx([2, 2])
 
 
 def test_twins(table):

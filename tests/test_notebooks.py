@@ -38,7 +38,9 @@ def test_header_is_the_one_that_tools_leave_alone(source):
     assert not re.search(r"caption: *[|>]", text)  # jupytext rewrites block style; one line stays as it is
 
 
-def test_five_headings_in_order(cells):
+def test_five_headings_in_order(source, cells):
+    if source.name == "index":  # the front page
+        return
     found = [line[3:].strip() for cell in cells.cells if cell.cell_type == "markdown"
              for line in cell.source.splitlines() if line.startswith("## ")]  # fmt: skip
     assert found == HEADINGS

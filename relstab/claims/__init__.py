@@ -9,7 +9,8 @@ the runs they judge. The verdict follows from the numbers alone:
 ``the paper errs``               it agrees with a corrected value, which excludes the paper's own
 ``not testable at this scale``   the scale has no interval (the reason says why), or no rows exist yet
 
-The statements live in one module per paper; `ledger()` gives them all in order, `evaluate()` the table.
+The statements live in one module per paper, and one on what the papers leave out (`leave_out`).
+`ledger()` gives them all in order, `evaluate()` the table.
 
 >>> from relstab import claims
 >>> {claim.paper for claim in claims.ledger()} <= set(claims.PAPERS)
@@ -161,11 +162,28 @@ def ledger(paper=None):
     if paper is not None and paper not in PAPERS:
         raise ValueError(f"paper is {paper!r}; it must be one of {', '.join(PAPERS)}")
     chosen = PAPERS if paper is None else (paper,)
-    claims = [claim for name in chosen for claim in importlib.import_module(f"relstab.claims.{name}").CLAIMS]
+    rest = importlib.import_module("relstab.claims.leave_out").CLAIMS
+    claims = []
+    for name in chosen:
+        claims += importlib.import_module(f"relstab.claims.{name}").CLAIMS
+        claims += [claim for claim in rest if claim.paper == name]
     ids = [claim.id for claim in claims]
     if len(set(ids)) < len(ids):
         raise ValueError(f"claim ids are not unique: {sorted({i for i in ids if ids.count(i) > 1})}")
     return claims
+
+
+def by_id(*ids):
+    """The claims with these ids, in this order; ValueError for an id that no claim has.
+
+    >>> [claim.figure for claim in by_id("b-1-norm", "a-5-gap")]
+    ['fig-b-1', 'fig-a-5']
+    """
+    known = {claim.id: claim for claim in ledger()}
+    unknown = [id_ for id_ in ids if id_ not in known]
+    if unknown:
+        raise ValueError(f"id is {unknown[0]!r}; no claim of the ledger has it")
+    return [known[id_] for id_ in ids]
 
 
 def evaluate(claims=None, *, scale=None, rows=None):
@@ -207,7 +225,10 @@ def table(paper=None, *, figures=None, scale=None, rows=None):
 
 
 def in_page(table):
-    """The table as HTML for a page of the book: one card a claim, verdict first, readable on a phone."""
+    """The table as HTML for a page of the book: one card a claim, verdict first, readable on a phone.
+
+    A card links to its figure and to how it was measured on the figure's page; the book puts in which page that is.
+    """
     import html
 
     marks = dict(zip(VERDICTS, ("✓", "✗", "≠", "–"), strict=True))
@@ -216,11 +237,13 @@ def in_page(table):
         cell = {k: html.escape(str(v)) for k, v in row.items()}
         kind = row["verdict"].split()[0]
         facts = f'data-paper="{cell["paper"]}" data-verdict="{cell["verdict"]}" data-scale="{cell["scale"]}"'
-        reason = f"<dt>why</dt><dd>{cell['reason']}</dd>" if row["reason"] else ""
+        more = f"<dt>why</dt><dd>{cell['reason']}</dd>" if row["reason"] else ""
+        figure = f'data-figure="{cell["figure"]}"'
+        see = f'<a href="#{cell["figure"]}" {figure}>the figure</a>, <a href="#run-or-load" {figure}>how it was measured</a>'
         cards.append(
             f'<div class="claim claim-{kind}" id="claim-{cell["id"]}" {facts}><p><strong class="verdict">{marks[row["verdict"]]} '
             f"{cell['verdict']}</strong> {cell['statement']}</p><dl><dt>paper</dt><dd>{cell['paper_value']}</dd>"
             f"<dt>ours</dt><dd>{cell['measured']}</dd><dt>accepted</dt><dd>{cell['tolerance']}, at scale {cell['scale']}</dd>"
-            f"{reason}<dt>id</dt><dd><code>{cell['id']}</code></dd></dl></div>"
+            f"{more}<dt>see</dt><dd>{see}</dd><dt>id</dt><dd><code>{cell['id']}</code></dd></dl></div>"
         )
     return '<div class="claims">' + "".join(cards) + "</div>"

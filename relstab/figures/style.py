@@ -16,9 +16,9 @@ RC = {
     "font.size": 11.0,
     "axes.titlesize": 11.5,
     "axes.labelsize": 11.5,
-    "legend.fontsize": 10.0,
-    "xtick.labelsize": 10.5,
-    "ytick.labelsize": 10.5,
+    "legend.fontsize": 10.5,
+    "xtick.labelsize": 11.0,
+    "ytick.labelsize": 11.0,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
@@ -84,7 +84,7 @@ def styled(function):
     return inner
 
 
-def figure(rows=1, columns=1, *, width=7.0, height=None, **options):
-    """A new Figure and its axes; width and height in inches (7 is a text column). Call it in a `styled` function."""
+def figure(rows=1, columns=1, *, width=6.6, height=None, **options):
+    """A new Figure and its axes; width and height in inches (6.6 is a text column, at which 11 points are the size of the text). Call it in a `styled` function."""
     fig = Figure(figsize=(width, height or 2.9 * rows), layout="constrained")
     return fig, fig.subplots(rows, columns, **options)

@@ -9,6 +9,8 @@ A unit takes one trained network of the study `zoo` and gives one row:
     cosine_maxent    the same at the output with the deformations of D
     tv, tv_init      C's total variation of the filters, mean over the layers with 3 x 3 filters
     low, low_init    share of the lowest Laplacian mode in the filters' power (A Eq. 3), same mean
+    R2, R4           relative stability with B's statistic at δ = 2 and 4, bilinear interpolation; with _gaussian
+                     Gaussian interpolation, which blurs x, too; with _blurred bilinear interpolation of blurred x
     error            test error, or the published one of networks that others trained
 
 D and C's distance differ in two things at once, the deformations and the distance. The four columns D, D_spline,
@@ -23,11 +25,13 @@ import math
 from dataclasses import dataclass, fields
 from typing import ClassVar
 
-from relstab import thin_plate
+import torch
+
+from relstab import diffeo, thin_plate
 from relstab.probes.cosine import cosine_sensitivity
 from relstab.probes.filters import projections, total_variation
 from relstab.probes.perturbations import perturbations
-from relstab.probes.sensitivity import compare
+from relstab.probes.sensitivity import compare, sensitivity
 from relstab.studies import zoo
 from relstab.studies.zoo_probes import loaded, probe_images, probe_sets
 from relstab.train import error_rate, seeded
@@ -69,7 +73,12 @@ class Measured:
             model = zoo.trained(unit)
         images = probe_images(unit, probe_sets(unit.dataset)[0], model)
         before, after = smoothness(unit.build()), smoothness(model)
-        row = {"error": _error(unit, model), **distances(model, images), **after}
+        row = {
+            "error": _error(unit, model),
+            **distances(model, images),
+            **interpolations(model, images),
+            **after,
+        }
         return [row | {f"{name}_init": value for name, value in before.items()}]
 
 
@@ -91,6 +100,22 @@ def distances(model, images):
     row["cosine"], row["cosine_output"] = table["sensitivity"]
     table = cosine_sensitivity(model, few, moved[:COSINE_IMAGES], layers="output")
     return row | {"cosine_maxent": float(table["sensitivity"].iloc[0])}
+
+
+def interpolations(model, images):
+    """R2, R4 and their variants: whether a difference between interpolations is in τ or in the blur of the images."""
+    still = torch.zeros(len(images), 2, *images.shape[-2:])
+    blurred = diffeo.warp(images, still.to(images), "gaussian")
+    row = {}
+    for displacement in (2, 4):
+        for name, inputs, interpolation in (("", images, "bilinear"), ("_gaussian", images, "gaussian"),
+                                            ("_blurred", blurred, "bilinear")):  # fmt: skip
+            table = sensitivity(
+                model, inputs, layers="output", displacement=displacement, interpolation=interpolation,
+                statistic="component_median", generator=seeded("probe"),
+            )  # fmt: skip
+            row[f"R{displacement}{name}"] = float(table["R"].iloc[0])
+    return row
 
 
 def smoothness(model):

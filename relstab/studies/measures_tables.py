@@ -4,6 +4,7 @@ A line is a network; columns: group ("zoo", "conv8"), task (of a conv8: real, ma
 dataset, seed, error, and the columns of `MEASURES`, NaN where a network has no such number.
 """
 
+import numpy as np
 import pandas as pd
 
 from relstab.studies import ruderman_tables
@@ -65,6 +66,22 @@ def ranks(table: pd.DataFrame) -> pd.DataFrame:
     NaN where fewer than four networks do.
     """
     return table[["error", *MEASURES]].astype(float).corr("spearman", min_periods=4)
+
+
+def interpolation_ratios(measured: pd.DataFrame) -> pd.DataFrame:
+    """R with Gaussian interpolation over R with bilinear interpolation, of sharp and of blurred images, by δ.
+
+    Geometric means over the networks of the study `measures`.
+    """
+    lines = {}
+    for displacement in (2, 4):
+        logs = np.log(measured[[f"R{displacement}{name}" for name in ("_gaussian", "", "_blurred")]])
+        ratios = np.exp(logs.iloc[:, [0]].to_numpy() - logs.iloc[:, 1:]).apply(
+            lambda part: np.exp(np.log(part).mean())
+        )
+        lines[displacement] = ratios.to_numpy()
+    columns = ["over bilinear, sharp images", "over bilinear, blurred images"]
+    return pd.DataFrame.from_dict(lines, orient="index", columns=columns).rename_axis("δ (pixels)")
 
 
 def twins(table: pd.DataFrame) -> pd.DataFrame:
