@@ -6,23 +6,20 @@ The same in Python, three lines::
     images = probe.load_images("pictures/", size=224, normalisation="imagenet")
     table = relstab.sensitivity(model, images)
 
-Weights are read as tensors only: a file that needs to run code is refused. Code is imported from nowhere but
-the module that the user names.
+Beside the table stands where a network with this R lies among the book's networks on CIFAR-10, whose errors
+follow ε ≈ 0.2 √R (B Fig. 5). For other data that is a comparison, and no prediction of an error.
 """
 
-import importlib
 import json
 import sys
 from pathlib import Path
 
+from relstab.loading import MODEL_HELP, PROGRAMS, has_batch_norm, load_images, load_model, load_state
 from relstab.normalisations import NORMALISATIONS
 
-PROGRAMS = (".pt", ".pt2", ".pth", ".ts")  # files that hold a whole network
+__all__ = ["add_arguments", "command", "load_images", "load_model", "load_state"]
 
-MODEL_HELP = (
-    "relstab:NAME (this package), torchvision:NAME, timm:NAME, package.module:factory (imported from where Python finds it "
-    "or the current folder), or a TorchScript (.pt) or torch.export (.pt2) file"
-)
+TABLES, PICTURES = (".csv", ".json"), (".png", ".svg", ".pdf")
 
 
 def add_arguments(sub):
@@ -84,11 +81,19 @@ def add_arguments(sub):
     )
     sub.add_argument("--device", default="cpu", help="cpu, cuda, mps (default: cpu)")
     sub.add_argument(
+        "--error", type=float, metavar="E", help="the net's test error between 0 and 1, for the --curve"
+    )
+    sub.add_argument(
         "--save",
         action="append",
         default=[],
         metavar="FILE",
         help="write the table (.csv, .json) or the profile (.png, .svg, .pdf)",
+    )
+    sub.add_argument(
+        "--curve",
+        metavar="FILE",
+        help="draw the net among the book's networks on CIFAR-10 (.png, .svg, .pdf)",
     )
 
 
@@ -99,13 +104,7 @@ def command(options):
 
     from relstab.probes.sensitivity import sensitivity
 
-    for target in map(Path, options.save):
-        if target.suffix not in (".csv", ".json", ".png", ".svg", ".pdf"):
-            raise ValueError(f"--save is {str(target)!r}; it must end in .csv, .json, .png, .svg or .pdf")
-        if not target.absolute().parent.is_dir():
-            raise FileNotFoundError(f"--save is {str(target)!r}, but its folder does not exist")
-    if options.count < 2:
-        raise ValueError(f"--count is {options.count}; at least 2 images are needed")
+    _check(options)
     model = load_model(
         options.model, weights=options.weights, options=parse_options(options.option), seed=options.seed
     )
@@ -131,6 +130,79 @@ def command(options):
     for target in map(Path, options.save):
         save(table, target)
         print(f"wrote {target}")
+    if "output" in set(table["layer"]):
+        R = float(table.loc[table["layer"] == "output", "R"].iloc[0])
+        _place(R, options, trained=not fresh)
+
+
+def _check(options):
+    targets = [("--save", Path(name), TABLES + PICTURES) for name in options.save]
+    targets += [("--curve", Path(options.curve), PICTURES)] if options.curve else []
+    for option, target, suffixes in targets:
+        if target.suffix not in suffixes:
+            raise ValueError(
+                f"{option} is {str(target)!r}; it must end in {', '.join(suffixes[:-1])} or {suffixes[-1]}"
+            )
+        if not target.absolute().parent.is_dir():
+            raise FileNotFoundError(f"{option} is {str(target)!r}, but its folder does not exist")
+    if options.count < 2:
+        raise ValueError(f"--count is {options.count}; at least 2 images are needed")
+    if options.error is not None and not 0 < options.error <= 1:
+        raise ValueError(f"--error is {options.error:g}; it must be above 0 and at most 1")
+    if (
+        options.curve
+        and options.layers not in ("blocks", "output")
+        and "output" not in options.layers.split(",")
+    ):
+        raise ValueError(f"--curve shows R at the output, which --layers {options.layers!r} does not measure")
+
+
+def _place(R, options, *, trained):
+    """Say, and draw if asked for, where a network with this R stands among the book's networks on CIFAR-10."""
+    from relstab.studies import zoo_tables
+
+    nets = book_networks(options.displacement, options.cut, options.statistic)
+    if len(nets) < 3:
+        print(
+            "the book has no curve of error against R for these settings (its networks are measured at displacement 1, "
+            "cut 3, in a source checkout)"
+        )
+        return
+    if not trained or not R > 0:
+        print("no error goes with this R: the curve of the book is one of trained networks")
+    else:
+        error, factor = zoo_tables.predicted(nets, R)
+        inside = nets["R"].min() <= R <= nets["R"].max()
+        print(
+            f"R = {R:.3g} at the output; the {len(nets)} networks of the book on CIFAR-10 (scale {nets.attrs['scale']}) have "
+            f"an error of {error:.2g}, give or take a factor {factor:.2g}, at this R{'' if inside else ' (extrapolated)'}; "
+            "valid for CIFAR-10 only, for other data a comparison"
+        )
+    if options.curve:
+        from relstab.figures.curve import among_networks
+
+        among_networks(nets, R, error=options.error, name=options.model).savefig(options.curve)
+        print(f"wrote {options.curve}")
+
+
+def book_networks(displacement=1.0, cut=3, statistic="mean"):
+    """One line a network of B Fig. 5 as this book measured it: R and error on CIFAR-10, from the published rows.
+
+    Empty for settings that the networks were not measured at, and outside a source checkout, which has no rows.
+    `attrs["scale"]` names the scale.
+    """
+    from relstab import studies
+    from relstab.studies import zoo_tables
+
+    probe = {"displacement": displacement, "cut": cut, "statistic": statistic}
+    rows = studies.shown("zoo", "laptop", needs=lambda rows: _on_cifar(zoo_tables.compared(rows, **probe)))
+    table = _on_cifar(zoo_tables.compared(rows, **probe)) if len(rows) else rows
+    table.attrs["scale"] = rows.attrs["scale"]
+    return table
+
+
+def _on_cifar(table):
+    return table[table["dataset"].str.startswith("cifar10")].reset_index(drop=True)
 
 
 def save(table, target):
@@ -157,165 +229,3 @@ def parse_options(pairs):
         except json.JSONDecodeError:
             options[key] = value
     return options
-
-
-def load_model(spec, *, weights=None, options=None, seed=0):
-    """The network that `spec` names (see `relstab probe --help`), with weights if given, in eval mode.
-
-    Raises ValueError for a spec, weights or options that do not fit, FileNotFoundError for a file that is not there.
-    """
-    import torch
-
-    options = options or {}
-    if Path(spec).suffix in PROGRAMS:
-        if weights or options:
-            raise ValueError(
-                f"--model is the file {spec!r}, which holds its weights: --weights and --option do not go with it"
-            )
-        return _load_program(Path(spec)).eval()
-    factory = _factory(spec)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        try:
-            model = factory(**options)
-        except TypeError as error:
-            raise ValueError(f"--model {spec} does not take the options {options}: {error}") from None
-    if not isinstance(model, torch.nn.Module):
-        raise ValueError(f"--model {spec} gives a {type(model).__name__}, not a torch.nn.Module")
-    if weights:
-        state = load_state(weights)
-        try:
-            model.load_state_dict(state)
-        except RuntimeError as error:
-            lines = str(error).splitlines()
-            raise ValueError(
-                f"--weights {weights} do not fit the model {spec}: {(lines[1] if len(lines) > 1 else lines[0]).strip()[:300]}"
-            ) from None
-    return model.eval()
-
-
-def _factory(spec):
-    kind, colon, name = spec.partition(":")
-    if not (colon and name):
-        raise ValueError(f"--model is {spec!r}; it must be {MODEL_HELP}")
-    if kind == "relstab":
-        from relstab import models
-
-        return lambda **options: models.build(name, **options)
-    if kind == "torchvision":
-        from relstab.vision import models as zoo
-
-        if name not in zoo.list_models():
-            raise ValueError(f"--model is {spec!r}, but torchvision has no model of this name")
-        return lambda **options: zoo.get_model(name, weights=None, **options)
-    if kind == "timm":
-        try:
-            import timm
-        except ModuleNotFoundError:
-            raise ValueError(f"--model is {spec!r}, but the package timm is not installed") from None
-        if name not in timm.list_models():
-            raise ValueError(f"--model is {spec!r}, but timm has no model of this name")
-        return lambda **options: timm.create_model(name, pretrained=False, **options)
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
-    try:
-        found = importlib.import_module(kind)
-        for part in name.split("."):
-            found = getattr(found, part)
-    except ModuleNotFoundError as error:
-        raise ValueError(f"--model is {spec!r}, but importing it fails: {error}") from None
-    except AttributeError:
-        raise ValueError(f"--model is {spec!r}, but the module {kind!r} has no {name!r}") from None
-    return found
-
-
-def _load_program(path):
-    import torch
-
-    if not path.is_file():
-        raise FileNotFoundError(f"--model is the file {str(path)!r}, which does not exist")
-    if path.suffix == ".pt2":
-        return torch.export.load(path).module()
-    try:
-        return torch.jit.load(str(path), map_location="cpu")
-    except RuntimeError:
-        raise ValueError(
-            f"--model is the file {str(path)!r}, which is no TorchScript program; a state dict goes to --weights"
-        ) from None
-
-
-def load_state(path):
-    """A state dict from a file, tensors only; wrappers such as 'state_dict' and the prefix 'module.' are taken off."""
-    import pickle
-
-    import torch
-
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"--weights is {str(path)!r}, which does not exist")
-    if path.suffix == ".safetensors":
-        try:
-            from safetensors.torch import load_file
-        except ModuleNotFoundError:
-            raise ValueError(
-                f"--weights is {str(path)!r}, but the package safetensors is not installed"
-            ) from None
-        return load_file(path)
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
-        raise ValueError(
-            f"--weights is {str(path)!r}, which would have to run code to load; save a plain state dict instead"
-        ) from None
-    except (RuntimeError, EOFError) as error:
-        raise ValueError(
-            f"--weights is {str(path)!r}, which cannot be read: {(str(error).splitlines() or ['it ends too early'])[0][:200]}"
-        ) from None
-    for wrapper in ("state_dict", "model", "model_state_dict"):
-        if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
-            state = state[wrapper]
-    if not (isinstance(state, dict) and all(isinstance(value, torch.Tensor) for value in state.values())):
-        raise ValueError(f"--weights is {str(path)!r}, which holds no state dict (names to tensors)")
-    return {name.removeprefix("module."): value for name, value in state.items()}
-
-
-def load_images(source, *, size=None, normalisation="none", count=None):
-    """Images [batch, channel, height, width], float32, normalised: from a folder, an .npz, or a data set's test images."""
-    import torch
-
-    from relstab import data
-
-    if normalisation not in NORMALISATIONS:
-        raise ValueError(
-            f"normalisation is {normalisation!r}; it must be one of {', '.join(sorted(NORMALISATIONS))}"
-        )
-    path = Path(source)
-    if source in data.names():
-        split = data.load(source).test
-    elif path.suffix == ".npz":
-        split = data.load_npz(path)
-    elif path.exists():
-        split = data.load_folder(path, size=size, count=count)
-    else:
-        raise FileNotFoundError(
-            f"--images is {str(source)!r}: no such file or folder, nor one of the data sets {', '.join(data.names())}"
-        )
-    pixels = split.images[:count]
-    pixels = pixels.float() / 255 if pixels.dtype == torch.uint8 else pixels.float()
-    if size is not None and pixels.shape[-2:] != (size, size):
-        pixels = torch.nn.functional.interpolate(
-            pixels, (size, size), mode="bilinear", antialias=True, align_corners=False
-        )
-    mean, std = (torch.tensor(value)[:, None, None] for value in NORMALISATIONS[normalisation])
-    if len(mean) not in (1, pixels.shape[1]):
-        raise ValueError(
-            f"--normalise is {normalisation!r}, for {len(mean)} channels; the images have {pixels.shape[1]}"
-        )
-    return (pixels - mean) / std
-
-
-def has_batch_norm(model):
-    """Whether some module normalises by batch statistics when it trains."""
-    from torch.nn.modules.batchnorm import _BatchNorm
-
-    return any(isinstance(module, _BatchNorm) for module in model.modules())

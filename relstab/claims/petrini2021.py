@@ -7,6 +7,7 @@ import math
 from relstab import diffeo
 from relstab.claims import Claim, Interval, everywhere, within
 from relstab.claims.petrini2021_error import SECTION_4, SECTION_5
+from relstab.claims.petrini2021_imagenet import IMAGENET
 from relstab.claims.petrini2021_images import SECTION_3
 from relstab.claims.stripe import SECTION_6
 
@@ -146,4 +147,4 @@ SECTION_2 = [
     ),
 ]
 
-CLAIMS = [*SECTION_2, *SECTION_3, *SECTION_4, *SECTION_5, *SECTION_6]
+CLAIMS = [*SECTION_2, *SECTION_3, *IMAGENET, *SECTION_4, *SECTION_5, *SECTION_6]

@@ -17,7 +17,7 @@ from relstab.figures import style
 LABELS = {"fc_l2": "FC-L2", "fc_l4": "FC-L4", "fc_l6": "FC-L6", "lenet": "LeNet", "alexnet": "AlexNet",
           "mnist": "MNIST", "fashion-mnist": "Fashion-MNIST", "fashion-mini": "Fashion-MNIST\n(3,000 images)",
           "cifar10": "CIFAR-10", "cifar10-jpeg": "CIFAR-10\n(JPEG)",
-          "cifar10-lossless": "CIFAR-10\n(others')"}  # fmt: skip
+          "cifar10-lossless": "CIFAR-10\n(others')", "imagenet": "ImageNet"}  # fmt: skip
 
 
 def label(name):
@@ -25,7 +25,9 @@ def label(name):
     if name in LABELS:
         return LABELS[name]
     name = name.removeprefix("cifar_")
-    for prefix, written in (("vgg", "VGG"), ("resnet", "ResNet"), ("efficientnet_b", "EfficientNetB")):
+    families = {"vgg": "VGG", "resnet": "ResNet", "efficientnet_b": "EfficientNetB",
+                "efficientnet_lite": "EfficientNet-Lite"}  # fmt: skip
+    for prefix, written in families.items():
         if name.startswith(prefix):
             return written + name.removeprefix(prefix).replace("_bn", "bn")
     return name

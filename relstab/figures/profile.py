@@ -1,18 +1,28 @@
-"""D, G and R of one network against depth: the picture of `relstab probe`."""
+"""D, G and R of a network against depth: the picture of `relstab probe`."""
 
 from relstab.figures import style
+from relstab.figures.nets import drawn, legend, nothing
 
 
-@style.styled
 def depth_profile(table):
     """Sensitivities against relative depth k/K, on a logarithmic axis.
 
     table: what `relstab.sensitivity` returns
     """
-    fig, ax = style.figure(height=3.6)
-    for quantity, (colour, marker, label) in style.QUANTITIES.items():
-        ax.plot(table["relative_depth"], table[quantity], marker=marker, color=colour, label=label)
-    ax.axhline(1, color=style.GREY, lw=0.8, ls=":")
-    ax.set(yscale="log", xlabel="relative depth $k/K$", ylabel="sensitivity")
-    fig.legend(loc="outside lower center", ncols=3)
+    return depth_profiles({"": table})
+
+
+@drawn
+def depth_profiles(found):
+    """The same for several networks, a panel each; found: title -> table."""
+    fig, axes = style.figure(1, max(len(found), 1), height=3.6, squeeze=False, sharey=True)
+    if not found:
+        nothing(axes[0, 0])
+    for ax, (title, table) in zip(axes[0], found.items(), strict=False):
+        for quantity, (colour, marker, label) in style.QUANTITIES.items():
+            ax.plot(table["relative_depth"], table[quantity], marker=marker, color=colour, label=label)
+        ax.axhline(1, color=style.GREY, lw=0.8, ls=":")
+        ax.set(yscale="log", xlabel="relative depth $k/K$", title=title)
+    axes[0, 0].set_ylabel("sensitivity")
+    legend(fig, axes[0, 0].get_legend_handles_labels()[0], 3)
     return fig

@@ -57,42 +57,68 @@ def displacement_sweep(rows, *, columns=2):
 
 
 @drawn
-def bars(rows, architectures):
+def bars(rows, architectures, imagenet=None):
     """B Fig. 3 centre and Fig. 4 top: R(δ = 1) per data set, initialised (hatched) and trained.
 
     architectures: names, a panel each; of several widths the largest is shown.
+    imagenet: rows of the study `imagenet`, for a panel of networks that others trained on ImageNet.
     """
-    fig, axes = style.figure(1, len(architectures), height=3.2, squeeze=False, sharey=True)
-    for ax, architecture in zip(axes[0], architectures, strict=True):
-        ticks = []
-        for cut_index, cut in enumerate(CUT_COLOURS):
-            for stage in ("init", "trained"):
-                table = tables.on_full_set(tables.outputs(rows, stage=stage, cut=cut))
-                table = table[table["architecture"] == architecture]
-                table = table[table["width"] == table.groupby("dataset")["width"].transform("max")]
-                table = tables.geometric(table, ["dataset"])
-                ticks = ticks or table["dataset"].tolist()
-                for line in table.to_dict("records"):
-                    left = (
-                        ticks.index(line["dataset"])
-                        + 0.27 * (cut_index - 1)
-                        + (-0.12 if stage == "init" else 0)
-                    )
-                    ax.bar(left, line["R"], width=0.12, align="edge", color=CUT_COLOURS[cut],
-                           alpha=0.45 if stage == "init" else 1, hatch="////" if stage == "init" else None,
-                           edgecolor="white" if stage == "init" else CUT_COLOURS[cut])  # fmt: skip
-        if not ticks:
-            nothing(ax)
-            continue
-        ax.axhline(1, color=style.GREY, lw=0.8)
-        ax.set(yscale="log", title=label(architecture))
-        ax.set_xticks(range(len(ticks)), [label(name) for name in ticks])
+    others = imagenet is not None and len(imagenet) > 0
+    fig, axes = style.figure(
+        1 + others, len(architectures), height=3.4 + 2.3 * others, squeeze=False, sharey=True
+    )
+    for ax, architecture in zip(axes[0], architectures, strict=False):
+        found = {}
+        for (position, stage), table in _bar_tables(rows, tuple(CUT_COLOURS)):
+            table = table[table["architecture"] == architecture]
+            table = table[table["width"] == table.groupby("dataset")["width"].transform("max")]
+            found[position, stage] = tables.geometric(table, ["dataset"]).set_index("dataset")["R"]
+        _bar_panel(ax, found, label(architecture))
+    if others:
+        for ax in axes[1]:
+            ax.remove()
+        ax = fig.add_subplot(axes[1, 0].get_gridspec()[1, :], sharey=axes[0, 0])
+        cuts = sorted(int(cut) for cut in imagenet["cut"].dropna().unique())
+        found = {key: table.set_index("architecture")["R"] for key, table in _bar_tables(imagenet, cuts)}
+        _bar_panel(ax, found, "ImageNet, networks trained by others")
+        ax.set_ylabel(r"$R_f(\delta = 1)$")
     axes[0, 0].set_ylabel(r"$R_f(\delta = 1)$")
-    handles = [Line2D([], [], color=colour, lw=6, label=f"c = {cut}") for cut, colour in CUT_COLOURS.items()]
+    texts = [f"c = {cut}" for cut in CUT_COLOURS]
+    if others:
+        texts = [
+            a if cut == int(a[4:]) else f"{a} (ImageNet: {cut})" for a, cut in zip(texts, cuts, strict=False)
+        ]
+    handles = [Line2D([], [], color=colour, lw=6, label=text)
+               for colour, text in zip(CUT_COLOURS.values(), texts, strict=False)]  # fmt: skip
     handles += [Line2D([], [], color=style.GREY, lw=6, alpha=0.45, label="left, hatched: initialisation"),
                 Line2D([], [], color=style.GREY, lw=6, label="right: trained")]  # fmt: skip
     legend(fig, handles, 3)
     return fig
+
+
+def _bar_tables(rows, cuts):
+    """((position of the cut-off, stage), its networks at the output), full sets only."""
+    for position, cut in enumerate(cuts):
+        for stage in ("init", "trained"):
+            yield (position, stage), tables.on_full_set(tables.outputs(rows, stage=stage, cut=cut))
+
+
+def _bar_panel(ax, found, title):
+    """Bars of R; found: (position of the cut-off, stage) -> R by name, a group of bars a name."""
+    names = list(dict.fromkeys(name for values in found.values() for name in values.index))
+    if not names:
+        nothing(ax)
+        return
+    colours = list(CUT_COLOURS.values())
+    for (position, stage), values in found.items():
+        first, colour = stage == "init", colours[position % len(colours)]
+        left = [names.index(name) + 0.27 * (position - 1) - 0.12 * first for name in values.index]
+        ax.bar(left, values, width=0.12, align="edge", color=colour, alpha=0.45 if first else 1,
+               hatch="////" if first else None, edgecolor="white" if first else colour)  # fmt: skip
+    ax.axhline(1, color=style.GREY, lw=0.8)
+    ax.set(yscale="log", title=title)
+    written = [label(name).replace("Fashion-M", "Fashion-\nM") for name in names]
+    ax.set_xticks(range(len(names)), written, fontsize=10)
 
 
 @drawn

@@ -99,7 +99,10 @@ def trace(model, inputs):
         found = features(output, len(inputs))
         seen.append(Layer(*key, size=None if found is None else found.numel() // len(inputs)))
 
-    sweep(model, inputs, visit, [name for name, _ in model.named_modules(remove_duplicate=False) if name])
+    named = model.named_modules(remove_duplicate=False)
+    # A TorchScript program runs without its Python modules: hooks inside it would not be called.
+    names = [name for name, module in named if name and not isinstance(module, torch.jit.ScriptModule)]
+    sweep(model, inputs, visit, names)
     return seen
 
 
@@ -215,7 +218,10 @@ def _listed(modules, seen, names):
     ]
     for name in names:
         if not any(name in (layer.name, layer.label) for layer in found):
-            raise ValueError(f"layers: module {name!r} does not run in the model's forward pass")
+            inside = isinstance(modules.get(name), torch.jit.ScriptModule)
+            why = "lies in a TorchScript program, of which only the ends can be read" if inside else (
+                "does not run in the model's forward pass")  # fmt: skip
+            raise ValueError(f"layers: module {name!r} {why}")
     for layer in found:
         if layer.size is None:
             raise ValueError(f"layers: {layer.label!r} returns no float tensor with one row an image")

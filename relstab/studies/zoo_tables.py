@@ -24,8 +24,8 @@ DRAWS = 2000  # resampled sets of networks for the interval of a correlation
 
 def failures(rows, *, unit=UNIT):
     """The networks whose training diverged or collapsed: one line each, with the status. unit: a network's fields."""
-    training = rows[rows["kind"] == "training"]
-    return training.loc[training["status"] != "ok", [*unit, "status", "train_loss"]].reset_index(drop=True)
+    training = rows[rows["kind"] == "training"].reindex(columns=[*unit, "status", "train_loss"])
+    return training[training["status"] != "ok"].reset_index(drop=True)
 
 
 def measured(rows):
@@ -113,6 +113,23 @@ def law(error, R):
     return Law(slope, prefactor, correlation(R, error), *interval(R, error), len(R))
 
 
+def predicted(table, R):
+    """Error that the fitted law of the networks in `table` gives at R, and the networks' typical factor to it.
+
+    The factor is the exponential of the root mean squared residual of log ε (two parameters are fitted).
+
+    >>> nets = pd.DataFrame({"R": [0.01, 0.1, 1.0], "error": [0.02, 0.0632456, 0.2]})
+    >>> error, factor = predicted(nets, 0.25)
+    >>> round(float(error), 3), round(factor, 3)
+    (0.1, 1.0)
+    """
+    x, y = np.log(table["R"].to_numpy(float)), np.log(table["error"].to_numpy(float))
+    slope, constant = np.polyfit(x, y, 1)
+    residual = y - slope * x - constant
+    factor = np.exp(np.sqrt((residual**2).sum() / max(len(x) - 2, 1)))
+    return np.exp(constant + slope * np.log(R)), float(factor)
+
+
 def profiles(rows):
     """D, G, R against relative depth: stage "init", "trained" or "shuffled", seeds and shuffles averaged."""
     table = measured(rows)
@@ -122,6 +139,20 @@ def profiles(rows):
     means = geometric(table, [*by, "stage", "depth", "relative_depth"])
     deep = means.groupby([*by, "stage"])["depth"].transform("size") > 1  # a lone output is no profile
     return means[deep].reset_index(drop=True)
+
+
+def largest(table):
+    """Of each architecture on a data set the lines of its widest network, and of those the longest trained."""
+    for size in ("width", "epochs"):
+        table = table[table[size] == table.groupby(["dataset", "architecture"])[size].transform("max")]
+    return table
+
+
+def trained_profile(rows, architecture):
+    """D, G and R by layer of one trained network, as `relstab.sensitivity` gives them; empty if it was not probed."""
+    table = profiles(rows) if len(rows) else pd.DataFrame(columns=["architecture", "stage"])
+    table = table[(table["architecture"] == architecture) & (table["stage"] == "trained")]
+    return table.reindex(columns=["depth", "relative_depth", *QUANTITIES]).reset_index(drop=True)
 
 
 def growth(rows, *, unit=UNIT):
