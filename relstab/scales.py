@@ -297,6 +297,57 @@ IMAGENET = {
 }
 
 
+# Fully connected nets on images (slides D): nets are (architecture, width); alpha = 10^5 is lazy, 0.03 feature
+# training, None the exact lazy limit. Minutes: `relstab study lazy_images --dry-run`.
+_REGIMES, _BETWEEN = (1e5, 0.03), (1000.0, 30.0, 1.0)
+_MINI = {"dataset": "fashion-mini", "probes": 200, "limit": 1500}
+_FASHION = {"dataset": "fashion-mnist", "probes": 500, "limit": 6000}
+LAZY_IMAGES = {
+    "tiny": [
+        {**_MINI, "nets": (("fc_l2", 2), ("fc_l4", 1)), "train": (128, 512), "seeds": 3, "alphas": _REGIMES},
+        {**_MINI, "nets": (("fc_l2", 2), ("fc_l4", 1)), "train": (128,), "seeds": 3,
+         "alphas": (None, *_BETWEEN)},
+    ],
+    "laptop": [
+        {**_FASHION, "nets": (("fc_l2", 4), ("fc_l4", 2)), "train": (256, 1024), "seeds": 3,
+         "alphas": (*_REGIMES, None)},
+        {**_FASHION, "nets": (("fc_l2", 4), ("fc_l4", 2)), "train": (1024,), "seeds": 3, "alphas": _BETWEEN},
+        {**_FASHION, "nets": (("fc_l2", 4), ("fc_l4", 2)), "train": (4096,), "seeds": 3, "alphas": _REGIMES},
+    ],
+    "gpu": [
+        {**_FASHION, "nets": (("fc_l2", 16), ("fc_l4", 4)), "train": (256, 1024, 4096, 16384), "seeds": 5,
+         "alphas": (*_REGIMES, None), "limit": 20000},
+        {**_FASHION, "nets": (("fc_l2", 16), ("fc_l4", 4)), "train": (4096,), "seeds": 5,
+         "alphas": (1e4, 1000.0, 100.0, 30.0, 10.0, 3.0, 1.0, 0.3, 0.1), "limit": 20000},
+    ],
+    "paper": [
+        {**_FASHION, "dataset": name, "nets": (("fc_l2", 64), ("fc_l4", 16), ("fc_l6", 16)),
+         "train": (256, 1024, 4096, 16384, 50000), "seeds": 10, "alphas": (*_REGIMES, *_BETWEEN, None),
+         "limit": 100000}
+        for name in ("fashion-mnist", "mnist", "cifar10")
+    ],
+}  # fmt: skip
+
+
+# Diffeomorphisms as augmentation (B Sec. 7): all pairs of (no) crops and flips and of a δ; blocks as the zoo's,
+# fields: `relstab.studies.augmentation.Augmented`. δ = 2 at c = 3 is within `diffeo.temperature_range` on 28 pixels.
+_TREATMENTS = {"augment": [False, True], "displacement": [0.0, 1.0, 2.0]}
+_SUBSETS = {**_TREATMENTS, "train_size": 10000, "precision": "bfloat16", "dataset": ["cifar10-jpeg", "fashion-mnist"]}
+_AUGMENTED = (("lenet", 1, 15), ("vgg11_bn", 0.125, 12), ("fc_l2", 1, 12))
+AUGMENTATION = {
+    "tiny": ({**_TREATMENTS, "dataset": "fashion-mini", "probes": 200, "nets": (("lenet", 1, 8), ("vgg11_bn", 0.0625, 4))},),
+    "laptop": tuple({**_SUBSETS, "seed": seed, "nets": _AUGMENTED} for seed in (0, 1)),
+    "gpu": (
+        {**_TREATMENTS, "dataset": ["cifar10-jpeg", "fashion-mnist"], "precision": "bfloat16", "seed": [0, 1, 2],
+         "nets": (("lenet", 1, 60), ("vgg11_bn", 1, 30), ("resnet18", 1, 30), ("fc_l2", 1, 60))},
+    ),
+    "paper": (
+        {**_TREATMENTS, "dataset": ["cifar10", "fashion-mnist"], "seed": [0, 1, 2, 3, 4],
+         "nets": (("lenet", 1, 250), ("vgg11_bn", 1, 250), ("resnet18", 1, 250), ("efficientnet_b0", 1, 250), ("fc_l2", 1, 250))},
+    ),
+}  # fmt: skip
+
+
 def check(scale):
     """Return the scale, or raise ValueError naming the four that exist.
 

@@ -5,7 +5,7 @@ The intervals were set before the runs that they judge.
 
 import math
 
-from relstab.claims import Claim, Interval, everywhere, within
+from relstab.claims import Claim, Interval, everywhere, slides2022_images, within
 from relstab.data.scale_detection import line_task, translations
 from relstab.studies import sphere
 from relstab.theory.two_pixels import SOLUTIONS, output, two_pixel_sensitivities
@@ -197,4 +197,4 @@ TWO_PIXELS = [
     ),
 ]  # fmt: skip
 
-CLAIMS = [*SPHERE, *TWO_PIXELS]
+CLAIMS = [*SPHERE, *slides2022_images.CLAIMS, *TWO_PIXELS]

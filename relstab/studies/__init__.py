@@ -19,11 +19,15 @@ from relstab import scales, store
 STUDIES = {
     "diffeomorphisms": "relstab.studies.diffeomorphisms",
     "zoo": "relstab.studies.zoo",
+    "imagenet": "relstab.studies.imagenet",
     "scale_detection": "relstab.studies.scale_detection",
     "scale_detection_2d": "relstab.studies.scale_detection_2d",
     "stripe": "relstab.studies.stripe",
     "sphere": "relstab.studies.sphere",
+    "lazy_images": "relstab.studies.lazy_images",
     "ruderman": "relstab.studies.ruderman",
+    "measures": "relstab.studies.measures",
+    "augmentation": "relstab.studies.augmentation",
 }
 
 
