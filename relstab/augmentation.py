@@ -1,22 +1,28 @@
-"""Random crop and flip of a whole batch on the device, one offset per image (paper B App. E.1).
+"""Random crops, flips and deformations of a whole batch on the device, one draw per image (paper B App. E.1, Sec. 7).
 
 The authors pad every image by four black pixels and cut out a random 32 x 32 window, image by image in
-Python. Here the windows are a strided *view* of the padded set, so that one gather cuts them all.
+Python. Here the windows are a strided *view* of the padded set, so that one gather cuts them all. Deformations
+are the maximum-entropy ones of `relstab.diffeo`, drawn for an epoch at a time.
 
 >>> import torch
->>> from relstab.augmentation import crop_and_flip, draw, windows
+>>> from relstab.augmentation import crop_and_flip, deformations, deformed, draw, windows
 >>> images = torch.randint(256, (5, 3, 32, 32), dtype=torch.uint8)
 >>> draws = draw(5, padding=4, flip=True, generator=torch.Generator().manual_seed(0))
 >>> crop_and_flip(windows(images, 4), torch.arange(5), draws).shape
+torch.Size([5, 3, 32, 32])
+>>> modes = deformations(5, displacement=1.0, cut=3, size=(32, 32), generator=torch.Generator().manual_seed(0))
+>>> deformed(images / 255, modes).shape
 torch.Size([5, 3, 32, 32])
 """
 
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Int64, Shaped
+from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor
 from torch.nn.functional import pad
+
+from relstab.diffeo import displacement_field, sample_coefficients, temperature, warp
 
 
 class Draws(NamedTuple):
@@ -60,3 +66,20 @@ def crop_and_flip(views: Shaped[Tensor, "image channel row column height width"]
     return torch.cat([cut, cut.flip(-1)]).index_select(
         0, place
     )  # four times faster than torch.where on a CPU
+
+
+def deformations(count: int, displacement: float, cut: int, size: tuple[int, int], *,
+                 generator: torch.Generator) -> Float[Tensor, "image 2 cut cut"]:  # fmt: skip
+    """Coefficients of one maximum-entropy diffeomorphism for each of `count` images, amplitude √T included.
+
+    displacement: nominal δ > 0, pixels; size: (height, width) of the images. Drawn on the CPU in the order of the
+    images: as with crops, an image's τ depends on the epoch and on the image alone. Errors as in `diffeo.temperature`.
+    """
+    amplitude = temperature(displacement, cut, tuple(size)) ** 0.5
+    return sample_coefficients(count, cut, generator=generator) * amplitude
+
+
+def deformed(images: Float[Tensor, "batch channel height width"],
+             coefficients: Float[Tensor, "batch 2 cut cut"]) -> Float[Tensor, "batch channel height width"]:  # fmt: skip
+    """The images, each moved by its own field of `deformations`, bilinearly, with the frame in place."""
+    return warp(images, displacement_field(coefficients, 1.0, tuple(images.shape[-2:])))

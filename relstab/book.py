@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterable
 from importlib import metadata
 from pathlib import Path
 
-from relstab import execute, notebook, provenance, scales, sitecheck
+from relstab import downloads, execute, notebook, provenance, scales, sitecheck
 
 _TOOLS = ("jupyter-book", "sphinx", "myst-nb", "myst-parser", "sphinx-book-theme", "sphinxcontrib-bibtex")
 _IGNORED = {"__pycache__", ".ipynb_checkpoints"}
@@ -61,7 +61,7 @@ def build(
     label = f"{scale}-draft" if missing else scale
     files = _staged(root, scale, found)
     site, page = root / "build" / "site" / label, "_build/html/index.html"
-    digest = _digest(files)
+    digest = _digest(files | _documented(sources))
     stamp = site / "rendered.sha256"
     if stamp.is_file() and stamp.read_text() == digest and (site / page).is_file():
         say("the pages are as they were; nothing to render")
@@ -86,11 +86,28 @@ def build(
 
 
 def merge(source: notebook.Source, result: execute.Result):
-    """Today's cells with the stored outputs and widget state; none where the notebook is not current.
+    """The page: today's cells with the stored outputs and widget state; none where the notebook is not current.
 
-    The injected cell is left out, the parameters that ran are shown in its place, and a note in the margin
-    under the title says at what scale, when, how long and from which code the page was executed.
+    The parameters that ran are shown, and a note in the margin under the title says at what scale, when, how
+    long and from which code the page was executed.
     """
+    import nbformat
+
+    cells, executed = _filled(source, result)
+    tagged = next(index for index, cell in enumerate(cells.cells) if "parameters" in notebook.tags(cell))
+    cells.cells[tagged].metadata["tags"] = sorted({*notebook.tags(cells.cells[tagged]), "remove-cell"})
+    if executed is not None:
+        shown = nbformat.v4.new_markdown_cell(
+            f"```python\n{cells.cells[tagged].source}\n```", id=f"{cells.cells[tagged].id}-shown"
+        )
+        cells.cells.insert(tagged, shown)
+    title, line, rest = cells.cells[0].source.partition("\n")
+    cells.cells[0].source = f"{title}\n\n{_note(executed, result)}{line}{rest}"
+    return cells
+
+
+def _filled(source: notebook.Source, result: execute.Result):
+    """Today's cells with the stored outputs and the parameters that ran, and the notebook as it ran or None."""
     import nbformat
 
     cells = notebook.read(source)
@@ -102,20 +119,13 @@ def merge(source: notebook.Source, result: execute.Result):
         cells.metadata["language_info"] = executed.metadata["language_info"]
         if "widgets" in executed.metadata:
             cells.metadata["widgets"] = executed.metadata["widgets"]
-    tagged = next(index for index, cell in enumerate(cells.cells) if "parameters" in notebook.tags(cell))
-    cells.cells[tagged].metadata["tags"] = sorted({*notebook.tags(cells.cells[tagged]), "remove-cell"})
-    if executed is not None:
-        lines = "\n".join(
-            f"{name} = {json.dumps(value)}"
-            for name, value in executed.metadata["papermill"]["parameters"].items()
+        tagged = next(cell for cell in cells.cells if "parameters" in notebook.tags(cell))
+        ran = executed.metadata["papermill"]["parameters"]
+        tagged.source = "\n".join(
+            f"{name} = {json.dumps(value) if isinstance(value, str) else repr(value)}"
+            for name, value in ran.items()
         )
-        shown = nbformat.v4.new_markdown_cell(
-            f"```python\n{lines}\n```", id=f"{cells.cells[tagged].id}-shown"
-        )
-        cells.cells.insert(tagged, shown)
-    title, line, rest = cells.cells[0].source.partition("\n")
-    cells.cells[0].source = f"{title}\n\n{_note(executed, result)}{line}{rest}"
-    return cells
+    return cells, executed
 
 
 def _note(executed, result) -> str:
@@ -144,8 +154,19 @@ def _staged(root: Path, scale: str, found) -> dict[str, bytes]:
         if f"notebooks/{source.name}" not in listed:
             raise ValueError(f"notebook {source.name} is not listed in _toc.yml; no reader would find it")
         cells = notebook.linked(merge(source, result), source, pages)
+        offered, box = downloads.offer(source, *_filled(source, result))
+        cells.cells.append(nbformat.v4.new_markdown_cell(box, id=f"{cells.cells[0].id}-downloads"))
         files[f"notebooks/{source.name}.ipynb"] = nbformat.writes(cells).encode()
+        files |= {f"notebooks/{source.name}/{name}": content for name, content in offered.items()}
     return files
+
+
+def _documented(sources) -> dict[str, bytes]:
+    """The package's modules, whose docstrings are the API reference."""
+    return {
+        f"sources/{path.relative_to(sources).as_posix()}": path.read_bytes()
+        for path in sorted(Path(sources).rglob("*.py"))
+    }
 
 
 def _listed(root: Path) -> list[str]:
@@ -176,9 +197,10 @@ def _digest(files: dict[str, bytes]) -> str:
 def _render(stage: Path, target: Path, log: Path, *, draft: bool, say) -> bool:
     log.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", str(stage)]
+    path = os.pathsep.join(filter(None, [str(provenance.PACKAGE.parent), os.environ.get("PYTHONPATH")]))
     command += ["--path-output", str(target), "--keep-going", "-q", *([] if draft else ["-W", "-n"])]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
-                          env={**os.environ, "PYTHONHASHSEED": "0"}, check=False)  # fmt: skip
+                          env={**os.environ, "PYTHONHASHSEED": "0", "PYTHONPATH": path}, check=False)  # fmt: skip
     said = _COLOUR.sub("", done.stdout + done.stderr)
     log.write_text(said)
     for line in [line for line in said.splitlines() if _COMPLAINT.search(line)][:_SHOWN]:

@@ -179,6 +179,12 @@ def displacement_field(coefficients: Float[Tensor, "batch 2 c c"],
     (float32 for half precision).
     temperature: T ≥ 0, or one per image [batch]; size: n or (height, width), 2 or more.
     Raises ValueError for a negative temperature, a size below 2 or a wrong shape.
+
+    >>> coefficients = torch.zeros(1, 2, 2, 2)
+    >>> coefficients[0, 0, 0, 0] = 1.0  # one half wave along x and along y, moving x
+    >>> field = displacement_field(coefficients, 0.01, 5)  # √T = 0.1 of a width of 5 pixels
+    >>> [round(shift, 3) for shift in field[0, 0, 2].tolist()], field[0, 1].any().item()
+    ([0.0, 0.354, 0.5, 0.354, 0.0], False)
     """
     if coefficients.ndim != 4 or coefficients.shape[1] != 2 or coefficients.shape[2] != coefficients.shape[3]:
         raise ValueError(

@@ -5,7 +5,7 @@ that file half empty; so each notebook runs into a temporary file, which takes i
 has completed (`relstab.notebook.problems`). What is current (`relstab.fingerprint`) does not run. With
 RELSTAB_NO_RUN set, having to run anything is an error: that is how a test proves that nothing did.
 
-    build/executed/<scale>/<name>.ipynb    the executed notebook, with its key and provenance in the metadata
+    build/executed/<scale>/<name>.ipynb    the executed notebook, in its metadata the key, provenance and downloads
     build/executed/<scale>/<name>.log      what papermill and the cells printed in the last attempt
 
 >>> from relstab import execute
@@ -15,6 +15,7 @@ RELSTAB_NO_RUN set, having to run anything is an error: that is how a test prove
 """
 
 import os
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterable
@@ -22,7 +23,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from relstab import atomic, fingerprint, notebook, provenance, runner, scales
+from relstab import atomic, downloads, fingerprint, notebook, provenance, runner, scales
 
 ROOT = provenance.PACKAGE.parent
 TAIL = 25  # lines of a failed notebook's log that are shown
@@ -63,7 +64,12 @@ class _Plan:
     def raw(self) -> Path:
         return self.result.executed.with_name(f".{self.result.executed.stem}.raw.tmp.ipynb")
 
+    @property
+    def files(self) -> Path:
+        return self.result.executed.with_name(f".{self.result.executed.stem}.tmp.files")
+
     def discard(self):
+        shutil.rmtree(self.files, ignore_errors=True)
         self.temporary.unlink(missing_ok=True)
         self.raw.unlink(missing_ok=True)
 
@@ -224,7 +230,10 @@ def _start(plan, root) -> subprocess.Popen:
 
     plan.raw.parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(plan.cells, plan.raw)
-    return runner.start(plan.raw, plan.temporary, plan.result.log, plan.given, root=Path(root).resolve())
+    plan.files.mkdir()
+    return runner.start(
+        plan.raw, plan.temporary, plan.result.log, plan.given, root=Path(root).resolve(), downloads=plan.files
+    )
 
 
 def _finish(plan, code, seconds, late) -> Result:
@@ -249,6 +258,7 @@ def _finish(plan, code, seconds, late) -> Result:
             "device": provenance.cpu(),
             "commit": head and head[:7] + (" with local changes" if dirty else ""),
             "versions": fingerprint.versions(),
+            "downloads": downloads.packed(downloads.kept(plan.files), executed),
         }
         atomic.write(result.executed, nbformat.writes(executed).encode())
         return replace(result, status="executed")

@@ -56,6 +56,11 @@ def warp(images: Shaped[Tensor, "batch channel height width"], field: Float[Tens
     image's width times its contrast.
 
     Source: paper B Sec. 2.1 and App. C.
+
+    >>> image = torch.eye(3)[None, None]
+    >>> down = torch.tensor([0.0, 1.0]).view(1, 2, 1, 1).expand(1, 2, 3, 3)  # one pixel along y
+    >>> warp(image, down)[0, 0].tolist()  # the first row is the border's colour
+    [[1.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
     """
     _check_images(images, interpolation)
     if field.device != images.device:
@@ -95,6 +100,11 @@ def is_bijective(field: Float[Tensor, "batch 2 height width"]) -> Bool[Tensor, "
 
     field: pixels. Raises ValueError for a wrong rank, fewer than 2 x 2 pixels or NaN.
     Source: paper B Sec. 2.2 and App. B.
+
+    >>> squeeze = torch.zeros(2, 2, 4, 4)
+    >>> squeeze[0, 0], squeeze[1, 0] = torch.arange(4) * 0.5, torch.arange(4) * 1.5  # τ_x grows by 0.5 or 1.5 a pixel
+    >>> is_bijective(squeeze).tolist()
+    [True, False]
     """
     _check_field(field)
     if field.shape[-1] < 2 or field.shape[-2] < 2:
@@ -118,6 +128,10 @@ def move_points(points: Float[Tensor, "batch point 2"],
 
     points: (x, y) in pixels, (0, 0) the centre of the top left pixel; field: pixels, interpolated bilinearly.
     Raises ValueError for a wrong shape, or for a field that folds so that a point finds no place.
+
+    >>> right = torch.tensor([2.0, 0.0]).view(1, 2, 1, 1).expand(1, 2, 8, 8)  # two pixels along x
+    >>> move_points(torch.tensor([[[1.0, 3.0]]]), right).round(decimals=2).tolist()
+    [[[3.0, 3.0]]]
     """
     _check_field(field)
     if points.ndim != 3 or points.shape[-1] != 2 or len(points) != len(field):
@@ -145,6 +159,10 @@ def invert(field: Float[Tensor, "batch 2 height width"]) -> Float[Tensor, "batch
 
     With $q = p - \tau(p)$ the inverse is $\tau^{-1}(q) = q - p$, found for every pixel q as in `move_points`.
     field: pixels. Raises ValueError for a wrong shape, or if no inverse is found because the field folds.
+
+    >>> right = torch.tensor([2.0, 0.0]).view(1, 2, 1, 1).expand(1, 2, 8, 8)
+    >>> invert(right)[0, :, 4, 4].round(decimals=2).tolist()
+    [-2.0, 0.0]
     """
     _check_field(field)
     height, width = field.shape[-2:]

@@ -24,7 +24,18 @@ from pathlib import Path
 from relstab import scales
 
 KEY_FORMAT = 1
-PUBLISHING = {"__main__", "book", "cli", "execute", "fingerprint", "notebook", "probe", "runner", "sitecheck"}
+PUBLISHING = {
+    "__main__",
+    "book",
+    "cli",
+    "downloads",
+    "execute",
+    "fingerprint",
+    "notebook",
+    "probe",
+    "runner",
+    "sitecheck",
+}
 _LIBRARIES = ("torch", "torchvision", "numpy", "scipy", "pandas", "matplotlib", "ipywidgets", "pillow")
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
@@ -122,6 +133,7 @@ def surroundings(root, scale: str, *, sources, summary: bool) -> dict[str, str]:
         "the package": package(sources),
         "library versions": digest(json.dumps(versions())),
         "published results": _contents(Path(root) / "results"),
+        "benchmark results": _contents(Path(root) / "benchmarks" / "results"),
         "stored results": _stored(store, read),
         "the data folder": _data(),
     }

@@ -3,7 +3,10 @@
 Each function returns an object that Jupyter displays when it is the last line of a cell.
 """
 
+import hashlib
 import io
+import os
+from pathlib import Path
 
 from relstab.figures import style
 
@@ -19,10 +22,16 @@ class Display:
 
 
 def picture(fig, rows=None, *, dpi=160):
-    """A matplotlib Figure as a PNG in the house style; with `rows`, their scale is written in its corner."""
-    buffer = io.BytesIO()
+    """A matplotlib Figure as a PNG in the house style; with `rows`, their scale is written in its corner.
+
+    While the book is made, the figure is also kept as SVG and PDF and the rows as CSV, for readers to download.
+
+    >>> from matplotlib.figure import Figure
+    >>> picture(Figure())._repr_mimebundle_()["image/png"][1:4]
+    b'PNG'
+    """
     with style.applied():
-        if rows is not None:
+        if rows is not None and "scale" in rows.attrs:
             fig.text(
                 0.995,
                 0.008,
@@ -32,8 +41,37 @@ def picture(fig, rows=None, *, dpi=160):
                 color=style.GREY,
                 fontsize=9,
             )
-        fig.savefig(buffer, format="png", dpi=dpi)
-    return Display(image_png=buffer.getvalue(), text_plain="figure")
+        png = _saved(fig, "png", dpi=dpi)
+        if os.environ.get("RELSTAB_DOWNLOADS"):
+            files = {
+                "svg": _saved(fig, "svg", metadata={"Date": None}),
+                "pdf": _saved(fig, "pdf", metadata={"CreationDate": None}),
+            }
+            _keep(png, files | _csv(rows))
+    return Display(image_png=png, text_plain="figure")
+
+
+def _saved(fig, kind, **options):
+    buffer = io.BytesIO()
+    fig.savefig(buffer, format=kind, **options)
+    return buffer.getvalue()
+
+
+def _csv(rows):
+    """The rows as {"STUDY-SCALE.csv": content}, or "csv" where they are of no study."""
+    if rows is None:
+        return {}
+    names = [rows.attrs[name] for name in ("study", "scale") if name in rows.attrs]
+    return {".".join(filter(None, ["-".join(names), "csv"])): rows.to_csv(index=False).encode()}
+
+
+def _keep(shown, files):
+    """Leave files for the runner in RELSTAB_DOWNLOADS, under a hash of what the page shows (`relstab.downloads`)."""
+    folder = os.environ.get("RELSTAB_DOWNLOADS")
+    if folder:
+        key = hashlib.sha256(shown).hexdigest()[:16]
+        for name, content in files.items():
+            Path(folder, f"{key}.{name}").write_bytes(content)
 
 
 def verdicts(paper, *figures, scale=None, rows=None):
@@ -98,10 +136,9 @@ def ledger(table):
             f'<label>{name} <select data-filter="{name}"><option value="">all</option>{choices}</select></label>'
         )
     count = '<output class="claim-count" aria-live="polite"></output>'
-    return Display(
-        text_html=f'<form class="claim-filters">{"".join(filters)}{count}</form>{claims.in_page(table)}',
-        text_plain=table.to_string(),
-    )
+    html = f'<form class="claim-filters">{"".join(filters)}{count}</form>{claims.in_page(table)}'
+    _keep(html.encode(), {"claims.csv": table.to_csv(index=False).encode()})
+    return Display(text_html=html, text_plain=table.to_string())
 
 
 def state(table):
@@ -158,7 +195,8 @@ def status():
                     for name in ("device", "torch", "python", "commit")
                 }
             lines.append(line)
-    return pd.DataFrame(lines).fillna("").set_index(["study", "scale"])
+    table = pd.DataFrame(lines).astype(object)  # so that empty places may hold no number
+    return table.where(table.notna(), "").set_index(["study", "scale"])
 
 
 def benchmark(name):
@@ -174,7 +212,9 @@ def benchmark(name):
 
     path = provenance.PACKAGE.parent / "benchmarks" / "results" / f"{name}.json"
     if not path.is_file():
-        raise FileNotFoundError(f"benchmark is {name!r}: there is no {path}; `relstab bench {name}` writes it")
+        raise FileNotFoundError(
+            f"benchmark is {name!r}: there is no {path}; `relstab bench {name}` writes it"
+        )
     record = json.loads(path.read_text())
     tables = {
         heading: pd.DataFrame(rows).set_index(["what", "fields"])[["ms per image", "times relstab"]]
@@ -183,7 +223,9 @@ def benchmark(name):
     table = pd.concat(tables, axis=1, sort=False).map(lambda value: "–" if pd.isna(value) else f"{value:.3g}")
     table.index.names = [None, None]
     machine = f"Measured: {', '.join(f'{key} {value}' for key, value in record['machine'].items())}."
-    return Display(text_html=f"{table.to_html()}<p>{machine}</p>", text_plain=f"{table.to_string()}\n{machine}")
+    return Display(
+        text_html=f"{table.to_html()}<p>{machine}</p>", text_plain=f"{table.to_string()}\n{machine}"
+    )
 
 
 def source(rows):

@@ -1,10 +1,13 @@
-"""Training recipes as data (paper A App. D, paper B App. E.1, and what the authors' code settles).
+r"""Training recipes as data (paper A App. D, paper B App. E.1, and what the authors' code settles).
 
 A recipe says everything the training loop needs beside the network and the data. Papers and code differ in
 places; the switch ``reading`` chooses: ``"paper"`` anneals the step size to zero over the whole run and picks
 the last epoch, ``"code"`` anneals over 80 % of it, after which the cosine climbs again:
 
-    lr(t) = lr_0 (1 + cos(π t / (h T))) / 2,    h = 1 (paper) or 0.8 (code),    t whole epochs of T.
+$$\mathrm{lr}(t) = \frac{\mathrm{lr}_0}{2} \left(1 + \cos\frac{\pi t}{h T}\right), \qquad
+  h = 1 \text{ (paper) or } 0.8 \text{ (code)},$$
+
+with t whole epochs of T.
 
 >>> from relstab.recipes import learning_rate, paper
 >>> recipe = paper("vgg11_bn", reading="code")
@@ -14,6 +17,8 @@ the last epoch, ``"code"`` anneals over 80 % of it, after which the cosine climb
 
 import math
 from dataclasses import dataclass
+
+from relstab.diffeo import kept_modes
 
 CHOICES = {
     "optimizer": ("sgd", "adam"),
@@ -33,7 +38,9 @@ class Recipe:
     neither biases nor normalisation (code of A). `horizon` is the fraction of the run over which the cosine
     reaches zero, `warmup` the fraction the one-cycle schedule rises for. `noise` is the total norm s of the
     Gaussian noise each image gets afresh at every access, N(0, s²/d) per component, after normalisation
-    (paper A Fig. 10). `loss` "hinge" is mean relu(1 - y f) for one output and labels 0, 1 (y = -1, +1).
+    (paper A Fig. 10). `displacement` is the nominal δ in pixels, at the cut-off `cut`, of the maximum-entropy
+    diffeomorphism each image gets afresh at every access, after crop and flip (`relstab.diffeo`); 0 is none.
+    `loss` "hinge" is mean relu(1 - y f) for one output and labels 0, 1 (y = -1, +1).
     `precision` "bfloat16" is autocast; weights stay float32.
     `stop_at_zero_loss` ends the run after the first epoch whose mean loss is exactly 0.
 
@@ -59,6 +66,8 @@ class Recipe:
     precision: str = "float32"
     channels_last: bool = False
     stop_at_zero_loss: bool = False
+    displacement: float = 0.0
+    cut: int = 3
 
     def __post_init__(self):
         for name, allowed in CHOICES.items():
@@ -67,9 +76,10 @@ class Recipe:
         for name in ("epochs", "lr", "batch_size", "horizon"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; it must be positive")
-        for name in ("crop", "noise", "weight_decay", "warmup", "momentum"):
+        for name in ("crop", "noise", "weight_decay", "warmup", "momentum", "displacement"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; it must not be negative")
+        kept_modes(self.cut)  # says what is wrong with it
 
 
 def learning_rate(recipe: Recipe, epoch: float | int) -> float:
@@ -99,6 +109,9 @@ def paper(architecture: str, *, source: str = "B", reading: str = "code", epochs
     flip) is for CIFAR-10; the papers use none on MNIST and Fashion-MNIST.
 
     Neither reading selects on the test set, as the authors' code did; see `Recipe.selection`.
+
+    >>> paper("resnet18", reading="paper").horizon, paper("resnet18").horizon, paper("fc_l4").optimizer
+    (1.0, 0.8, 'adam')
     """
     if source not in ("A", "B"):
         raise ValueError(f"source is {source!r}; it must be one of A, B")
@@ -116,6 +129,9 @@ def scale_detection(architecture: str, *, reading: str = "code", epochs: int = 3
 
     Fully connected nets keep the paper's Adam .1, since their NTK parametrisation changes what a step size
     means; the deep nets without batch normalisation (VGG, AlexNet) take .01, for at .05 they do not train.
+
+    >>> scale_detection("resnet18").lr, scale_detection("vgg11").lr, scale_detection("lenet").loss
+    (0.05, 0.01, 'hinge')
     """
     if reading not in ("paper", "code"):
         raise ValueError(f"reading is {reading!r}; it must be one of paper, code")
@@ -143,6 +159,9 @@ def one_cycle(architecture: str, *, epochs: int = 18, augment: bool = True, nois
     Peak step size .1 with batch normalisation and .02 without: a rule fixed before any run. The fully
     connected nets keep the paper's Adam, because their NTK parametrisation changes what a step size means.
     Always annealed to zero: while the step size is high R is not monotone in time.
+
+    >>> [learning_rate(one_cycle("vgg11_bn", epochs=10), epoch) for epoch in (1, 2, 10)]
+    [0.05, 0.1, 0.0]
     """
     shared = {"epochs": epochs, "schedule": "one_cycle", "crop": 4 if augment else 0, "flip": augment,
               "noise": noise}  # fmt: skip

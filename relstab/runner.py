@@ -11,6 +11,7 @@ would miss it; the family is found by parentage instead.
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -38,8 +39,12 @@ def argument(name: str, value) -> list[str]:
     return ["-y", f"{name}: {text}"]
 
 
-def start(source: Path, target: Path, log: Path, given: dict[str, object], *, root: Path) -> subprocess.Popen:
-    """Start `python -m papermill source target` in folder `root`, with everything it prints in `log`."""
+def start(source: Path, target: Path, log: Path, given: dict[str, object], *, root: Path,
+          downloads: Path) -> subprocess.Popen:  # fmt: skip
+    """Start `python -m papermill source target` in folder `root`, with everything it prints in `log`.
+
+    downloads: an empty folder for the files of its pictures (`relstab.downloads`)
+    """
     command = [
         sys.executable, "-m", "papermill", str(source), str(target),
         "-k", "python3", "--cwd", str(root), "--no-progress-bar", "--log-output", "--start-timeout", "300",
@@ -51,6 +56,7 @@ def start(source: Path, target: Path, log: Path, given: dict[str, object], *, ro
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
         **os.environ,
         "JUPYTER_PREFER_ENV_PATH": "1",  # this environment's kernel, not a namesake in the user's home
+        "RELSTAB_DOWNLOADS": str(downloads),
         "PYTHONPATH": os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")])),
     }
     with open(log, "wb") as printed:
@@ -85,6 +91,8 @@ def sweep(folder: Path) -> None:
                 kill(process.pid)
     for path in leftovers:
         Path(path).unlink(missing_ok=True)
+    for path in list(folder.rglob(".*.tmp.files")):
+        shutil.rmtree(path, ignore_errors=True)
     atomic.sweep(folder)
 
 

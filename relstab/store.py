@@ -88,7 +88,13 @@ class Plan:
 
 
 def plan(configs) -> Plan:
-    """What `get_or_run(configs)` would find and run, and its estimated cost; runs nothing."""
+    """What `get_or_run(configs)` would find and run, and its estimated cost; runs nothing.
+
+    >>> from relstab import studies
+    >>> found = plan(studies.configs("diffeomorphisms", "tiny"))
+    >>> found.found + found.missing == len(studies.configs("diffeomorphisms", "tiny"))
+    True
+    """
     configs, shelves = _unique(configs), catalogue()
     missing = [config for config in configs if find(config, shelves, quiet=True) is None]
     costs = [getattr(config, "cost_minutes", None) for config in missing]
@@ -101,6 +107,10 @@ def why(config) -> str:
 
     "in the working store", "published", "never run", "study version 2, results are of 1", "other data",
     "damaged file".
+
+    >>> from relstab import studies
+    >>> why(studies.configs("diffeomorphisms", "laptop")[0]) in ("in the working store", "published", "never run")
+    True
     """
     shelves = catalogue()
     found = find(config, shelves, quiet=True)

@@ -105,6 +105,10 @@ def displacement_field(displacements: Float[Tensor, "batch 2 points points"],
     displacements: pixels, of any floating type, on any device; the field has theirs (float32 for half precision).
     size: n or (height, width), 2 or more.
     Raises ValueError for a wrong shape or type, or a size below 2. Source: paper C Sec. 2.1, Fig. 2b.
+
+    >>> corners = torch.tensor([1.0, 0.0]).view(1, 2, 1, 1).expand(1, 2, 2, 2)  # all one pixel to the right
+    >>> displacement_field(corners, 4)[0, :, 1, 2].round(decimals=6).tolist()
+    [1.0, 0.0]
     """
     if (displacements.ndim != 4 or displacements.shape[1] != 2
             or displacements.shape[2] != displacements.shape[3] or not displacements.is_floating_point()):  # fmt: skip

@@ -1,17 +1,19 @@
 """Train a classifier: one readable loop (paper A App. D, paper B App. E.1).
 
-The data sit on the device as one uint8 tensor; a batch is one gather (crop included), normalised on the
-fly. Nothing in a step waits for the device: losses and errors are read once an epoch. All randomness of an
-epoch follows from (seed, epoch), so that a checkpoint needs no generator state and a run that was killed
-and resumed ends, on a CPU, with bitwise the same weights as one that was not.
+The data sit on the device as one uint8 tensor; a batch is one gather (crop included), normalised and deformed
+on the fly. Nothing in a step waits for the device, but the check of a deformation for NaN: losses and errors are
+read once an epoch. All randomness of an epoch follows from (seed, epoch), so that a checkpoint needs no
+generator state and a run that was killed and resumed ends, on a CPU, with bitwise the same weights as one that
+was not.
 
 >>> import torch
 >>> from types import SimpleNamespace as Split
 >>> from relstab.recipes import Recipe
 >>> from relstab.train import fit
->>> split = Split(images=torch.randint(256, (64, 1, 8, 8), dtype=torch.uint8), labels=torch.arange(64) % 2)
+>>> labels = torch.arange(64) % 2  # of black and white images
+>>> split = Split(images=(255 * labels).byte().view(-1, 1, 1, 1).expand(-1, 1, 8, 8), labels=labels)
 >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 2))
->>> result = fit(model, split, Recipe(epochs=3, lr=0.1), normalise=lambda x: x / 255, seed=0)
+>>> result = fit(model, split, Recipe(epochs=3, lr=0.1), normalise=lambda x: x / 127.5 - 1, seed=0)
 >>> result.status, [row["epoch"] for row in result.history]
 ('ok', [1, 2, 3])
 """
@@ -30,9 +32,10 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from relstab import checkpoints
-from relstab.augmentation import crop_and_flip, draw, windows
+from relstab.augmentation import crop_and_flip, deformations, deformed, draw, windows
 from relstab.recipes import Recipe, learning_rate
 
+_DEFORMATION = ("displacement", "cut")
 COLLAPSE_SAMPLE = 1000  # about so many training images are compared at the end of a run
 
 
@@ -64,7 +67,13 @@ def seeded(*parts, device: str | torch.device = "cpu") -> torch.Generator:
 
 
 def parameter_groups(model: nn.Module, recipe: Recipe) -> list[dict]:
-    """Optimizer groups with and without weight decay, after `recipe.decay` (definitions: A and B differ)."""
+    """Optimizer groups with and without weight decay, after `recipe.decay` (definitions: A and B differ).
+
+    >>> model = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3))
+    >>> groups = parameter_groups(model, Recipe(epochs=1, lr=0.1, decay="matrices"))
+    >>> [(len(group["params"]), group["weight_decay"]) for group in groups]
+    [(1, 0.0005), (3, 0.0)]
+    """
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     decays = [parameter.ndim != 1 or recipe.decay == "all" for parameter in trainable]
     groups = [
@@ -89,7 +98,12 @@ def make_optimizer(model: nn.Module, recipe: Recipe, device: torch.device) -> to
 
 def loss_and_errors(outputs: Float[Tensor, "batch output"], labels: Int64[Tensor, " batch"],
                     loss: str) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """The mean loss and the number of wrong predictions, both on the device."""
+    """The mean loss and the number of wrong predictions, both on the device.
+
+    >>> outputs = torch.tensor([[2.0], [0.5], [-3.0]])  # one output: hinge loss, y = +1, -1, -1
+    >>> [value.item() for value in loss_and_errors(outputs, torch.tensor([1, 0, 0]), "hinge")]
+    [0.5, 1]
+    """
     if loss == "cross_entropy":
         return cross_entropy(outputs, labels), (outputs.argmax(1) != labels).sum()
     margins = outputs[:, 0] * (2 * labels - 1)  # hinge: labels 0, 1 stand for y = -1, +1
@@ -100,7 +114,12 @@ def loss_and_errors(outputs: Float[Tensor, "batch output"], labels: Int64[Tensor
 def predictions(model: nn.Module, images: Shaped[Tensor, "image channel height width"], *,
                 normalise: Callable | None = None, batch_size: int = 500
                 ) -> Int64[Tensor, " image"]:  # fmt: skip
-    """The predicted classes in evaluation mode; a single output f is binary, class 1 where f > 0."""
+    """The predicted classes in evaluation mode; a single output f is binary, class 1 where f > 0.
+
+    >>> model = nn.Sequential(nn.Flatten(), nn.Identity())
+    >>> predictions(model.append(nn.Linear(4, 1, bias=False).requires_grad_(False)), torch.zeros(3, 1, 2, 2)).tolist()
+    [0, 0, 0]
+    """
     device, training = next(model.parameters()).device, model.training
     model.eval()
     chunks = []
@@ -147,7 +166,13 @@ def snapshot_steps(steps_per_epoch: int, epochs: int, count: int) -> list[int]:
 
 def batches(count: int, batch_size: int, generator: torch.Generator,
             device: torch.device | str = "cpu") -> list[Int64[Tensor, " batch"]]:  # fmt: skip
-    """A random partition of range(count); a last batch of one is left out (batch norm cannot take it)."""
+    """A random partition of range(count); a last batch of one is left out (batch norm cannot take it).
+
+    >>> [len(part) for part in batches(10, 4, torch.Generator().manual_seed(0))]
+    [4, 4, 2]
+    >>> [len(part) for part in batches(9, 4, torch.Generator().manual_seed(0))]
+    [4, 4]
+    """
     parts = list(torch.randperm(count, generator=generator).to(device).split(batch_size))
     return parts[:-1] if len(parts) > 1 and len(parts[-1]) == 1 else parts
 
@@ -176,7 +201,7 @@ def fit(model: nn.Module, split, recipe: Recipe, *, normalise: Callable[[Tensor]
         model: normalised images to [batch, class] (one output for the hinge loss); moved to `device`.
         split: `images` [n, channel, height, width], uint8 or float, and `labels` int64 [n].
         normalise: raw images of the split to what the model takes, batch by batch on the device.
-        seed: of the order, the crops and the noise; the initial weights are the model's own.
+        seed: of the order, the crops, the deformations and the noise; the initial weights are the model's own.
         validation: a split whose error is recorded each epoch; needed by the selection "best_validation".
         checkpoint: file rewritten atomically after every epoch and continued from when it exists.
         snapshots: called at initialisation and at `snapshot_count` log-spaced times; its rows are collected.
@@ -198,7 +223,7 @@ def fit(model: nn.Module, split, recipe: Recipe, *, normalise: Callable[[Tensor]
     data = TrainingSet(split, recipe, normalise, device)
     observer = Observer(snapshots, model, snapshot_steps(data.steps, recipe.epochs, snapshot_count))
 
-    identity = {"recipe": asdict(recipe), "seed": seed, "images": data.count}
+    identity = {"recipe": effective(recipe), "seed": seed, "images": data.count}
     checkpoint = Path(checkpoint) if checkpoint else None
     state = checkpoints.load(checkpoint, identity, device) if checkpoint else None
     if state is None:
@@ -280,22 +305,39 @@ class TrainingSet:
         self.steps, self.seen = len(lengths), sum(lengths)
 
     def epoch(self, epoch: int, seed: int):
-        """Batches (inputs, labels) in an order, with crops, flips and noise, given by (seed, epoch)."""
+        """Batches (inputs, labels) in an order, with crops, flips, deformations and noise, given by (seed, epoch)."""
         recipe, generator = self.recipe, seeded(seed, "epoch", epoch)
         order = batches(self.count, recipe.batch_size, generator, self.device)
         draws = draw(self.count, padding=recipe.crop, flip=recipe.flip, generator=generator).to(self.device)
+        modes = self.modes(epoch, seed)
         noise = seeded(seed, "noise", epoch, device=self.device)
         for indices in order:
             raw = crop_and_flip(self.views, indices, draws) if self.augmented else self.images[indices]
             inputs = self.normalise(raw)
+            if modes is not None:  # normalising commutes with a warp, rounding to uint8 would not
+                inputs = deformed(inputs, modes[indices])
             if recipe.noise:
                 inputs = inputs + gaussian(inputs, recipe.noise, noise)
             yield inputs.contiguous(memory_format=layout(recipe)), self.labels[indices]
 
+    def modes(self, epoch: int, seed: int) -> Tensor | None:
+        """The deformations of all images in an epoch, on the device; None where the recipe has none."""
+        recipe = self.recipe
+        if not recipe.displacement:
+            return None
+        size, generator = self.images.shape[-2:], seeded(seed, "diffeo", epoch)
+        drawn = deformations(self.count, recipe.displacement, recipe.cut, size, generator=generator)
+        return drawn.to(self.device)
+
 
 def gaussian(like: Float[Tensor, "image channel height width"], norm: float,
              generator: torch.Generator) -> Float[Tensor, "image channel height width"]:  # fmt: skip
-    """White noise N(0, s²/d) of total norm about s = `norm` for each image of d components (A Fig. 10)."""
+    """White noise N(0, s²/d) of total norm about s = `norm` for each image of d components (A Fig. 10).
+
+    >>> noise = gaussian(torch.zeros(2, 3, 32, 32), 5.0, seeded(0))
+    >>> noise.flatten(1).norm(dim=1).round().tolist()
+    [5.0, 5.0]
+    """
     white = torch.randn(like.shape, generator=generator, device=generator.device, dtype=like.dtype)
     return white.to(like.device) * (norm / like[0].numel() ** 0.5)
 
@@ -310,6 +352,17 @@ class Observer:
     def __call__(self, step: int, steps_per_epoch: int) -> None:
         if step in self.steps:
             self.rows += [{"epoch": step / steps_per_epoch, **row} for row in self.function(self.model)]
+
+
+def effective(recipe: Recipe) -> dict:
+    """The recipe as data, without the deformations where there are none: what a checkpoint is known by.
+
+    So a run that was stopped before recipes had deformations goes on with one that has.
+    """
+    fields = asdict(recipe)
+    return (
+        fields if recipe.displacement else {name: fields[name] for name in fields if name not in _DEFORMATION}
+    )
 
 
 def layout(recipe: Recipe) -> torch.memory_format:

@@ -88,6 +88,14 @@ def load_folder(path: str | Path, size: int | None = None, *, count: int | None 
     Labels: position of the first subfolder among the sorted ones, as torchvision's ImageFolder; -1 without
     any. Raises FileNotFoundError if there is no such path; ValueError for no pictures, damaged ones, unequal
     sizes.
+
+    >>> import tempfile
+    >>> from PIL import Image
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     Image.new("L", (40, 30)).save(f"{folder}/grey.png")
+    ...     split = load_folder(folder, size=24)
+    >>> split.images.shape, split.labels.tolist()
+    (torch.Size([1, 1, 24, 24]), [-1])
     """
     _check_count("size", size)
     _check_count("count", count)
@@ -142,6 +150,13 @@ def load_npz(path: str | Path) -> Split:
     (whether they still want a normalisation is the caller's to know). Labels are -1 where there are none.
     Raises FileNotFoundError if there is no such file; ValueError for a damaged one, other keys, types or
     shapes, or values that are not finite.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.savez(f"{folder}/mine.npz", x=np.zeros((5, 8, 8, 3), np.uint8), y=np.arange(5))
+    ...     split = load_npz(f"{folder}/mine.npz")
+    >>> split.images.shape, split.labels.tolist()
+    (torch.Size([5, 3, 8, 8]), [0, 1, 2, 3, 4])
     """
     path = Path(path)
     if not path.exists():

@@ -43,6 +43,10 @@ def load(
     tells two folders apart. `cifar10-jpeg`: in a fixed shuffled order, as the files are sorted by class.
     Raises ValueError for an unknown name, a damaged file or another digest; FileNotFoundError if it is
     nowhere.
+
+    >>> mini = load("fashion-mini")  # 3000 + 1000 images that come with the package
+    >>> len(mini.train), len(mini.test), mini.classes[:2]
+    (3000, 1000, ('T-shirt/top', 'Trouser'))
     """
     source = _source(name)
     if size is not None and name != "imagenet":

@@ -47,7 +47,7 @@ class TwoPixelTask:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def take(self, indices: Int[Tensor, " chosen"]) -> "TwoPixelTask":
+    def take(self, indices: Int[Tensor, " chosen"] | slice) -> "TwoPixelTask":
         """The sub-task of the chosen pairs."""
         return replace(self, positions=self.positions[indices], labels=self.labels[indices])
 
@@ -87,6 +87,11 @@ def line_task(
     gap/2 in the paper's convention, h = gap in the authors' one-dimensional code. Task 2: same block of
     size xi or not; it knows no gap. Raises ValueError for other tasks, a gap in task 2, or a xi that does
     not divide the length in task 2. Source: paper A, Sec. 4 and App. B.2.
+
+    >>> task = line_task(1, 32, 7)
+    >>> near = task.labels > 0
+    >>> (task.positions[near, 1] - task.positions[near, 0]).squeeze(1).unique().tolist()  # around the ring, d < 7
+    [1, 2, 3, 4, 5, 6, 26, 27, 28, 29, 30, 31]
     """
     positions = torch.combinations(torch.arange(length), 2).unsqueeze(-1)
     return _task(task, positions, (length,), xi, gap, convention, periodic=True, order=1.0)
@@ -148,6 +153,10 @@ def balanced_split(
     """Indices of disjoint training, validation and test pairs, each half near and half far.
 
     The test set takes what the smaller class leaves. Raises ValueError if a class is too small.
+
+    >>> task = line_task(1, 32, 11, gap=4)
+    >>> [task.labels[part].double().mean().item() for part in balanced_split(task, 100, 20, seed=0)]
+    [0.0, 0.0, 0.0]
     """
     draw = torch.Generator().manual_seed(seed)
     order = [torch.nonzero(task.labels == label).flatten() for label in (1, -1)]
@@ -195,6 +204,10 @@ def displaced(
 
     "periodic": they come back on the other side; "clip": they stop at the edge; "block": a pixel that would
     leave its patch of size `block` stays where it is (the authors' task 2).
+
+    >>> edge, step = torch.tensor([[0, 7]]), torch.tensor([[-1, 1]])
+    >>> [displaced(edge, step, (8, 8), boundary=rule).tolist() for rule in ("periodic", "clip")]
+    [[[7, 0]], [[0, 7]]]
     """
     if boundary not in BOUNDARIES or (boundary == "block") != (block is not None):
         raise ValueError(
@@ -235,7 +248,13 @@ def translations(
 def random_translation(
     task: TwoPixelTask, *, boundary: str = "clip", generator: torch.Generator
 ) -> Int[Tensor, "pair 2 axis"]:
-    """One random local translation per input, the two pixels independently (the authors' image "diffeo")."""
+    """One random local translation per input, the two pixels independently (the authors' image "diffeo").
+
+    >>> task = image_task(2, 4, 2)
+    >>> moved = random_translation(task, generator=torch.Generator().manual_seed(0))
+    >>> (moved - task.positions).abs().max().item()
+    1
+    """
     steps, weights = moves(len(task.shape))
     drawn = torch.multinomial(weights, 2 * len(task), replacement=True, generator=generator)
     block = task.block if boundary == "block" else None
@@ -250,6 +269,10 @@ def rectified_noise(
 
     The squared norm is on average half of L times the variance: rectified "before" the network, so that
     :math:`G_k` is out of its pre-asymptotic regime (paper A, App. B.2).
+
+    >>> noise = rectified_noise(500, (32,), 1.0, generator=torch.Generator().manual_seed(0))
+    >>> noise.shape, noise.min().item(), round(noise.square().sum((1, 2)).mean().item())  # half of 32
+    (torch.Size([500, 1, 32]), 0.0, 16)
     """
     return torch.randn(count, 1, *shape, generator=generator).clamp_(min=0) * sqrt(variance)
 
@@ -257,7 +280,12 @@ def rectified_noise(
 def sphere_noise(
     norms: Float[Tensor, " count"], shape: tuple[int, ...], *, generator: torch.Generator
 ) -> Float[Tensor, "count 1 *shape"]:
-    r"""Noise in a uniform direction, of the given norm for each sample: :math:`\|\tau x_i - x_i\|`, say."""
+    r"""Noise in a uniform direction, of the given norm for each sample: :math:`\|\tau x_i - x_i\|`, say.
+
+    >>> noise = sphere_noise(torch.tensor([1.0, 2.0]), (8, 8), generator=torch.Generator().manual_seed(0))
+    >>> noise.flatten(1).norm(dim=1).round(decimals=5).tolist()
+    [1.0, 2.0]
+    """
     noise = torch.randn(len(norms), prod(shape), generator=generator, dtype=norms.dtype)
     noise *= (norms / noise.norm(dim=1)).unsqueeze(1)
     return noise.reshape(-1, 1, *shape)

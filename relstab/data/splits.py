@@ -118,6 +118,11 @@ def random_subset(split: Split, size: int, *, seed: int, balanced: bool = False)
     With the same seed a smaller subset is the beginning of a larger one, so that a learning curve adds data
     instead of exchanging it. The draw is made on the CPU: the same images on every device.
     Raises ValueError where the split, or one of its classes, has too few images.
+
+    >>> split = Split(torch.zeros(20, 1, 8, 8, dtype=torch.uint8), torch.arange(20))
+    >>> small, large = (random_subset(split, size, seed=0).labels.tolist() for size in (3, 9))
+    >>> large[:3] == small
+    True
     """
     if not 0 < size <= len(split):
         raise ValueError(f"size is {size}; it must be between 1 and the {len(split)} images of the split")

@@ -32,6 +32,11 @@ def deformed_templates(
 
     Raises ValueError for fewer than two images, per_class < 1, and as `relstab.thin_plate.deform` for the
     rest; strength 0 repeats the images. Source: paper C Sec. 4, Fig. 5.
+
+    >>> templates = torch.rand(2, 1, 8, 8)
+    >>> images, labels = deformed_templates(templates, 3, 0, generator=torch.Generator())
+    >>> labels.tolist(), torch.equal(images, templates.repeat(3, 1, 1, 1))
+    ([0, 1, 0, 1, 0, 1], True)
     """
     if len(images) < 2:
         raise ValueError(f"images has {len(images)} templates; a task needs two or more, one a class")

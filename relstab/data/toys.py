@@ -36,6 +36,11 @@ def stripe(
     """Inputs and labels of ±1 of the stripe model; coordinate 0 is the informative one.
 
     ValueError for fewer than 1 point or 2 dimensions. Paper B, Sec. 6; planes as in the authors' code.
+
+    >>> x, y = stripe(1000, 5, generator=torch.Generator().manual_seed(0))
+    >>> inside = (x[:, 0] > INTERFACES[0]) & (x[:, 0] < INTERFACES[1])
+    >>> torch.equal(y > 0, inside)
+    True
     """
     _check(points, dimension)
     x = torch.randn(points, dimension, generator=generator)
@@ -44,7 +49,12 @@ def stripe(
 
 
 def sphere(points: int, dimension: int, *, generator: torch.Generator) -> Float[Tensor, "point dimension"]:
-    """Points uniform on the unit sphere of `dimension` dimensions, float64. ValueErrors as `stripe`."""
+    """Points uniform on the unit sphere of `dimension` dimensions, float64. ValueErrors as `stripe`.
+
+    >>> points = sphere(100, 4, generator=torch.Generator().manual_seed(0))
+    >>> points.shape, points.dtype
+    (torch.Size([100, 4]), torch.float64)
+    """
     _check(points, dimension)
     x = torch.randn(points, dimension, generator=generator, dtype=torch.float64)
     return x / x.norm(dim=1, keepdim=True)
@@ -53,7 +63,12 @@ def sphere(points: int, dimension: int, *, generator: torch.Generator) -> Float[
 def on_sphere(
     like: Float[Tensor, "*batch dimension"], radius: float, *, generator: torch.Generator
 ) -> Float[Tensor, "*batch dimension"]:
-    """Isotropic vectors of one norm, one per row of `like`."""
+    """Isotropic vectors of one norm, one per row of `like`.
+
+    >>> noise = on_sphere(torch.zeros(2, 5), 3.0, generator=torch.Generator().manual_seed(0))
+    >>> noise.norm(dim=1).round(decimals=5).tolist()
+    [3.0, 3.0]
+    """
     noise = torch.randn(like.shape, generator=generator, dtype=like.dtype)
     return radius * noise / noise.norm(dim=-1, keepdim=True)
 
@@ -64,6 +79,11 @@ def rotate(
     """Every x turned by `angle` (radians) towards a random t ⟂ x, |t| = |x|: cos(angle) x + sin(angle) t.
 
     The rotation R_θ of slides D, independent for each point.
+
+    >>> x = sphere(2, 3, generator=torch.Generator().manual_seed(0))
+    >>> turned = rotate(x, 0.5, generator=torch.Generator().manual_seed(1))
+    >>> (x * turned).sum(1).acos().round(decimals=6).tolist()
+    [0.5, 0.5]
     """
     direction = torch.randn(x.shape, generator=generator, dtype=x.dtype)
     squared = x.square().sum(-1, keepdim=True)

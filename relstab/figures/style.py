@@ -85,6 +85,9 @@ def styled(function):
 
 
 def figure(rows=1, columns=1, *, width=6.6, height=None, **options):
-    """A new Figure and its axes; width and height in inches (6.6 is a text column, at which 11 points are the size of the text). Call it in a `styled` function."""
+    """A new Figure and its axes; width and height in inches. Call it in a `styled` function.
+
+    In a text column 6.6 inches wide 11 points have the size of the text on a wide screen.
+    """
     fig = Figure(figsize=(width, height or 2.9 * rows), layout="constrained")
     return fig, fig.subplots(rows, columns, **options)

@@ -22,9 +22,7 @@ def _curves(rows, kinds, quantity, ax, pick):
 
     Of an architecture the widest network that was trained longest; members of a family in shades.
     """
-    table = tables.on_full_set(tables.profiles(rows))
-    for size in ("width", "epochs"):
-        table = table[table[size] == table.groupby(["dataset", "architecture"])[size].transform("max")]
+    table = tables.largest(tables.on_full_set(tables.profiles(rows)))
     seen, members = {}, Counter()
     for (_, architecture, width), lines in table.groupby(["dataset", "architecture", "width"], sort=False):
         if not pick(architecture):

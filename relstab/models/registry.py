@@ -52,7 +52,11 @@ _FAMILIES: dict[str, Callable[..., nn.Module]] = _ONE_SIZE | {
 
 
 def names() -> list[str]:
-    """Names that `build` knows."""
+    """Names that `build` knows.
+
+    >>> [name for name in names() if name.startswith("fc")]
+    ['fc_l2', 'fc_l4', 'fc_l6']
+    """
     return list(_FAMILIES)
 
 

@@ -5,7 +5,7 @@ the weight of a convolution, o its output and i its input channel.
 
 Shuffling (A Sec. 2, Fig. 3 dashed) breaks what the channels have learnt together and keeps each 2-D filter:
 
-    shared:       W'[o, i] = W[o, pi(i)]        independent:  W'[o, i] = W[o, pi_o(i)]
+$$W'_{oi} = W_{o\,\pi(i)} \text{ (shared)}, \qquad W'_{oi} = W_{o\,\pi_o(i)} \text{ (independent)} .$$
 
 >>> import torch
 >>> from relstab import models
@@ -44,6 +44,11 @@ def shuffle_channels(
     little: average over several.
 
     Raises ValueError for another mode. Source: paper A, Sec. 2 and Fig. 3.
+
+    >>> model = nn.Sequential(nn.Conv2d(5, 2, 1))
+    >>> shuffled = shuffle_channels(model, generator=torch.Generator().manual_seed(0))
+    >>> torch.equal(shuffled[0].weight.sort(1).values, model[0].weight.sort(1).values)
+    True
     """
     if mode not in MODES:
         raise ValueError(f"mode: got {mode!r}, must be one of {', '.join(MODES)}.")
@@ -65,14 +70,20 @@ def shuffle_channels(
 def mean_channel(model: nn.Module) -> nn.Module:
     r"""Copy of a network in which all channels of a layer are the mean channel.
 
-        W'[o, i] = <W>_{o, i},   b'[o] = <b>_o,   and the same mean over channels for BatchNorm's scale,
-        shift, running mean and running variance.
+    $$W'_{oi} = \langle W\rangle_{oi}, \qquad b'_o = \langle b\rangle_o,$$
+
+    and the same mean over channels for BatchNorm's scale, shift, running mean and running variance.
 
     The number of channels stays, so any architecture keeps working (grouped convolutions and flattened
     heads, too), and since all channels are equal the sum over the inputs makes it the one-channel network
     with filter n_in <W>. Linear layers are untouched. Means, not sums, for parameters and statistics alike.
 
     Source: the homogeneous-channel assumption of paper A, Sec. 4 (its Fig. 9 averages activations instead).
+
+    >>> model = nn.Sequential(nn.Conv2d(3, 4, 3))
+    >>> mean = mean_channel(model)[0].weight
+    >>> mean.shape, torch.allclose(mean[2, 1], model[0].weight.mean((0, 1)))
+    (torch.Size([4, 3, 3, 3]), True)
     """
     model = copy.deepcopy(model)
     for module in model.modules():
@@ -93,7 +104,7 @@ def mean_channel(model: nn.Module) -> nn.Module:
 def smooth_filters(model: nn.Module, sigma: float | int) -> nn.Module:
     r"""Copy of a network whose filters are convolved with a Gaussian of standard deviation sigma (pixels).
 
-        W'[o, i, y, x] = a_o sum_{y', x'} exp(-((y - y')^2 + (x - x')^2) / 2 sigma^2) W[o, i, y', x']
+    $$W'_{oi}(y, x) = a_o \sum_{y', x'} e^{-[(y - y')^2 + (x - x')^2] / 2\sigma^2}\, W_{oi}(y', x')$$
 
     A filter counts as zero outside its grid and the result is cut to the grid again. a_o gives every output
     channel back the norm of its incoming weights, so that smoothing does not also dim the signal (BatchNorm
@@ -102,6 +113,11 @@ def smooth_filters(model: nn.Module, sigma: float | int) -> nn.Module:
     choice. 1x1 filters stay.
 
     Raises ValueError for a negative or infinite sigma. Source: paper C, Sec. 4.2 and Fig. 4.
+
+    >>> model = nn.Sequential(nn.Conv2d(1, 1, 3))
+    >>> smooth = smooth_filters(model, 1.0)[0].weight
+    >>> round((smooth.norm() / model[0].weight.norm()).item(), 5)
+    1.0
     """
     if not 0 <= sigma < math.inf:
         raise ValueError(f"sigma: got {sigma}, must be a finite number of at least 0.")

@@ -39,6 +39,10 @@ def cosine_sensitivity(
     and device are those of `relstab.sensitivity`; the model is left as it was found. Returns a table with the
     columns layer, depth, relative_depth, sensitivity; NaN where half of the pairs have distance 0. ValueError
     for inputs that are not finite floats of equal shape, fewer than two, and for unknown layers.
+
+    >>> images, model = torch.rand(4, 1, 8, 8), nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
+    >>> bool(cosine_sensitivity(model, images, images)["sensitivity"].abs().max() < 1e-6)
+    True
     """
     check_inputs(images=images, deformed=deformed)
     model, device, dtype = placed(model, device, images)

@@ -1,8 +1,9 @@
-"""D, G and R of a network's layers (A Eq. 1, B Eqs. 4-5), in one streaming pass.
+r"""D, G and R of a network's layers (A Eq. 1, B Eqs. 4-5), in one streaming pass.
 
 For a network with features f, images x, diffeomorphisms τ and noise η of the same norm as τx − x,
 
-    D = E ‖f(τx) − f(x)‖² / Δ,    G = E ‖f(x + η) − f(x)‖² / Δ,    Δ = E ‖f(x₁) − f(x₂)‖²,    R = D / G.
+$$D = \frac{E\,\|f(\tau x) - f(x)\|^2}{\Delta}, \quad G = \frac{E\,\|f(x + \eta) - f(x)\|^2}{\Delta}, \quad
+  \Delta = E\,\|f(x_1) - f(x_2)\|^2, \quad R = \frac DG .$$
 
 Images are taken in chunks of `batch_size`; x, τx and x + η of a chunk go through the network as one batch,
 and each layer's output is reduced (`relstab.probes.moments`) the moment it appears. Nothing is cached: the
@@ -123,7 +124,10 @@ def compare(
 
 
 def check_inputs(*, rank=None, **sets):
-    """One sentence for what cannot be probed: sets of inputs by the names of the arguments they came in."""
+    """One sentence for what cannot be probed: sets of inputs by the names of the arguments they came in.
+
+    >>> check_inputs(rank=4, images=torch.rand(2, 3, 8, 8))  # says nothing where nothing is wrong
+    """
     expected = next(iter(sets.values()))
     for name, inputs in sets.items():
         if not isinstance(inputs, Tensor) or not inputs.is_floating_point():

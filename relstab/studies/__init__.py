@@ -44,6 +44,10 @@ def configs(study: str, scale: str) -> list:
     """The study's units at a scale, in the order in which they should run.
 
     Raises ValueError for an unknown study or scale, naming those there are.
+
+    >>> units = configs("zoo", "tiny")
+    >>> {unit.study for unit in units}, {unit.scale for unit in units}
+    ({'zoo'}, {'tiny'})
     """
     scales.check(scale)
     if study not in names():
@@ -56,6 +60,10 @@ def rows(study: str, scale: str, *, compute: bool | None = None, executor=None) 
 
     compute: run what is missing; by default at scale tiny only, so that no page ever starts a long run.
     attrs: study, scale, units, and missing, the number of units without rows. Errors as `store.get_or_run`.
+
+    >>> frame = rows("diffeomorphisms", "laptop")  # reads; computes at scale tiny only
+    >>> frame.attrs["study"], frame.attrs["scale"]
+    ('diffeomorphisms', 'laptop')
     """
     units = configs(study, scale)
     if compute is None:
@@ -71,6 +79,9 @@ def shown(study: str, scale: str = "tiny", *, needs=None) -> pd.DataFrame:
     needs: a function of the rows, for a figure that is about part of a study: scales for which it returns nothing
     (None, 0, an empty table or list) are passed over, so that an unfinished larger scale hides no finished figure.
     `attrs["scale"]` names the scale; where no larger scale has what is needed it is `scale`, and the frame may be empty.
+
+    >>> shown("diffeomorphisms", "laptop").attrs["scale"] in ("laptop", "gpu", "paper")
+    True
     """
     scales.check(scale)
     for larger in scales.SCALES[: scales.SCALES.index(scale) : -1]:

@@ -41,6 +41,9 @@ def diffusion_constant(filter_size: int, *, version: str = "exact") -> float:
     r"""D of :math:`e^{-x^2 / 4 D k}`, in pixels squared a layer: (F² - 1)/24, or Prop. A.1 as printed.
 
     Printed (A Eqs. 11-12): (F - 1)³/(12 F) for odd F, (F³ - 3F² + 6F - 4)/(12 F) for even F.
+
+    >>> diffusion_constant(5), diffusion_constant(2), diffusion_constant(2, version="paper")
+    (1.0, 0.125, 0.16666666666666666)
     """
     _check(filter_size, version)
     F = filter_size
@@ -53,6 +56,9 @@ def drift(filter_size: int, *, version: str = "exact") -> float:
     """v of A Eq. 12, in pixels a layer: 0 for odd F, -1/2 for even F (printed: (1 - F)/(2F)).
 
     The packet sits at -v k: a unit that looks F/2 to the left sees a pixel F/2 to its right.
+
+    >>> drift(3), drift(2), drift(2, version="paper")
+    (0.0, -0.5, -0.25)
     """
     _check(filter_size, version)
     if filter_size % 2:
@@ -110,7 +116,12 @@ def walk(layers: int, filter_size: int) -> tuple[Float[ndarray, " site"], Float[
 def gaussian(
     sites: Float[ndarray, " site"], layers: int, filter_size: int, *, version: str = "exact"
 ) -> Float[ndarray, " site"]:
-    r"""Prop. A.1, :math:`(4 \pi D k)^{-1/2} \exp(-(x + v k)^2 / 4 D k)`, with exact or printed constants."""
+    r"""Prop. A.1, :math:`(4 \pi D k)^{-1/2} \exp(-(x + v k)^2 / 4 D k)`, with exact or printed constants.
+
+    >>> sites, law = walk(40, 3)
+    >>> round(float(np.abs(gaussian(sites, 40, 3) - law).max()), 4)
+    0.0004
+    """
     spread = 4 * diffusion_constant(filter_size, version=version) * layers
     centred = sites + drift(filter_size, version=version) * layers
     return np.exp(-(centred**2) / spread) / np.sqrt(pi * spread)

@@ -62,6 +62,10 @@ def homogeneous_sensitivities(
 
     Raises ValueError for a stride other than 1 or F, for stride F if F^layers does not divide the length, for
     unknown moves or tasks, and for tasks without pairs. Source: paper A, Eqs. 1 and 4-9.
+
+    >>> table = homogeneous_sensitivities(3, 3, 3, 81, 2, 27)  # task 2, stride 3
+    >>> table["A"].tolist(), table["R"].is_monotonic_decreasing
+    ([3.0, 9.0, 27.0], True)
     """
     moved, covariance = _second_moments(length, task, xi, gap, moves, balanced)
     area = effective_receptive_field(layers, filter_size, stride).numpy()
@@ -141,7 +145,12 @@ def _contract_blocks(matrix, layers, filter_size):
 def asymptotes(
     table: pd.DataFrame, task: int, *, anchor: int = -1, quantities: tuple[str, ...] = ("D", "G", "R")
 ) -> pd.DataFrame:
-    """Power laws of A Eqs. 5, 7 (task 1) or 8, 9 (task 2), through row `anchor` of the table."""
+    """Power laws of A Eqs. 5, 7 (task 1) or 8, 9 (task 2), through row `anchor` of the table.
+
+    >>> table = homogeneous_sensitivities(10, 3, 1, 64, 1, 16)
+    >>> local_exponents(asymptotes(table, task=1)).round(3).tail(1)[["D", "G", "R"]].values.tolist()
+    [[-2.0, 1.0, -3.0]]
+    """
     lines = table[["k", "A"]].copy()
     for quantity in quantities:
         reach = table.A / table.A.iloc[anchor]
@@ -150,7 +159,12 @@ def asymptotes(
 
 
 def local_exponents(table: pd.DataFrame) -> pd.DataFrame:
-    """d log X / d log A between consecutive rows, X = D, G, R, at the geometric mean of their A."""
+    """d log X / d log A between consecutive rows, X = D, G, R, at the geometric mean of their A.
+
+    >>> table = pd.DataFrame({"A": [1.0, 2.0], "D": [1.0, 0.25], "G": [1.0, 2.0], "R": [1.0, 0.125]})
+    >>> local_exponents(table).round(2).values.tolist()
+    [[1.41, -2.0, 1.0, -3.0]]
+    """
     change = np.log(table[["A", "D", "G", "R"]]).diff().iloc[1:]
     exponents = change[["D", "G", "R"]].div(change.A, axis=0)
     exponents.insert(0, "A", np.sqrt(table.A * table.A.shift()).iloc[1:])
@@ -164,6 +178,11 @@ def profiles(
 
     Stride 1: the mean over F neighbours on the ring. Stride F: the sum over each block of F, so that a unit
     counts the active pixels it sees. ValueError if a stride-F layer does not divide its input.
+
+    >>> pixel = np.zeros(9)
+    >>> pixel[4] = 1.0
+    >>> [f.round(2).tolist() for f in profiles(pixel, 2, 3, 3)[1:]]
+    [[0.0, 1.0, 0.0], [1.0]]
     """
     effective_receptive_field(layers, filter_size, stride)  # refuses other strides
     stack = [image]

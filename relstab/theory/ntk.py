@@ -25,7 +25,12 @@ from torch import Tensor
 def kernel(
     x: Float[Tensor, "*batch left dimension"], other: Float[Tensor, "*batch right dimension"]
 ) -> Float[Tensor, "*batch left right"]:
-    """Θ(x, x') of unit vectors; Θ(x, x) = 1."""
+    """Θ(x, x') of unit vectors; Θ(x, x) = 1.
+
+    >>> x = torch.eye(2, dtype=torch.float64)
+    >>> kernel(x, x)[0].round(decimals=4).tolist()  # the same point, and a right angle: 1/2π
+    [1.0, 0.1592]
+    """
     cosine = (x @ other.mT).clamp(-1, 1)
     angle = torch.acos(cosine)
     rest = math.pi - angle
@@ -37,6 +42,12 @@ def regression(
     labels: Float[Tensor, "*batch point"],
     test: Float[Tensor, "*batch other dimension"],
 ) -> Float[Tensor, "*batch other"]:
-    """Θ(test, x) Θ(x, x)⁻¹ labels, without ridge: where lazy training ends. Unit vectors, best in float64."""
+    """Θ(test, x) Θ(x, x)⁻¹ labels, without ridge: where lazy training ends. Unit vectors, best in float64.
+
+    >>> x = torch.eye(2, dtype=torch.float64)
+    >>> middle = torch.full((1, 2), 0.5**0.5, dtype=torch.float64)
+    >>> regression(x, torch.tensor([1.0, -1.0], dtype=torch.float64), middle).abs().item() < 1e-12
+    True
+    """
     weights = torch.linalg.solve(kernel(x, x), labels.unsqueeze(-1))
     return (kernel(test, x) @ weights).squeeze(-1)

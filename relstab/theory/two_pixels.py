@@ -41,6 +41,12 @@ def output(images: Float[Tensor, "image length"], xi: int, solution: str = "low"
     """f(x) of a constructed solution; on two unit pixels at distance d it is max(0, xi - d).
 
     Raises ValueError for an even xi (a window has a centre) and for an unknown solution.
+
+    >>> import torch
+    >>> pair = torch.zeros(1, 32)
+    >>> pair[0, [4, 6]] = 1.0  # at distance 2, xi = 7
+    >>> output(pair, 7).item(), output(pair, 7, "high").item()
+    (5.0, 5.0)
     """
     _check(xi, solution)
     z = images if solution == "low" else images.clamp(min=0)
@@ -56,6 +62,10 @@ def two_pixel_sensitivities(
 
     Each pixel moves by -1, 0 or +1 with probability 1/3 (`stay`), or by -1 or +1. `noise_power` is
     :math:`l \\sigma^2`, the mean squared norm of the noise: 8/3 is that of two distant pixels' displacement.
+
+    >>> table = two_pixel_sensitivities(16, 3)
+    >>> table["solution"].tolist(), bool(table["D"][0] == table["D"][1]), bool(table["G"][0] < table["G"][1])
+    (['low', 'high'], True, True)
     """
     _check(xi, "low")
     if length <= 2 * xi:

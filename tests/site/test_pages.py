@@ -5,10 +5,8 @@ from built import HTML, PAGES, until
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-SHOWN = (
-    "return [...document.querySelectorAll('.jupyter-widgets img, .jupyter-widgets svg[role=img]')]"
-    ".map(image => image.src || image.outerHTML)"
-)
+SHOWN = "return [...document.querySelectorAll('.explorer .frame')].map(frame => frame.innerHTML)"
+LIGHT = 1_500_000  # bytes of a page, its explorers included
 WITH_WIDGETS = [page for page in PAGES if "jupyter.widget-view+json" in (HTML / page).read_text()]
 
 
@@ -34,6 +32,9 @@ class TestEveryPage:
 
     def test_fits_its_window(self, visit, page):
         assert visit(page).look["wide"] <= 0
+
+    def test_is_light(self, page):
+        assert (HTML / page).stat().st_size < LIGHT
 
 
 def test_some_page_has_maths_and_some_page_has_widgets(visit):

@@ -9,3 +9,17 @@
 document.addEventListener("DOMContentLoaded", function () {
   MathJax.Hub = { Queue: ([, , element]) => MathJax.startup.promise.then(() => MathJax.typesetPromise([element])) };
 });
+
+// The handle of a slider has no name, and says an index as its value; give it the texts beside it. They cannot be edited here.
+document.addEventListener("DOMContentLoaded", function () {
+  const name = () =>
+    document.querySelectorAll(".explorer .widget-slider").forEach((slider) => {
+      const [label, readout, handle] = [".widget-label", ".widget-readout", ".noUi-handle"].map((part) => slider.querySelector(part));
+      if (!label || !readout || !handle) return;
+      handle.setAttribute("aria-label", label.textContent);
+      handle.setAttribute("aria-valuetext", readout.textContent);
+      readout.removeAttribute("contenteditable");
+    });
+  const seen = { subtree: true, childList: true, characterData: true, attributeFilter: ["aria-valuenow"] };
+  new MutationObserver(name).observe(document.body, seen);
+});

@@ -1,0 +1,19 @@
+"""Explorers: pictures with controls that work without a kernel, because every frame is already in the page.
+
+They are ipywidgets. A control is linked in the browser (`jslink`) to the index of a stack of frames, and a check
+box hides curves by a rule of CSS; no Python runs when a reader moves them, and no script of our own is needed.
+Frames are HTML: SVG, tables, or small compressed pictures, each with a text alternative. ipywidgets comes with
+the extra "book"; it is imported when an explorer is built.
+
+    temperature_and_cut    pictures under one diffeomorphism, over (c, T)            B Fig. 1
+    depth_profiles         D, G and R by layer, network and data set                 A Figs. 3, 11; B Fig. 14
+    mode_growth            the filters' Laplacian modes by layer, over training      A Fig. 4
+    diffusion              two active pixels in the homogeneous network              A Fig. 8
+"""
+
+from relstab.explorers.deformations import temperature_and_cut
+from relstab.explorers.modes import mode_growth
+from relstab.explorers.profiles import depth_profiles
+from relstab.explorers.two_pixels import diffusion
+
+__all__ = ["depth_profiles", "diffusion", "mode_growth", "temperature_and_cut"]

@@ -1,0 +1,119 @@
+"""Every example runs: those of docstrings and of the pages in book/api; and every function shown there has one."""
+
+import ast
+import doctest
+import importlib
+import inspect
+import pkgutil
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+import relstab
+
+ROOT = Path(__file__).resolve().parents[1]
+MODULES = [
+    found.name
+    for found in pkgutil.walk_packages(relstab.__path__, "relstab.")
+    if not found.name.endswith("__main__")
+]
+PAGES = sorted((ROOT / "book" / "api").glob("*.md"))
+SHOWN = {
+    module: page for page in PAGES for module in re.findall(r"automodule:: (\S+)", page.read_text())
+}  # module -> the page that shows it
+
+
+@pytest.fixture(autouse=True)
+def own_store(tmp_path, monkeypatch):
+    """Examples may store what they compute, but not where the book would find it."""
+    monkeypatch.setenv("RELSTAB_STORE", str(tmp_path / "store"))
+    monkeypatch.delenv("RELSTAB_NO_RUN", raising=False)
+
+
+def check(examples, name):
+    """Run doctest.DocTest objects; fail with what doctest says."""
+    said = []
+    runner = doctest.DocTestRunner(verbose=False)
+    for example in examples:
+        runner.run(example, out=said.append)
+    assert not runner.summarize(verbose=False).failed, f"{name}\n{''.join(said)}"
+
+
+@pytest.mark.parametrize("name", ["relstab", *MODULES])
+def test_examples_of_docstrings(name):
+    check(doctest.DocTestFinder().find(importlib.import_module(name)), name)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_examples_of_pages(page):
+    check([doctest.DocTestParser().get_doctest(page.read_text(), {}, page.stem, str(page), 0)], page)
+
+
+def documented(module):
+    """The public functions that the reference shows for a module: {name: function}."""
+    names = getattr(module, "__all__", None) or [
+        name for name, item in vars(module).items() if getattr(item, "__module__", "") == module.__name__
+    ]
+    return {
+        name: getattr(module, name)
+        for name in names
+        if not name.startswith("_") and inspect.isroutine(getattr(module, name))
+    }
+
+
+def called(text):
+    """The names that the examples in a text use."""
+    code = "".join(example.source for example in doctest.DocTestParser().get_examples(text or ""))
+    nodes = ast.walk(ast.parse(code))
+    return {getattr(node, "id", getattr(node, "attr", None)) for node in nodes}
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_every_public_function_has_an_example(name):
+    """In its docstring, in that of its module, or on its page."""
+    module = importlib.import_module(name)
+    functions = documented(module)
+    assert functions, "the check would see nothing"
+    elsewhere = called(module.__doc__) | called(SHOWN[name].read_text())
+    lacking = [n for n, item in functions.items() if n not in elsewhere | called(item.__doc__)]
+    assert lacking == []
+
+
+def test_every_public_function_has_a_docstring():
+    for name in SHOWN:
+        for function, item in documented(importlib.import_module(name)).items():
+            assert (item.__doc__ or "").strip(), f"{name}.{function}"
+
+
+sys.path.insert(0, str(ROOT / "book" / "_ext"))
+from docstrings import restructured  # noqa: E402
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Of $x^2$ and ``y``.", "Of :math:`x^2` and ``y``."),
+        ("The `name`, `f(x)`.", "The :py:obj:`name`, ``f(x)``."),
+        ("The `size`.", "The ``size``."),
+        ("$n$th", r":math:`n`\ th"),
+        (":math:`a` and :func:`f`", ":math:`a` and :func:`f`"),
+        ("Rows [n, *axes] of |x|.", r"Rows [n, \*axes] of \|x\|."),
+        ("$$a\n  + b$$, with c", ".. math:: a + b,\n\nwith c"),
+        ("size: n; cut (integer): c.\nAnd more.", ":param size: n\n:param cut: (integer) c.\n\nAnd more."),
+        ("size: n,\n    or two\nRaises it.", ":param size: n,\n    or two\n    Raises it."),
+        ("Otherwise: none.", "Otherwise: none."),
+        ("So\n\n    a   $b\n    c   d", "So\n\n::\n\n    a   $b\n    c   d"),
+        (">>> '$a$ `b`'\n'$a$'", ">>> '$a$ `b`'\n'$a$'"),
+        ("Args:\n    size: $n$", "Args:\n    size: :math:`n`"),
+        ("- size: a\n- `b`", "- size: a\n- :py:obj:`b`"),
+    ],
+)
+def test_docstrings_become_restructured_text(text, expected):
+    assert "\n".join(restructured(text.split("\n"), ["size", "cut"])).strip() == expected
+
+
+def test_an_example_that_fails_is_seen():
+    with pytest.raises(AssertionError, match="Expected:"):
+        check([doctest.DocTestParser().get_doctest(">>> 1 + 1\n3\n", {}, "wrong", "wrong", 0)], "wrong")

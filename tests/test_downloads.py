@@ -1,0 +1,204 @@
+"""What readers can download: kept while a notebook runs, found again with it, linked on its page, valid."""
+
+import base64
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+import pytest
+import yaml
+from matplotlib.figure import Figure
+
+from relstab import book, downloads, execute, notebook, page
+
+ROOT = Path(execute.ROOT)
+NOTEBOOK = """---
+jupytext:
+  text_representation: {extension: .md, format_name: myst}
+kernelspec: {display_name: Python 3, language: python, name: python3}
+---
+
+# A page
+
+```{code-cell} ipython3
+:tags: [parameters]
+scale = "paper"
+```
+
+```{code-cell} ipython3
+import pandas as pd
+from matplotlib.figure import Figure
+from relstab import page
+
+fig, rows = Figure(), pd.DataFrame({"x": [1, 2], "y": [0.5, 0.25]})
+fig.subplots().plot(rows["x"], rows["y"])
+rows.attrs |= {"study": "demo", "scale": scale}
+```
+
+```{code-cell} ipython3
+---
+mystnb:
+  figure:
+    name: fig-demo
+    caption: "A line."
+---
+page.picture(fig, rows)
+```
+"""
+
+
+def rows(value=1.0, **attrs):
+    frame = pd.DataFrame({"x": [value, 2.0], "name": ["a", "b"]})
+    frame.attrs |= {"study": "demo", "scale": "tiny"} | attrs
+    return frame
+
+
+def picture(number, frame):
+    """A picture, the line's slope telling it from others: the PNG that the page shows."""
+    fig = Figure()
+    fig.subplots().plot([0, number])
+    return page.picture(fig, frame)._repr_mimebundle_()["image/png"]
+
+
+def executed(*shown):
+    """An executed notebook with a figure fig-1, fig-2, ... for every PNG."""
+    cells = []
+    for number, png in enumerate(shown, start=1):
+        cell = nbformat.v4.new_code_cell("show", metadata={"mystnb": {"figure": {"name": f"fig-{number}"}}})
+        cell.outputs = [nbformat.v4.new_output("display_data", {"image/png": base64.b64encode(png).decode()})]
+        cells.append(cell)
+    return nbformat.v4.new_notebook(cells=cells)
+
+
+def test_by_hand_nothing_is_written(tmp_path, monkeypatch):
+    monkeypatch.delenv("RELSTAB_DOWNLOADS", raising=False)
+    monkeypatch.chdir(tmp_path)
+    picture(1, rows())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_files_are_valid_and_the_same_each_time(tmp_path, monkeypatch):
+    contents = []
+    for folder in (tmp_path / "one", tmp_path / "two"):
+        folder.mkdir()
+        monkeypatch.setenv("RELSTAB_DOWNLOADS", str(folder))
+        key = downloads.hashed(picture(1, rows()))
+        contents.append(downloads.kept(folder))
+    assert contents[0] == contents[1]
+    assert set(contents[0]) == {f"{key}.svg", f"{key}.pdf", f"{key}.demo-tiny.csv"}
+    assert b"<svg" in contents[0][f"{key}.svg"]
+    assert contents[0][f"{key}.pdf"].startswith(b"%PDF-")
+    assert contents[0][f"{key}.demo-tiny.csv"].decode() == "x,name\n1.0,a\n2.0,b\n"
+
+
+def test_rows_shown_twice_are_one_file(tmp_path, monkeypatch):
+    monkeypatch.setenv("RELSTAB_DOWNLOADS", str(tmp_path))
+    shown = [picture(1, rows()), picture(2, rows()), picture(3, rows(9.0)), picture(4, None)]
+    found = downloads.packed(downloads.kept(tmp_path), executed(*shown))
+    assert {label: sorted(files) for label, files in found.items()} == {
+        "fig-1": ["demo-tiny.csv", "fig-1.pdf", "fig-1.svg"],
+        "fig-2": ["demo-tiny.csv", "fig-2.pdf", "fig-2.svg"],
+        "fig-3": ["fig-3-demo-tiny.csv", "fig-3.pdf", "fig-3.svg"],  # other rows of the same study
+        "fig-4": ["fig-4.pdf", "fig-4.svg"],
+    }
+    assert found["fig-1"]["demo-tiny.csv"] == found["fig-2"]["demo-tiny.csv"]
+
+
+def test_tables_of_claims_are_kept(tmp_path, monkeypatch):
+    from relstab import claims
+
+    monkeypatch.setenv("RELSTAB_DOWNLOADS", str(tmp_path))
+    html = page.ledger(claims.evaluate(claims.by_id("a-prop1-drift")))._repr_mimebundle_()["text/html"]
+    cell = nbformat.v4.new_code_cell("show")
+    cell.outputs = [nbformat.v4.new_output("display_data", {"text/html": html})]
+    found = downloads.packed(downloads.kept(tmp_path), nbformat.v4.new_notebook(cells=[cell]))
+    assert found == {"output-1": {"claims.csv": found["output-1"]["claims.csv"]}}
+
+
+def test_a_page_that_did_not_run_offers_its_source(tmp_path):
+    (tmp_path / "one.md").write_text("# One\n")
+    files, box = downloads.offer(notebook.Source("a/one", tmp_path / "one.md"), None, None)
+    assert files == {"one.md": b"# One\n"}
+    assert "<one/one.md>" in box
+    assert "ipynb" not in box
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A project with this book's configuration and one page, executed and rendered."""
+    root = tmp_path_factory.mktemp("project")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("RELSTAB_DATA", raising=False)
+        patch.delenv("RELSTAB_STORE", raising=False)
+        patch.setenv("PYTHONPATH", str(ROOT))
+        (root / "package").mkdir()
+        shutil.copy(ROOT / "_config.yml", root)
+        for folder in ("assets", "_ext"):
+            shutil.copytree(ROOT / "book" / folder, root / "book" / folder)
+        (root / "book" / "references.bib").write_text("")
+        (root / "book" / "index.md").write_text("# Front page\n")
+        (root / "_toc.yml").write_text(
+            "format: jb-book\nroot: book/index\nchapters:\n  - file: notebooks/a/one\n"
+        )
+        (root / "notebooks" / "a").mkdir(parents=True)
+        (root / "notebooks" / "a" / "one.md").write_text(NOTEBOOK)
+        lines = []
+        results = execute.execute(root=root, sources=root / "package", say=lines.append)
+        assert [result.ok for result in results] == [True], lines
+        html = book.build("tiny", root=root, sources=root / "package", say=lines.append)
+        assert html, lines
+        yield root, html.parent
+
+
+def test_the_cache_holds_them_and_nothing_is_left_over(project, monkeypatch):
+    root, _ = project
+    monkeypatch.delenv("RELSTAB_DATA", raising=False)
+    monkeypatch.delenv("RELSTAB_STORE", raising=False)
+    result = execute.status("tiny", root=root, sources=root / "package")[0]
+    assert result.status == "current"
+    stored = nbformat.read(result.executed, as_version=4).metadata["relstab"]["downloads"]
+    assert sorted(stored["fig-demo"]) == ["demo-tiny.csv", "fig-demo.pdf", "fig-demo.svg"]
+    assert [p.name for p in result.executed.parent.iterdir() if p.name.startswith(".")] == []
+
+
+def test_the_page_links_them(project):
+    _, html = project
+    files = {path.name: path.read_bytes() for path in (html / "_downloads").rglob("*") if path.is_file()}
+    assert set(files) == {"one.md", "one.ipynb", "fig-demo.svg", "fig-demo.pdf", "demo-tiny.csv"}
+    text = (html / "notebooks" / "a" / "one.html").read_text()
+    assert all(f'/{name}"' in text for name in files)
+    assert files["demo-tiny.csv"] == b"x,y\n1,0.5\n2,0.25\n"
+    cells = nbformat.reads(files["one.ipynb"].decode(), as_version=4)
+    assert cells.cells[1].source == 'scale = "tiny"'  # what ran, so that running it again gives the same
+    assert "image/png" in cells.cells[-1].outputs[0].data
+    assert "downloads" not in json.dumps(cells.metadata)
+
+
+def test_binder_starts_from_the_published_repository(project):
+    """The address is in one place beside CITATION.cff, and Binder makes the notebook that the button names."""
+    root, html = project
+    config = yaml.safe_load((ROOT / "_config.yml").read_text())
+    assert (
+        config["repository"]["url"] == yaml.safe_load((ROOT / "CITATION.cff").read_text())["repository-code"]
+    )
+    owner = config["repository"]["url"].removeprefix("https://github.com/")
+    link = f"https://mybinder.org/v2/gh/{owner}/main?urlpath=lab/tree/notebooks/a/one.ipynb"
+    assert link in (html / "notebooks" / "a" / "one.html").read_text()
+    assert "mybinder" not in (html / "book" / "index.html").read_text()
+    shutil.copy(root / "notebooks" / "a" / "one.md", root / "notebooks" / "summary.md")
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])  # as Binder's environment
+    command, environment = ["bash", str(ROOT / "postBuild")], os.environ | {"PATH": path}
+    subprocess.run(command, cwd=root, check=True, capture_output=True, env=environment)
+    for name in ("a/one", "summary"):
+        made = nbformat.read(root / "notebooks" / f"{name}.ipynb", as_version=4)
+        assert 'scale = "paper"' in made.cells[1].source  # here; the book's own say tiny
+
+
+def test_notebooks_start_at_scale_tiny():
+    for source in notebook.discover(ROOT):
+        assert notebook.parameters(notebook.read(source), source.name)["scale"] == "tiny", source.name
