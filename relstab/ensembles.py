@@ -36,8 +36,8 @@ class Recipe:
 
     learning_rate: float
     ridge: float
-    clocks: float
-    limit: float
+    clocks: float | int
+    limit: float | int
     batch: int = 8
     every: int = 100
     interpolations: int = 0

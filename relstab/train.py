@@ -177,7 +177,7 @@ def batches(count: int, batch_size: int, generator: torch.Generator,
     return parts[:-1] if len(parts) > 1 and len(parts[-1]) == 1 else parts
 
 
-def duration(seconds: float) -> str:
+def duration(seconds: float | int) -> str:
     """Seconds for people.
 
     >>> duration(9.2), duration(130), duration(7300)
@@ -358,6 +358,9 @@ def effective(recipe: Recipe) -> dict:
     """The recipe as data, without the deformations where there are none: what a checkpoint is known by.
 
     So a run that was stopped before recipes had deformations goes on with one that has.
+
+    >>> "displacement" in effective(Recipe(epochs=1, lr=0.1))
+    False
     """
     fields = asdict(recipe)
     return (

@@ -75,13 +75,13 @@ def test_every_public_function_has_an_example(name):
     """In its docstring, in that of its module, or on its page."""
     module = importlib.import_module(name)
     functions = documented(module)
-    assert functions, "the check would see nothing"
     elsewhere = called(module.__doc__) | called(SHOWN[name].read_text())
     lacking = [n for n, item in functions.items() if n not in elsewhere | called(item.__doc__)]
     assert lacking == []
 
 
 def test_every_public_function_has_a_docstring():
+    assert sum(len(documented(importlib.import_module(name))) for name in SHOWN) > 80
     for name in SHOWN:
         for function, item in documented(importlib.import_module(name)).items():
             assert (item.__doc__ or "").strip(), f"{name}.{function}"

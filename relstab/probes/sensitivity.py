@@ -145,7 +145,11 @@ def check_inputs(*, rank=None, **sets):
 
 
 def placed(model, device, images):
-    """(the model, or a copy of it on `device`; its device; its float type)."""
+    """(the model, or a copy of it on `device`; its device; its float type).
+
+    >>> placed(nn.Linear(2, 2).double(), None, torch.rand(1, 2))[1:]
+    (device(type='cpu'), torch.float64)
+    """
     own = next(itertools.chain(model.parameters(), model.buffers()), None)
     home = images.device if own is None else own.device
     device = home if device is None else torch.device(device)

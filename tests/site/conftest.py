@@ -54,7 +54,7 @@ def browser():
     options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
     # the driver is named: selenium would otherwise look for one to download
     with webdriver.Chrome(options=options, service=webdriver.ChromeService(executable_path=driver)) as chrome:
-        chrome.set_page_load_timeout(60)
+        chrome.set_page_load_timeout(180)  # the first page of a busy machine takes a minute
         yield chrome
 
 
