@@ -58,8 +58,8 @@ def _saved(fig, kind, **options):
 
 
 def _csv(rows):
-    """The rows as {"STUDY-SCALE.csv": content}, or "csv" where they are of no study."""
-    if rows is None:
+    """The rows as {"STUDY-SCALE.csv": content}, or "csv" where they are of no study; nothing where there are none."""
+    if rows is None or rows.empty:
         return {}
     names = [rows.attrs[name] for name in ("study", "scale") if name in rows.attrs]
     return {".".join(filter(None, ["-".join(names), "csv"])): rows.to_csv(index=False).encode()}

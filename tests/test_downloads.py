@@ -98,13 +98,21 @@ def test_files_are_valid_and_the_same_each_time(tmp_path, monkeypatch):
 
 def test_rows_shown_twice_are_one_file(tmp_path, monkeypatch):
     monkeypatch.setenv("RELSTAB_DOWNLOADS", str(tmp_path))
-    shown = [picture(1, rows()), picture(2, rows()), picture(3, rows(9.0)), picture(4, None)]
+    none = rows().iloc[:0]
+    shown = [
+        picture(1, rows()),
+        picture(2, rows()),
+        picture(3, rows(9.0)),
+        picture(4, None),
+        picture(5, none),
+    ]
     found = downloads.packed(downloads.kept(tmp_path), executed(*shown))
     assert {label: sorted(files) for label, files in found.items()} == {
         "fig-1": ["demo-tiny.csv", "fig-1.pdf", "fig-1.svg"],
         "fig-2": ["demo-tiny.csv", "fig-2.pdf", "fig-2.svg"],
         "fig-3": ["fig-3-demo-tiny.csv", "fig-3.pdf", "fig-3.svg"],  # other rows of the same study
         "fig-4": ["fig-4.pdf", "fig-4.svg"],
+        "fig-5": ["fig-5.pdf", "fig-5.svg"],
     }
     assert found["fig-1"]["demo-tiny.csv"] == found["fig-2"]["demo-tiny.csv"]
 
