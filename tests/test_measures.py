@@ -133,11 +133,14 @@ def test_ranks_are_of_networks_with_true_labels(table):
 
 
 def test_interpolation_ratios():
-    rows = pd.DataFrame({"R2": [1.0, 4.0], "R2_gaussian": [0.5, 2.0], "R2_blurred": [0.5, 1.0],
-                         "R4": [1.0, 1.0], "R4_gaussian": [1.0, 4.0], "R4_blurred": [1.0, 1.0]})  # fmt: skip
+    rows = pd.DataFrame({"dataset": ["cifar10-jpeg", "cifar10-jpeg", "mnist"],
+                         "R2": [1.0, 4.0, 9.0], "R2_gaussian": [0.5, 2.0, 1.0], "R2_blurred": [0.5, 1.0, 1.0],
+                         "R4": [1.0, 1.0, 1.0], "R4_gaussian": [1.0, 4.0, 1.0], "R4_blurred": [1.0, 1.0, 1.0]})  # fmt: skip
     ratios = tables.interpolation_ratios(rows)
-    assert ratios.loc[2].tolist() == pytest.approx([0.5, 2**0.5])
-    assert ratios.loc[4].tolist() == pytest.approx([2, 2])
+    assert ratios.loc[(2, "sharp images")].tolist() == pytest.approx([0.5, 0.5, 0.5])
+    assert ratios.loc[(2, "blurred images")].tolist() == pytest.approx([2**0.5, 1, 2])
+    assert ratios.loc[(4, "sharp images")].tolist() == pytest.approx([2, 1, 4])
+    assert tables.interpolation_ratios(rows[rows.dataset == "mnist"]).loc[(4, "sharp images"), "mean"] == 1
 
 
 def test_twins(table):
