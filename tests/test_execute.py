@@ -168,7 +168,10 @@ def start_slow(project):
     """Another process that executes a notebook without end: the process, and the kernel's pid."""
     write(project, "a/one", STARTED)
     environment = {**os.environ, "PYTHONPATH": str(execute.ROOT)}
-    code = f"from relstab import execute; execute.execute(root={str(project)!r}, sources='package')"
+    code = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a background shell ignores it
+        f"from relstab import execute; execute.execute(root={str(project)!r}, sources='package')"
+    )
     owner = subprocess.Popen(
         [sys.executable, "-c", code], cwd=project, env=environment, stdout=subprocess.DEVNULL
     )
