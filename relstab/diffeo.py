@@ -27,13 +27,12 @@ True
 """
 
 import math
-import operator
 
 import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
-from relstab.fields import invert, is_bijective, move_points, warp
+from relstab.fields import height_and_width, invert, is_bijective, is_integer, move_points, warp
 
 __all__ = ["Diffeo", "deform", "displacement", "displacement_field", "invert", "is_bijective",  # noqa: F822
            "kept_modes", "move_points", "sample_coefficients", "temperature", "temperature_range",
@@ -88,7 +87,7 @@ def displacement(temperature: float | int, cut: int, size: int | tuple[int, int]
     temperature = _positive("temperature", temperature)
     if not exact:
         return math.sqrt(temperature * _nominal_square(cut, size))
-    height, width = _pair(size)
+    height, width = height_and_width(size)
     variances = kept_modes(cut, rule=rule).double() / _squared_frequencies(cut)
     odd = variances[::2, ::2].sum().item()  # sin(iπ/2)² is 1 for odd i, else 0
     return math.sqrt(temperature * (height**2 + width**2) * odd)
@@ -146,7 +145,7 @@ def sample_coefficients(batch: int, cut: int, *, rule: str = "code",
     >>> sample_coefficients(4, 3, generator=generator).shape
     torch.Size([4, 2, 3, 3])
     """
-    if not _is_integer(batch) or batch < 1:
+    if not is_integer(batch) or batch < 1:
         raise ValueError(f"batch is {batch}; it must be an integer, 1 or more")
     amplitudes = kept_modes(cut, rule=rule) * _squared_frequencies(cut).rsqrt()
     if generator is None:
@@ -190,7 +189,7 @@ def displacement_field(coefficients: Float[Tensor, "batch 2 c c"],
         raise ValueError(
             f"coefficients have shape {list(coefficients.shape)}; [batch, 2, cut, cut] is needed"
         )
-    height, width = _pair(size)
+    height, width = height_and_width(size)
     dtype, device = torch.promote_types(coefficients.dtype, torch.float32), coefficients.device
     temperature = torch.as_tensor(temperature, dtype=dtype)
     if temperature.shape not in ((), coefficients.shape[:1]):
@@ -255,7 +254,7 @@ def _sines(size, cut, dtype, device):
 
 
 def _squared_frequencies(cut):
-    if not _is_integer(cut) or cut < 2:
+    if not is_integer(cut) or cut < 2:
         raise ValueError(f"cut is {cut}; it must be an integer, 2 or more (T is not defined for ln 1 = 0)")
     index = torch.arange(1, cut + 1)
     return index[:, None] ** 2 + index**2
@@ -264,22 +263,8 @@ def _squared_frequencies(cut):
 def _nominal_square(cut, size):
     """δ² per unit temperature of paper B, Eq. 3: (π/4) n² ln c."""
     _squared_frequencies(cut)
-    height, width = _pair(size)
+    height, width = height_and_width(size)
     return math.pi / 4 * (height**2 + width**2) / 2 * math.log(cut)
-
-
-def _pair(size):
-    height, width = size if isinstance(size, tuple | list) and len(size) == 2 else (size, size)
-    if not all(_is_integer(n) and n >= 2 for n in (height, width)):
-        raise ValueError(f"size is {size}; it must be an integer or (height, width), each 2 pixels or more")
-    return height, width
-
-
-def _is_integer(value):
-    try:
-        return operator.index(value) == value and not isinstance(value, bool)
-    except TypeError:
-        return False
 
 
 def _positive(name, value):

@@ -19,6 +19,7 @@ a *backward* warp: the arrow's tail says where the colour comes from. Fields are
 """
 
 import math
+import operator
 
 import torch
 from jaxtyping import Bool, Float, Shaped
@@ -283,3 +284,27 @@ def _taps(position, length):
     weight = weight * ((index >= 0) & (index < length))
     weight = weight / weight.sum(1, keepdim=True)
     return list(zip(index.clamp(0, length - 1).long().unbind(1), weight.unbind(1), strict=True))
+
+
+def height_and_width(size: int | tuple[int, int]) -> tuple[int, int]:
+    """An image size as (height, width); ValueError for anything but integers of 2 pixels or more.
+
+    >>> height_and_width(32), height_and_width((28, 20))
+    ((32, 32), (28, 20))
+    """
+    height, width = size if isinstance(size, tuple | list) and len(size) == 2 else (size, size)
+    if not all(is_integer(n) and n >= 2 for n in (height, width)):
+        raise ValueError(f"size is {size}; it must be an integer or (height, width), each 2 pixels or more")
+    return height, width
+
+
+def is_integer(value) -> bool:
+    """Whether a value is an integer of any type, Python's or NumPy's, and not a truth value.
+
+    >>> is_integer(3), is_integer(3.0), is_integer(True)
+    (True, False, False)
+    """
+    try:
+        return operator.index(value) == value and not isinstance(value, bool)
+    except TypeError:
+        return False

@@ -332,7 +332,12 @@ LAZY_IMAGES = {
 # Diffeomorphisms as augmentation (B Sec. 7): all pairs of (no) crops and flips and of a δ; blocks as the zoo's,
 # fields: `relstab.studies.augmentation.Augmented`. δ = 2 at c = 3 is within `diffeo.temperature_range` on 28 pixels.
 _TREATMENTS = {"augment": [False, True], "displacement": [0.0, 1.0, 2.0]}
-_SUBSETS = {**_TREATMENTS, "train_size": 10000, "precision": "bfloat16", "dataset": ["cifar10-jpeg", "fashion-mnist"]}
+_SUBSETS = {
+    **_TREATMENTS,
+    "train_size": 10000,
+    "precision": "bfloat16",
+    "dataset": ["cifar10-jpeg", "fashion-mnist"],
+}
 _AUGMENTED = (("lenet", 1, 15), ("vgg11_bn", 0.125, 12), ("fc_l2", 1, 12))
 AUGMENTATION = {
     "tiny": ({**_TREATMENTS, "dataset": "fashion-mini", "probes": 200, "nets": (("lenet", 1, 8), ("vgg11_bn", 0.0625, 4))},),

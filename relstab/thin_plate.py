@@ -24,13 +24,12 @@ torch.Size([7, 3, 32, 32])
 
 import math
 from functools import lru_cache
-from operator import index
 
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from relstab.fields import warp
+from relstab.fields import height_and_width, is_integer, warp
 
 PAPER = {"cifar10": {"points": 3, "maximum": 2.0}, "imagenet": {"points": 5, "maximum": 10.0}}  # C Sec. 2.1
 
@@ -43,7 +42,7 @@ def control_points(points: int) -> Float[Tensor, "control 2"]:
     >>> control_points(2).tolist()
     [[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]
     """
-    if not _is_integer(points) or points < 2:
+    if not is_integer(points) or points < 2:
         raise ValueError(f"points is {points}; it must be an integer, 2 or more control points along an axis")
     return _grid(points, points)
 
@@ -62,7 +61,9 @@ def operator(points: int, size: int | tuple[int, int]) -> Float[Tensor, "pixel c
     (torch.Size([1024, 9]), 1.0)
     """
     control_points(points)
-    return _operator(points, *_pair(size), torch.float64, torch.device("cpu")).clone()  # the cached one stays
+    return _operator(
+        points, *height_and_width(size), torch.float64, torch.device("cpu")
+    ).clone()  # the cached one stays
 
 
 def sample_displacements(batch: int, points: int, maximum: float | int, *,
@@ -80,7 +81,7 @@ def sample_displacements(batch: int, points: int, maximum: float | int, *,
     >>> sample_displacements(4, 3, 2.0, generator=torch.Generator().manual_seed(0)).shape
     torch.Size([4, 2, 3, 3])
     """
-    if not _is_integer(batch) or batch < 1:
+    if not is_integer(batch) or batch < 1:
         raise ValueError(f"batch is {batch}; it must be an integer, 1 or more")
     control_points(points)
     _check_maximum(maximum)
@@ -118,7 +119,7 @@ def displacement_field(displacements: Float[Tensor, "batch 2 points points"],
         )
     points, device = displacements.shape[-1], displacements.device
     control_points(points)
-    height, width = _pair(size)
+    height, width = height_and_width(size)
     dtype = torch.promote_types(displacements.dtype, torch.float32)
     matrix = _operator(points, height, width, dtype, device)
     with torch.autocast(device.type, enabled=False):  # a field in bfloat16 would be off by 0.4 %
@@ -176,17 +177,3 @@ def _grid(rows, columns):
 def _check_maximum(maximum):
     if not 0 <= maximum < math.inf:
         raise ValueError(f"maximum is {maximum}; it must be a finite number of pixels, 0 or more")
-
-
-def _pair(size):
-    height, width = size if isinstance(size, tuple | list) and len(size) == 2 else (size, size)
-    if not all(_is_integer(n) and n >= 2 for n in (height, width)):
-        raise ValueError(f"size is {size}; it must be an integer or (height, width), each 2 pixels or more")
-    return height, width
-
-
-def _is_integer(value):
-    try:
-        return index(value) == value and not isinstance(value, bool)
-    except TypeError:
-        return False

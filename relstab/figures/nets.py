@@ -127,9 +127,8 @@ def _plain(axis):
     decades = np.log10(high / low)
     inches = axis.axes.get_position().width * axis.axes.figure.get_figwidth()
     many = 1.8 if axis.axis_name == "x" and inches < 2.5 else 2.5  # narrow panels have room for fewer numbers
-    steps = (
-        (1,) if decades > many else (1, 3) if decades > 1.2 else (1, 2, 5) if decades > 0.6 else range(1, 10)
-    )
+    fine = range(1, 10) if inches > 2.5 else (1, 2, 3, 4, 6, 8)
+    steps = (1,) if decades > many else (1, 3) if decades > 1.2 else (1, 2, 5) if decades > 0.6 else fine
     axis.set_major_locator(LogLocator(subs=steps))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())
