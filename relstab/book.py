@@ -96,7 +96,8 @@ def merge(source: notebook.Source, result: execute.Result):
     cells, executed = _filled(source, result)
     tagged = next(index for index, cell in enumerate(cells.cells) if "parameters" in notebook.tags(cell))
     cells.cells[tagged].metadata["tags"] = sorted({*notebook.tags(cells.cells[tagged]), "remove-cell"})
-    if executed is not None:
+    under = any("## Parameters" in cell.source for cell in cells.cells[:tagged])  # the front page has none
+    if executed is not None and under:
         shown = nbformat.v4.new_markdown_cell(
             f"```python\n{cells.cells[tagged].source}\n```", id=f"{cells.cells[tagged].id}-shown"
         )

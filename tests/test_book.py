@@ -25,6 +25,8 @@ kernelspec: {{display_name: Python 3, language: python, name: python3}}
 
 Old prose, $x \\in \\R$. {prose}
 
+## Parameters
+
 ```{{code-cell}} ipython3
 :tags: [parameters]
 scale = "paper"
