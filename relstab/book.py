@@ -13,6 +13,7 @@ one whose executed copy is missing, incomplete or older than its code (`relstab.
 'index.html'
 """
 
+import copy
 import hashlib
 import json
 import os
@@ -85,15 +86,15 @@ def build(
     return site / page
 
 
-def merge(source: notebook.Source, result: execute.Result):
-    """The page: today's cells with the stored outputs and widget state; none where the notebook is not current.
+def merge(cells, executed, result: execute.Result):
+    """The page made of what `filled` gives, which stays as it is.
 
     The parameters that ran are shown, and a note in the margin under the title says at what scale, when, how
     long and from which code the page was executed.
     """
     import nbformat
 
-    cells, executed = _filled(source, result)
+    cells = copy.deepcopy(cells)
     tagged = next(index for index, cell in enumerate(cells.cells) if "parameters" in notebook.tags(cell))
     cells.cells[tagged].metadata["tags"] = sorted({*notebook.tags(cells.cells[tagged]), "remove-cell"})
     under = any("## Parameters" in cell.source for cell in cells.cells[:tagged])  # the front page has none
@@ -107,8 +108,11 @@ def merge(source: notebook.Source, result: execute.Result):
     return cells
 
 
-def _filled(source: notebook.Source, result: execute.Result):
-    """Today's cells with the stored outputs and the parameters that ran, and the notebook as it ran or None."""
+def filled(source: notebook.Source, result: execute.Result):
+    """Today's cells with the stored outputs, widget state and parameters that ran, and the notebook as it ran.
+
+    Where the notebook is not current: without outputs, and None.
+    """
     import nbformat
 
     cells = notebook.read(source)
@@ -154,10 +158,11 @@ def _staged(root: Path, scale: str, found) -> dict[str, bytes]:
     for source, result in zip(notebook.discover(root), found, strict=True):
         if f"notebooks/{source.name}" not in listed:
             raise ValueError(f"notebook {source.name} is not listed in _toc.yml; no reader would find it")
-        cells = notebook.linked(merge(source, result), source, pages)
-        offered, box = downloads.offer(source, *_filled(source, result))
-        cells.cells.append(nbformat.v4.new_markdown_cell(box, id=f"{cells.cells[0].id}-downloads"))
-        files[f"notebooks/{source.name}.ipynb"] = nbformat.writes(cells).encode()
+        cells, executed = filled(source, result)
+        page = notebook.linked(merge(cells, executed, result), source, pages)
+        offered, box = downloads.offer(source, cells, executed)
+        page.cells.append(nbformat.v4.new_markdown_cell(box, id=f"{page.cells[0].id}-downloads"))
+        files[f"notebooks/{source.name}.ipynb"] = nbformat.writes(page).encode()
         files |= {f"notebooks/{source.name}/{name}": content for name, content in offered.items()}
     return files
 

@@ -32,7 +32,15 @@ import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
-from relstab.fields import height_and_width, invert, is_bijective, is_integer, move_points, warp
+from relstab.fields import (
+    cpu_generator,
+    height_and_width,
+    invert,
+    is_bijective,
+    is_integer,
+    move_points,
+    warp,
+)
 
 __all__ = ["Diffeo", "deform", "displacement", "displacement_field", "invert", "is_bijective",  # noqa: F822
            "kept_modes", "move_points", "sample_coefficients", "temperature", "temperature_range",
@@ -148,14 +156,7 @@ def sample_coefficients(batch: int, cut: int, *, rule: str = "code",
     if not is_integer(batch) or batch < 1:
         raise ValueError(f"batch is {batch}; it must be an integer, 1 or more")
     amplitudes = kept_modes(cut, rule=rule) * _squared_frequencies(cut).rsqrt()
-    if generator is None:
-        generator = torch.Generator()
-        generator.seed()
-    if generator.device.type != "cpu":
-        raise ValueError(
-            f"generator is on {generator.device}; it must be on the CPU (torch.Generator()), "
-            "so that τ is the same on every device"
-        )
+    generator = cpu_generator(generator)
     # torch draws normals in blocks of 16 and redraws an unfinished last block. Rows padded to whole blocks
     # use the generator strictly in order: an image's numbers do not depend on the size of the batch.
     row = 2 * cut * cut

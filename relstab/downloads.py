@@ -5,28 +5,22 @@ Serves every page of the book. While the runner executes a notebook, RELSTAB_DOW
 files into the metadata of the executed notebook: it is one file, written atomically, so they are found in the
 cache together or not at all. `offer` takes them out again when the book is rendered.
 
->>> from relstab import downloads
+>>> from relstab import downloads, page
 >>> import nbformat
 >>> cell = nbformat.v4.new_code_cell("page.picture(fig)", metadata={"mystnb": {"figure": {"name": "fig-b-1"}}})
 >>> cell.outputs = [nbformat.v4.new_output("display_data", {"image/png": "AAAA"})]
->>> found = downloads.packed({downloads.hashed(bytes(3)) + ".svg": b"<svg>"}, nbformat.v4.new_notebook(cells=[cell]))
+>>> found = downloads.packed({page.hashed(bytes(3)) + ".svg": b"<svg>"}, nbformat.v4.new_notebook(cells=[cell]))
 >>> list(found), list(found["fig-b-1"])
 (['fig-b-1'], ['fig-b-1.svg'])
 """
 
 import base64
-import hashlib
 import zlib
 from pathlib import Path
 
-from relstab import notebook
+from relstab import notebook, page
 
 _KINDS = {".svg": "SVG", ".pdf": "PDF", ".csv": "rows (CSV)"}
-
-
-def hashed(shown: bytes) -> str:
-    """The name under which the files of a picture are kept: a hash of the PNG (or HTML) in the page."""
-    return hashlib.sha256(shown).hexdigest()[:16]
 
 
 def kept(folder: Path) -> dict[str, bytes]:
@@ -45,7 +39,7 @@ def packed(files: dict[str, bytes], executed) -> dict[str, dict[str, str]]:
         label = label or f"output-{number}"
         for name, content in files.items():
             key, _, rest = name.partition(".")
-            if key != hashed(shown):
+            if key != page.hashed(shown):
                 continue
             called = rest if "." in rest else f"{label}.{rest}"
             if taken.setdefault(called, content) != content:

@@ -308,3 +308,20 @@ def is_integer(value) -> bool:
         return operator.index(value) == value and not isinstance(value, bool)
     except TypeError:
         return False
+
+
+def cpu_generator(generator: torch.Generator | None) -> torch.Generator:
+    """The generator, or for None a fresh one with a random seed; ValueError for one that is not on the CPU.
+
+    >>> cpu_generator(None).device.type
+    'cpu'
+    """
+    if generator is None:
+        generator = torch.Generator()
+        generator.seed()
+    if generator.device.type != "cpu":
+        raise ValueError(
+            f"generator is on {generator.device}; it must be on the CPU (torch.Generator()), "
+            "so that τ is the same on every device"
+        )
+    return generator

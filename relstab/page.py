@@ -65,13 +65,21 @@ def _csv(rows):
     return {".".join(filter(None, ["-".join(names), "csv"])): rows.to_csv(index=False).encode()}
 
 
+def hashed(shown: bytes) -> str:
+    """The name under which the files of a picture are kept: a hash of the PNG (or HTML) in the page.
+
+    >>> len(hashed(b""))
+    16
+    """
+    return hashlib.sha256(shown).hexdigest()[:16]
+
+
 def _keep(shown, files):
     """Leave files for the runner in RELSTAB_DOWNLOADS, under a hash of what the page shows (`relstab.downloads`)."""
     folder = os.environ.get("RELSTAB_DOWNLOADS")
     if folder:
-        key = hashlib.sha256(shown).hexdigest()[:16]
         for name, content in files.items():
-            Path(folder, f"{key}.{name}").write_bytes(content)
+            Path(folder, f"{hashed(shown)}.{name}").write_bytes(content)
 
 
 def verdicts(paper, *figures, scale=None, rows=None):

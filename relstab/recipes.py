@@ -149,7 +149,9 @@ def normalised(architecture: str) -> bool:
     >>> normalised("vgg11_bn"), normalised("vgg11"), normalised("resnet10"), normalised("lenet")
     (True, False, True, False)
     """
-    return architecture.endswith("_bn") or architecture.startswith(("resnet", "cifar_resnet", "efficientnet"))
+    return architecture.endswith("_bn") or architecture.startswith(
+        ("resnet", "cifar_resnet", "efficientnet", "conv8")
+    )
 
 
 def one_cycle(architecture: str, *, epochs: int = 18, augment: bool = True, noise: float = 0.0,

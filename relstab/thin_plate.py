@@ -29,7 +29,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from relstab.fields import height_and_width, is_integer, warp
+from relstab.fields import cpu_generator, height_and_width, is_integer, warp
 
 PAPER = {"cifar10": {"points": 3, "maximum": 2.0}, "imagenet": {"points": 5, "maximum": 10.0}}  # C Sec. 2.1
 
@@ -85,14 +85,7 @@ def sample_displacements(batch: int, points: int, maximum: float | int, *,
         raise ValueError(f"batch is {batch}; it must be an integer, 1 or more")
     control_points(points)
     _check_maximum(maximum)
-    if generator is None:
-        generator = torch.Generator()
-        generator.seed()
-    if generator.device.type != "cpu":
-        raise ValueError(
-            f"generator is on {generator.device}; it must be on the CPU (torch.Generator()), "
-            "so that τ is the same on every device"
-        )
+    generator = cpu_generator(generator)
     uniform = torch.rand(batch, 2, points, points, generator=generator, dtype=torch.float32)
     return maximum * (2 * uniform - 1)
 

@@ -145,7 +145,7 @@ def test_merging_gives_the_same_bytes_twice(project):
     """jupytext draws random cell ids; a book that differs in each build could never be skipped."""
     source = notebook.discover(project)[0]
     result = execute.status("tiny", root=project, sources=project / "package")[0]
-    once, again = (nbformat.writes(book.merge(source, result)) for _ in range(2))
+    once, again = (nbformat.writes(book.merge(*book.filled(source, result), result)) for _ in range(2))
     assert once == again
     nbformat.validate(nbformat.reads(once, as_version=4))
 
@@ -158,7 +158,9 @@ def test_widget_state_is_kept(project):
         stored = nbformat.reads(good.decode(), as_version=4)
         stored.metadata["widgets"] = {"application/vnd.jupyter.widget-state+json": {"state": {}}}
         result.executed.write_text(nbformat.writes(stored))
-        assert book.merge(source, result).metadata["widgets"] == stored.metadata["widgets"]
+        assert (
+            book.merge(*book.filled(source, result), result).metadata["widgets"] == stored.metadata["widgets"]
+        )
     finally:
         result.executed.write_bytes(good)
 

@@ -87,7 +87,7 @@ def test_files_are_valid_and_the_same_each_time(tmp_path, monkeypatch):
     for folder in (tmp_path / "one", tmp_path / "two"):
         folder.mkdir()
         monkeypatch.setenv("RELSTAB_DOWNLOADS", str(folder))
-        key = downloads.hashed(picture(1, rows()))
+        key = page.hashed(picture(1, rows()))
         contents.append(downloads.kept(folder))
     assert contents[0] == contents[1]
     assert set(contents[0]) == {f"{key}.svg", f"{key}.pdf", f"{key}.demo-tiny.csv"}

@@ -88,11 +88,20 @@ def _source(name: str) -> Source:
     return SOURCES[name]
 
 
+def user_folders() -> list[Path]:
+    """Where the user's data lie: the folder RELSTAB_DATA, if it is set, and ./data.
+
+    >>> user_folders()[-1].name
+    'data'
+    """
+    named = [Path(os.environ["RELSTAB_DATA"])] if os.environ.get("RELSTAB_DATA") else []
+    return [*named, Path("data").absolute()]
+
+
 def _places(source: Source, root: Path | None) -> list[Path]:
     """Where to look: the folders of the user first."""
     own = [root] if root is not None else []
-    named = [Path(os.environ["RELSTAB_DATA"])] if os.environ.get("RELSTAB_DATA") else []
-    return [*own, *named, Path("data").absolute(), *source.places, cache_folder()]
+    return [*own, *user_folders(), *source.places, cache_folder()]
 
 
 def _find(source: Source, root: Path | None) -> tuple[Path, Format] | None:

@@ -5,7 +5,6 @@ convolutions and, at 3, 6, 9 and 12, the downsamplings.
 """
 
 import numpy as np
-from matplotlib.lines import Line2D
 
 from relstab.figures import style
 from relstab.figures.nets import legend, nothing
@@ -134,10 +133,9 @@ def smoothness(rows):
         for name, line in table.iterrows():
             label, colour, marker = LOOKS[name]
             handles += ax.plot(np.arange(1, 9), line, color=colour, marker=marker, ms=4.5, label=label)
-        start = ax.axhline(
-            float(before.iloc[:, 1:].to_numpy().mean()), color=style.BLACK, ls=":", label="untrained"
-        )
+        start = float(before.iloc[:, 1:].to_numpy().mean())
+        handles.append(ax.axhline(start, color=style.BLACK, ls=":", label="untrained"))
         ax.set(title=title, xlabel="convolution", xticks=range(1, 9))
     axes[0].set_ylabel("TV(W) / ‖W‖₁")
-    legend(fig, [*handles, start] if handles else [Line2D([], [])], 3)
+    legend(fig, handles, 3)
     return fig

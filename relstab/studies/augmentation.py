@@ -29,7 +29,7 @@ from torch.nn.functional import cross_entropy
 from relstab import data, diffeo, models, recipes, scales
 from relstab.probes.sensitivity import sensitivity
 from relstab.studies import zoo
-from relstab.studies.zoo_probes import loaded, probe_sets, test_images
+from relstab.studies.zoo_probes import digest, loaded, probe_sets, test_images, training_images
 from relstab.train import error_rate, fit, seeded
 
 COARSE = {"displacement": 1.0, "cut": 3}
@@ -64,16 +64,15 @@ class Augmented:
 
     def data_digest(self):
         """The bytes of the data sets that are trained on and probed."""
-        return "-".join(
-            data.digest(name) for name in dict.fromkeys((self.dataset, *probe_sets(self.dataset)))
-        )
+        return digest(self.dataset)
 
     @property
     def cost_minutes(self):
         """Estimated minutes of training, from the step times of the zoo."""
-        size = self.train_size or (3000 if self.dataset == "fashion-mini" else 50000)
         extra = DEFORMATION_MS if self.displacement and self.scale in ("tiny", "laptop") else 0
-        return round(self.epochs * math.ceil(size / 128) * (zoo.step_ms(self) + extra) / 60000, 2)
+        return round(
+            self.epochs * math.ceil(training_images(self) / 128) * (zoo.step_ms(self) + extra) / 60000, 2
+        )
 
     def run(self, *, workspace=None, progress=None):
         """Probe, train, probe again; with a `workspace` an interrupted training goes on from its last epoch."""

@@ -20,7 +20,6 @@ The pictures are a public sample, probably from the training set, so that no err
 
 import hashlib
 import importlib.util
-import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -137,7 +136,7 @@ def pictures(count):
     The usual evaluation crop: short side to 256 pixels, then the central square. FileNotFoundError says where the
     sample was looked for and how to get it; ValueError for fewer pictures than asked for.
     """
-    places = [Path(place) for place in (os.environ.get("RELSTAB_DATA"), "data") if place]
+    places = data.user_folders()
     found = [place / name for place in places for name in SAMPLES if (place / name).exists()]
     if not found:
         raise FileNotFoundError(

@@ -20,20 +20,19 @@ A comparison of real with random labels is fair only if all else is equal: `_MAT
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
 
-from relstab import data, models, scales, thin_plate
+from relstab import data, models, recipes, scales, thin_plate
 from relstab.data.templates import deformed_templates
 from relstab.models import surgery
 from relstab.probes.cosine import cosine_sensitivity
 from relstab.probes.filters import grouped, projections, total_variation
 from relstab.probes.sensitivity import sensitivity
-from relstab.recipes import Recipe
 from relstab.studies.zoo import expand
-from relstab.studies.zoo_probes import loaded, probe_sets, test_images
+from relstab.studies.zoo_probes import digest, loaded, probe_sets, test_images, training_images
 from relstab.train import error_rate, fit, seeded
 
 PROBES = 128  # images of a cosine sensitivity (C Sec. 2.1)
@@ -80,11 +79,11 @@ class _Trained:
         return [training, *rows]
 
     def recipe(self):
-        """The book's one-cycle recipe (peak step size .1, Nesterov), with this unit's choices."""
-        return Recipe(
-            epochs=self.epochs, lr=0.1, nesterov=True, schedule="one_cycle", weight_decay=self.weight_decay,
-            crop=4 if self.augment else 0, flip=self.augment, precision=self.precision, channels_last=True,
-        )  # fmt: skip
+        """The book's one-cycle recipe with this unit's choices."""
+        plain = recipes.one_cycle(
+            self.architecture, epochs=self.epochs, augment=self.augment, precision=self.precision
+        )
+        return replace(plain, weight_decay=self.weight_decay)
 
     def normalise(self, images):
         """Raw images of the data set to what the network takes."""
@@ -114,14 +113,12 @@ class Network(_Trained):
 
     def data_digest(self):
         """The bytes of the data sets that are trained on and probed."""
-        return "-".join(
-            data.digest(name) for name in dict.fromkeys((self.dataset, *probe_sets(self.dataset)))
-        )
+        return digest(self.dataset)
 
     @property
     def images(self):
         """Number of training images, for the estimate of costs."""
-        return self.train_size or (3000 if self.dataset == "fashion-mini" else 50000)
+        return training_images(self)
 
     @property
     def classes(self):

@@ -33,7 +33,7 @@ import torch
 
 from relstab import checkpoints, data, models, recipes, records, scales
 from relstab.normalisations import NORMALISATIONS
-from relstab.studies.zoo_probes import errors, loaded, measure, modes, probe_sets
+from relstab.studies.zoo_probes import digest, errors, loaded, measure, modes, training_images
 from relstab.train import fit, seeded
 
 PUBLISHED_ERROR = {"cifar_resnet20": 0.0827, "cifar_resnet32": 0.0737, "cifar_resnet44": 0.0690,
@@ -81,8 +81,7 @@ class Network:
 
     def data_digest(self):
         """What the rows depend on beside the fields: the bytes of the data sets and of published weights."""
-        names = dict.fromkeys((self.dataset, *probe_sets(self.dataset)))
-        parts = [data.digest(name) for name in names]
+        parts = [digest(self.dataset)]
         if self.recipe == "published":
             parts.append(hashlib.sha256(published_file(self.architecture).read_bytes()).hexdigest())
         return "-".join(parts)
@@ -94,8 +93,7 @@ class Network:
         if self.recipe == "published":
             return 0.5
         step = step_ms(self)
-        size = self.train_size or (3000 if self.dataset == "fashion-mini" else 50000)
-        return round(self.epochs * math.ceil(size / 128) * step / 60000, 2)
+        return round(self.epochs * math.ceil(training_images(self) / 128) * step / 60000, 2)
 
     def run(self, *, workspace=None, progress=None):
         """Train and probe; with a `workspace` there are checkpoints, and weights in `weights_file(self)`."""
@@ -167,7 +165,7 @@ def step_ms(unit):
 def published_file(architecture):
     """The file of a network trained by somebody else; FileNotFoundError says where it was looked for."""
     name = Path("pretrained", f"{architecture.replace('cifar_', 'cifar10_')}.pt")
-    places = [Path(place) for place in (os.environ.get("RELSTAB_DATA"), "data") if place]
+    places = data.user_folders()
     for place in places:
         if (place / name).is_file():
             return place / name

@@ -32,6 +32,16 @@ def probe_sets(dataset):
     return ("cifar10-lossless", "cifar10-jpeg") if dataset == "cifar10-jpeg" else (dataset,)
 
 
+def digest(dataset):
+    """The bytes of the data sets that a network of `dataset` is trained and probed on."""
+    return "-".join(data.digest(name) for name in dict.fromkeys((dataset, *probe_sets(dataset))))
+
+
+def training_images(unit):
+    """Number of a unit's training images, for estimates of cost: of the full sets about that, without reading them."""
+    return unit.train_size or (3000 if unit.dataset == "fashion-mini" else 50000)
+
+
 @lru_cache(maxsize=8)
 def test_images(dataset, images):
     """The test images of `images` (a split) on which a network of `dataset` is measured, classes mixed."""
