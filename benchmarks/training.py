@@ -158,9 +158,7 @@ def quality(dataset):
         for seed in range(seeds):
             model = build(architecture, width, dataset, seed)
             fit(model, split, recipe, normalise=dataset.normalise, seed=seed, device=DEVICE)
-            errors["relstab.train"].append(
-                error_rate(model, test.images, test.labels, normalise=dataset.normalise)
-            )
+            errors["relstab.train"].append(error(model))
             model = build(architecture, width, dataset, seed)
             torch.manual_seed(seed)
             loader = DataLoader(Pictures(split, recipe, dataset), recipe.batch_size, shuffle=True)

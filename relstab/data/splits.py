@@ -27,7 +27,7 @@ class Split:
     """
 
     images: Shaped[Tensor, "image channel height width"]
-    labels: Int64[Tensor, "image"]
+    labels: Int64[Tensor, " image"]
 
     def __post_init__(self):
         if self.images.ndim != 4 or not (self.images.dtype == torch.uint8 or self.images.is_floating_point()):

@@ -26,8 +26,8 @@ from relstab.probes.sensitivity import check_inputs, placed
 
 def cosine_sensitivity(
     model: nn.Module,
-    images: Float[Tensor, "image *shape"],
-    deformed: Float[Tensor, "image *shape"],
+    images: Float[Tensor, " image *shape"],
+    deformed: Float[Tensor, " image *shape"],
     *,
     layers="blocks",
     batch_statistics=False,

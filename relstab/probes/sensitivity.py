@@ -98,9 +98,9 @@ def sensitivity(
 
 def compare(
     model: nn.Module,
-    clean: Float[Tensor, "image *shape"],
-    deformed: Float[Tensor, "image *shape"],
-    noisy: Float[Tensor, "image *shape"],
+    clean: Float[Tensor, " image *shape"],
+    deformed: Float[Tensor, " image *shape"],
+    noisy: Float[Tensor, " image *shape"],
     *,
     layers="blocks",
     statistic="mean",
