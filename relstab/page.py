@@ -8,7 +8,11 @@ import io
 import os
 from pathlib import Path
 
+from matplotlib.transforms import Bbox
+
 from relstab.figures import style
+
+NOTE_INCHES = 0.18  # height of the strip under a figure that names the scale of its rows
 
 
 class Display:
@@ -22,7 +26,7 @@ class Display:
 
 
 def picture(fig, rows=None, *, dpi=160):
-    """A matplotlib Figure as a PNG in the house style; with `rows`, their scale is written in its corner.
+    """A matplotlib Figure as a PNG in the house style; with `rows`, their scale is written under it.
 
     While the book is made, the figure is also kept as SVG and PDF and the rows as CSV, for readers to download.
 
@@ -30,22 +34,17 @@ def picture(fig, rows=None, *, dpi=160):
     >>> picture(Figure())._repr_mimebundle_()["image/png"][1:4]
     b'PNG'
     """
+    box = Bbox.from_bounds(0, 0, *fig.get_size_inches())
     with style.applied():
-        if rows is not None and "scale" in rows.attrs:
-            fig.text(
-                0.995,
-                0.008,
-                f"scale {rows.attrs['scale']}",
-                ha="right",
-                va="bottom",
-                color=style.GREY,
-                fontsize=9,
-            )
-        png = _saved(fig, "png", dpi=dpi)
+        if rows is not None and "scale" in rows.attrs:  # in a strip of its own, where no legend can be
+            box = Bbox.from_extents(0, -NOTE_INCHES, box.x1, box.y1)
+            note = {"ha": "right", "va": "bottom", "color": style.GREY, "fontsize": 9}
+            fig.text(0.995, -0.9 * NOTE_INCHES / box.y1, f"scale {rows.attrs['scale']}", **note)
+        png = _saved(fig, "png", dpi=dpi, bbox_inches=box)
         if os.environ.get("RELSTAB_DOWNLOADS"):
             files = {
-                "svg": _saved(fig, "svg", metadata={"Date": None}),
-                "pdf": _saved(fig, "pdf", metadata={"CreationDate": None}),
+                "svg": _saved(fig, "svg", bbox_inches=box, metadata={"Date": None}),
+                "pdf": _saved(fig, "pdf", bbox_inches=box, metadata={"CreationDate": None}),
             }
             _keep(png, files | _csv(rows))
     return Display(image_png=png, text_plain="figure")
