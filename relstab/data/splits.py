@@ -105,11 +105,11 @@ def normalise(
     if images.shape[-3] != len(mean):
         raise ValueError(f"images has {images.shape[-3]} channels; this normalisation is for {len(mean)}")
     if images.dtype == torch.uint8:
-        images = images.to(torch.float32) / 255
+        images = images.to(torch.float32).div_(255)
     elif not images.is_floating_point():
         raise ValueError(f"images has type {images.dtype}; it must be uint8, or a float type in [0, 1]")
     shape = (len(mean), 1, 1)
-    return (images - images.new_tensor(mean).view(shape)) / images.new_tensor(std).view(shape)
+    return (images - images.new_tensor(mean).view(shape)).div_(images.new_tensor(std).view(shape))
 
 
 def random_subset(split: Split, size: int, *, seed: int, balanced: bool = False) -> Split:
