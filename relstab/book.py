@@ -40,6 +40,7 @@ def build(
     scale: str = "tiny",
     names: Iterable[str] | None = None,
     *,
+    ran: Iterable[str] = (),
     root=execute.ROOT,
     sources=provenance.PACKAGE,
     say: Callable[[str], object] = print,
@@ -48,11 +49,11 @@ def build(
 
     names: parts of notebook names. Then the notebooks that are not chosen may be out of date: they are shown
     without outputs, warnings are no errors, and the site is a draft in build/site/<scale>-draft, not the
-    book. ValueError: a notebook is not executed, or _toc.yml does not list it. Nothing changed: nothing is
-    rendered.
+    book. ran: as in `relstab.execute.status`. ValueError: a notebook is not executed, or _toc.yml does not list
+    it. Nothing changed: nothing is rendered.
     """
     root = Path(root).resolve()
-    found = execute.status(scales.check(scale), root=root, sources=sources)
+    found = execute.status(scales.check(scale), ran=ran, root=root, sources=sources)
     chosen = {source.name for source in notebook.select(notebook.discover(root), names)}
     missing = {result.name: result for result in found if not result.ok}
     for name in chosen & missing.keys():

@@ -124,7 +124,7 @@ def _book(options):
     results = execute.execute(names=options.only, scale=scales.check(options.scale), jobs=options.jobs)
     if not all(result.ok for result in results):
         return 1
-    page = book.build(options.scale, options.only)
+    page = book.build(options.scale, options.only, ran={result.name for result in results})
     if page is None:
         return 1
     print(f"book: {page}")

@@ -121,12 +121,18 @@ def execute(
     return [results[source.name] for source in chosen]
 
 
-def status(scale: str = "tiny", names=None, *, root=ROOT, sources=provenance.PACKAGE) -> list[Result]:
-    """The same list, nothing run: each "current", "refused", or "out of date" with the reason in `why`."""
+def status(
+    scale: str = "tiny", names=None, *, ran: Iterable[str] = (), root=ROOT, sources=provenance.PACKAGE
+) -> list[Result]:
+    """The same list, nothing run: each "current", "refused", or "out of date" with the reason in `why`.
+
+    ran: notebooks that were executed just now. Results stored since do not put these out of date, so that a study
+    which goes on elsewhere does not keep the book from being rendered.
+    """
     chosen = notebook.select(notebook.discover(root), names)
     given = {"scale": scales.check(scale)}
     groups = ([source for source in chosen if source.summary is summary] for summary in (False, True))
-    plans = [plan for group in groups for plan in _plans(group, given, root, sources)]
+    plans = [plan for group in groups for plan in _plans(group, given, root, sources, ran)]
     found = {plan.result.name: plan.result for plan in plans}
     return [found[source.name] for source in chosen]
 
@@ -135,16 +141,19 @@ def _folder(root, scale) -> Path:
     return Path(root).resolve() / "build" / "executed" / scale
 
 
-def _plans(group, given, root, sources) -> list[_Plan]:
+def _plans(group, given, root, sources, ran=()) -> list[_Plan]:
     """A plan for each source of one kind (all summaries or none)."""
     if not group:
         return []
     scale = given["scale"]
     shared = fingerprint.surroundings(root, scale, sources=sources, summary=group[0].summary)
-    return [_plan(source, given, shared, _folder(root, scale) / f"{source.name}.ipynb") for source in group]
+    folder = _folder(root, scale)
+    return [
+        _plan(source, given, shared, folder / f"{source.name}.ipynb", source.name in ran) for source in group
+    ]
 
 
-def _plan(source, given, shared, target) -> _Plan:
+def _plan(source, given, shared, target, ran) -> _Plan:
     result = Result(source.name, "current", "", 0.0, target, target.with_suffix(".log"))
     try:
         cells = notebook.read(source)
@@ -153,7 +162,8 @@ def _plan(source, given, shared, target) -> _Plan:
         return _Plan(replace(result, status="refused", why=str(error)), None, given, {})
     parts = notebook.parts(cells, given) | shared
     record, defects = _stored(target, cells, given)
-    why = defects or fingerprint.changed(record["parts"] if record else None, parts)
+    seen = {name: record["parts"][name] for name in fingerprint.GROWING} if ran and record else {}
+    why = defects or fingerprint.changed(record["parts"] if record else None, parts | seen)
     result = replace(
         result,
         why=why,

@@ -36,6 +36,7 @@ PUBLISHING = {
     "runner",
     "sitecheck",
 }
+GROWING = ("published results", "stored results")  # what a study adds to while it runs
 _LIBRARIES = ("torch", "torchvision", "numpy", "scipy", "pandas", "matplotlib", "ipywidgets", "pillow")
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 

@@ -44,9 +44,9 @@ def write(root, name, prose=""):
     path.write_text(NOTEBOOK.format(name=name, prose=prose))
 
 
-def build(root, names=None):
+def build(root, names=None, **options):
     lines = []
-    page = book.build("tiny", names, root=root, sources=root / "package", say=lines.append)
+    page = book.build("tiny", names, root=root, sources=root / "package", say=lines.append, **options)
     return page, "\n".join(lines)
 
 
@@ -130,6 +130,18 @@ def test_what_is_not_executed_is_not_shown(project):
         assert "computed at tiny" in html(page, "a/one")
     finally:
         result.executed.write_bytes(good)
+
+
+def test_a_study_that_goes_on_does_not_keep_the_book_from_being_rendered(project):
+    row = project / "build" / "store" / "laptop" / "zoo" / "unit.json"
+    row.parent.mkdir(parents=True)
+    row.write_text("{}")
+    try:
+        with pytest.raises(ValueError, match="stored results changed"):
+            build(project)
+        assert build(project, ran={"a/one", "a/two"})[0] is not None
+    finally:
+        row.unlink()
 
 
 def test_every_notebook_is_in_the_table_of_contents(project):

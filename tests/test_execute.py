@@ -87,7 +87,7 @@ def test_only_what_changed_runs(project, monkeypatch):
     assert "RELSTAB_NO_RUN is set, but a/one would have to run: its code changed" in said
     path.write_text(text)
     physics.write_text(source.replace("x + 1", "x - 1"))
-    assert why(project) == {"a/one": "the package changed"}
+    assert why(project) == why(project, ran=["a/one"]) == {"a/one": "the package changed"}
     physics.write_text(source)
     published = project / "results" / "laptop" / "zoo" / "x.json"
     stored = project / "build" / "store" / "gpu" / "zoo" / "x.json"
@@ -100,6 +100,8 @@ def test_only_what_changed_runs(project, monkeypatch):
         file.parent.mkdir(parents=True)
         file.write_text("{}")
         assert why(project) == {"a/one": reason}
+        assert why(project, ran=["a/one"]) == {"a/one": ""}
+        assert why(project, ran=["a/two"]) == {"a/one": reason}
         file.unlink()
     (project / "data").mkdir()
     (project / "data" / "mnist.npz").write_bytes(b"1")
@@ -288,9 +290,12 @@ def executed(tmp_path_factory):
     root = tmp_path_factory.mktemp("gate")
     (root / "package").mkdir()
     write(root, "a/one", "print(scale)", "scale")
-    path = run(root)[0]["a/one"].executed
-    source = notebook.discover(root)[0]
-    return nbformat.read(path, as_version=4), notebook.read(source), path, root
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("RELSTAB_DATA", raising=False)
+        patch.delenv("RELSTAB_STORE", raising=False)
+        path = run(root)[0]["a/one"].executed
+        source = notebook.discover(root)[0]
+        yield nbformat.read(path, as_version=4), notebook.read(source), path, root
 
 
 def _running(found):
