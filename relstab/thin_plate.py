@@ -84,7 +84,7 @@ def sample_displacements(batch: int, points: int, maximum: float | int, *,
     if not is_integer(batch) or batch < 1:
         raise ValueError(f"batch is {batch}; it must be an integer, 1 or more")
     control_points(points)
-    _check_maximum(maximum)
+    check_maximum(maximum)
     generator = cpu_generator(generator)
     uniform = torch.rand(batch, 2, points, points, generator=generator, dtype=torch.float32)
     return maximum * (2 * uniform - 1)
@@ -167,6 +167,10 @@ def _grid(rows, columns):
     return torch.stack([x.expand(rows, -1), y[:, None].expand(-1, columns)], -1).flatten(0, 1)
 
 
-def _check_maximum(maximum):
+def check_maximum(maximum: float | int) -> None:
+    """ValueError unless the largest displacement of a control point is a finite number of pixels, 0 or more.
+
+    >>> check_maximum(2.0)
+    """
     if not 0 <= maximum < math.inf:
         raise ValueError(f"maximum is {maximum}; it must be a finite number of pixels, 0 or more")

@@ -153,3 +153,16 @@ def test_ensembles_show_both():
     for ax in fig.axes:
         c, b = ax.lines
         assert c.get_ydata()[0] > b.get_ydata()[0]
+
+
+@pytest.mark.parametrize("maximum", [-1.0, math.inf, math.nan])
+def test_a_largest_displacement_that_is_none_is_named(maximum):
+    for function in (random_fields.thin_plate_fields, random_fields.largest_gradient):
+        with pytest.raises(ValueError, match=f"maximum is {maximum}"):
+            function(3, maximum, 8)
+
+
+def test_fields_of_no_square_image_are_refused():
+    for function in (random_fields.moments, random_fields.spectrum):
+        with pytest.raises(ValueError, match="fields has 7 pixels"):
+            function(torch.rand(7, 2, generator=seeded()))

@@ -43,7 +43,12 @@ def test_strength_is_the_largest_displacement_of_a_control_point():
 
 @pytest.mark.parametrize(
     ("count", "per_class", "strength", "sentence"),
-    [(1, 2, 1.0, "images has 1 templates"), (2, 0, 1.0, "per_class is 0"), (2, 1, -1.0, "maximum is -1.0")],
+    [
+        (1, 2, 1.0, "images has 1 templates"),
+        (2, 0, 1.0, "per_class is 0"),
+        (2, 2.5, 1.0, "per_class is 2.5"),
+        (2, 1, -1.0, "maximum is -1.0"),
+    ],
 )
 def test_bad_input_is_named(count, per_class, strength, sentence):
     with pytest.raises(ValueError, match=sentence):

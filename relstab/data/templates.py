@@ -13,6 +13,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from relstab import thin_plate
+from relstab.fields import is_integer
 
 
 def deformed_templates(
@@ -40,8 +41,8 @@ def deformed_templates(
     """
     if len(images) < 2:
         raise ValueError(f"images has {len(images)} templates; a task needs two or more, one a class")
-    if per_class < 1:
-        raise ValueError(f"per_class is {per_class}; it must be 1 or more")
+    if not is_integer(per_class) or per_class < 1:
+        raise ValueError(f"per_class is {per_class}; it must be an integer, 1 or more")
     copies = images.repeat(per_class, 1, 1, 1)
     labels = torch.arange(len(images), device=images.device).repeat(per_class)
     return thin_plate.deform(copies, points=points, maximum=strength, generator=generator), labels

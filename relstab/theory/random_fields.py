@@ -41,12 +41,13 @@ def maximum_entropy_fields(displacement: float | int, cut: int, size: int) -> Fl
 
 
 def thin_plate_fields(points: int, maximum: float | int, size: int) -> Float[Tensor, "pixel variable"]:
-    """M in pixels of the ensemble of C: the operator times m/√3. ValueErrors as `relstab.thin_plate.operator`.
+    """M in pixels of the ensemble of C: the operator times m/√3. ValueErrors as `relstab.thin_plate`.
 
     >>> fields = thin_plate_fields(3, 2.0, 33)
     >>> round(math.sqrt(fields[0].square().sum().item()), 3)  # a corner is a control point: 2/√3
     1.155
     """
+    thin_plate.check_maximum(maximum)
     return maximum / math.sqrt(3) * thin_plate.operator(points, size)
 
 
@@ -58,11 +59,13 @@ def moments(fields: Float[Tensor, "pixel variable"]) -> dict[str, float]:
     translation:      share of the mean squared displacement that moves the whole image alike
     affine:           share of it in fields linear in x and y (translation, rotation, scaling, shear)
 
+    ValueError unless the number of pixels is a square.
+
     >>> alike = torch.ones(64, 1, dtype=torch.float64)  # the whole image moves by one random amount
     >>> {name: round(value, 6) for name, value in moments(alike).items()}["translation"]
     1.0
     """
-    size = math.isqrt(len(fields))
+    size = _side(fields)
     image = fields.unflatten(0, (size, size))
     inside = torch.zeros(size, size, dtype=torch.bool)
     inside[1:-1, 1:-1] = True
@@ -87,18 +90,27 @@ def moments(fields: Float[Tensor, "pixel variable"]) -> dict[str, float]:
 def spectrum(fields: Float[Tensor, "pixel variable"]) -> Float[Tensor, " wavenumber"]:
     """Mean squared displacement in pixels² by wave number k, in half waves an image side; sums to δ².
 
-    k is √(i² + j²), rounded, of the cosine modes (i, j) of the image, which need no fixed frame.
+    k is √(i² + j²), rounded, of the cosine modes (i, j) of the image, which need no fixed frame. ValueError as in
+    `moments`.
 
     >>> fields = maximum_entropy_fields(1.0, 3, 32)
     >>> round((spectrum(fields).sum().sqrt() / moments(fields)["rms displacement"]).item(), 6)
     1.0
     """
-    size = math.isqrt(len(fields))
+    size = _side(fields)
     waves = torch.from_numpy(dctn(fields.unflatten(0, (size, size)).numpy(), axes=(0, 1), norm="ortho"))
     power = 2 / len(fields) * waves.square().sum(-1)
     index = torch.arange(size)
     radius = (index[:, None] ** 2 + index**2).sqrt().round().long()
     return torch.zeros(radius.max() + 1, dtype=fields.dtype).index_add(0, radius.flatten(), power.flatten())
+
+
+def _side(fields):
+    """The side in pixels of the square image that fields are for."""
+    size = math.isqrt(len(fields))
+    if size * size != len(fields):
+        raise ValueError(f"fields has {len(fields)} pixels, which are not those of a square image")
+    return size
 
 
 def largest_gradient(points: int, maximum: float | int, size: int) -> float:
@@ -109,11 +121,12 @@ def largest_gradient(points: int, maximum: float | int, size: int) -> float:
     $$\max\|\nabla\tau\|_2 = \sqrt2\, m\,\max_{p,\,n}\sum_k |n\cdot\nabla A_k(p)| .$$
 
     Below 1 the map p ↦ p − τ(p) is one-to-one for every draw. Gradients are differences on a lattice of `LATTICE`
-    points a side, good to a tenth of a percent. ValueErrors as `relstab.thin_plate.operator`.
+    points a side, good to a tenth of a percent. ValueErrors as `relstab.thin_plate`.
 
     >>> round(largest_gradient(3, 2.0, 32), 2), round(largest_gradient(3, 4.0, 32), 2)
     (0.63, 1.27)
     """
+    thin_plate.check_maximum(maximum)
     spacing = (size - 1) / (LATTICE - 1)  # pixels
     columns = thin_plate.operator(points, LATTICE).unflatten(0, (LATTICE, LATTICE))
     along_y, along_x = torch.gradient(columns, spacing=spacing, dim=(0, 1))
