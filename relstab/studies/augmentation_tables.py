@@ -59,6 +59,27 @@ def fallen(effects: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(lines).T
 
 
+def in_words(effects: pd.DataFrame) -> str:
+    """What `fallen` says about R and the error, and the error's factor if B's law ε ∝ √R held under this change.
+
+    >>> table = pd.DataFrame({name: [0.5, 0.5] for name in MEASURES} | {"test_error": [1.0, 1.21], "R": [0.36, 1.0]})
+    >>> in_words(table).partition(".")[0]
+    '$R_f$ falls in 1 of 2 lines, by a factor of 0'
+    >>> in_words(table).split("changes")[1]
+    ' by a factor of 1.10 and falls in 0 of 2 lines.'
+    """
+    if effects.empty:
+        return "No pairs of networks have been trained."
+    table = fallen(effects)
+    factors, counts = table["mean factor"].astype(float), table["falls in"]
+    return (
+        f"$R_f$ falls in {counts['R']} lines, by a factor of {factors['R']:.2f} in the mean. If the error followed it "
+        f"as it does across architectures, $\\epsilon \\propto \\sqrt{{R_f}}$, it would change by a factor of "
+        f"{factors['R'] ** 0.5:.2f}. It changes by a factor of {factors['test_error']:.2f} and falls in "
+        f"{counts['test_error']} lines."
+    )
+
+
 def folding(displacements, cuts, size: int, *, draws: int = 500, generator=None) -> pd.DataFrame:
     """The share of random fields that fold, by δ in pixels (columns) and c (rows), on size x size pixels."""
     table = pd.DataFrame(
