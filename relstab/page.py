@@ -157,7 +157,7 @@ def state(table):
         table.loc[table["verdict"] != claims.VERDICTS[3], "scale"],
     )
     parts = [f"**{counts.get(verdict, 0)}** {words}" for verdict, words in zip(
-        claims.VERDICTS, ("hold", "fail", "find an error in a paper", "cannot be tested yet"), strict=True
+        claims.VERDICTS, ("hold", "fail", "show an error in a paper", "cannot be tested at the scales run so far"), strict=True
     )]  # fmt: skip
     at = [f"{(judged == scale).sum()} at scale {scale}" for scale in scales.SCALES if (judged == scale).any()]
     text = f"Of {len(table)} claims {', '.join(parts[:-1])} and {parts[-1]}. Judged: {', '.join(at)}."

@@ -1,4 +1,4 @@
-r"""Training recipes as data (paper A App. D, paper B App. E.1, and what the authors' code settles).
+r"""Training recipes as data (paper A App. B.1, paper B App. E.1, and what the authors' code settles).
 
 A recipe says everything the training loop needs beside the network and the data. Papers and code differ in
 places; the switch ``reading`` chooses: ``"paper"`` anneals the step size to zero over the whole run and picks

@@ -132,20 +132,16 @@ def get_or_run(configs, executor=None, *, budget_minutes=None, progress=None) ->
     Each unit is stored the moment it ends. Duplicates run once. `attrs["missing"]` counts the units that the
     budget left out, `attrs["units"]` all.
 
-    Parameters
-    ----------
-    configs : configs of a study (see `relstab.records`).
-    executor : None (here, one after the other), any concurrent.futures.Executor, or submitit's; see
-        `relstab.executors`.
-    budget_minutes : start no unit after this many minutes; None for no limit.
-    progress : called with one line of text as units end; passed on to the units that run in this process.
+    Args:
+        configs: those of a study, see `relstab.records`.
+        executor: None (here, one after the other), any concurrent.futures.Executor, or submitit's; see
+            `relstab.executors`.
+        budget_minutes: start no unit after this many minutes; None for no limit.
+        progress: called with one line of text as units end; passed on to the units that run in this process.
 
-    Raises
-    ------
-    RuntimeError : units failed (after all others were run and stored), or RELSTAB_NO_RUN forbids running.
-    OSError : the store cannot be written; what it held is untouched.
-    FileNotFoundError : the data of a config are missing.
-    TypeError, ValueError : a config without the fields above, a negative budget.
+    Raises RuntimeError when units failed (after all others were run and stored) or RELSTAB_NO_RUN forbids
+    running, OSError when the store cannot be written (what it held is untouched), FileNotFoundError for missing
+    data, TypeError for a config without its fields and ValueError for a negative budget.
     """
     if budget_minutes is not None and not budget_minutes >= 0:
         raise ValueError(f"budget_minutes is {budget_minutes!r}; it must be at least 0, or None for no limit")

@@ -1,4 +1,4 @@
-"""Train a classifier: one readable loop (paper A App. D, paper B App. E.1).
+"""Train a classifier: one readable loop (paper A App. B.1, paper B App. E.1).
 
 The data sit on the device as one uint8 tensor; a batch is one gather (crop included), normalised and deformed
 on the fly. Nothing in a step waits for the device, but the check of a deformation for NaN: losses and errors are
@@ -67,7 +67,7 @@ def seeded(*parts, device: str | torch.device = "cpu") -> torch.Generator:
 
 
 def parameter_groups(model: nn.Module, recipe: Recipe) -> list[dict]:
-    """Optimizer groups with and without weight decay, after `recipe.decay` (definitions: A and B differ).
+    """Optimizer groups with and without weight decay, after `recipe.decay` (A and B differ).
 
     >>> model = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3))
     >>> groups = parameter_groups(model, Recipe(epochs=1, lr=0.1, decay="matrices"))

@@ -149,6 +149,6 @@ def test_the_state_in_one_sentence():
     table = pd.DataFrame([line("holds", "tiny"), line("holds", "laptop"), line("fails", "laptop"),
                           line("the paper errs", "tiny"), line(claims.VERDICTS[3], "gpu")])  # fmt: skip
     assert page.state(table).bundle["text/plain"] == (
-        "Of 5 claims 2 hold, 1 fail, 1 find an error in a paper and 1 cannot be tested yet. "
+        "Of 5 claims 2 hold, 1 fail, 1 show an error in a paper and 1 cannot be tested at the scales run so far. "
         "Judged: 2 at scale tiny, 2 at scale laptop."
     )

@@ -277,7 +277,7 @@ FINDINGS = (
             "three statistics by name; B's figures use the code's", ("b-medians-norm", "b-medians-R")),
     Finding("left-out-radius", "The radius of the noise", "B Eq. 4", KINDS[1], _radius,
             "a radius for each image, as the code; the text's by `noise=\"fixed\"`"),
-    Finding("left-out-draws", "How many deformations an image", "B Fig. 3", KINDS[2], _one_draw,
+    Finding("left-out-draws", "How many deformations per image", "B Fig. 3", KINDS[2], _one_draw,
             "one for each of 500 images, the same for all networks"),
     Finding("left-out-batch-norm", "Batch normalisation before training", "B Fig. 3, A Fig. 3", KINDS[2], _batch_norm,
             "statistics of the batch before training, as the code"),

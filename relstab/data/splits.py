@@ -2,7 +2,7 @@
 
 All the papers' image sets fit in memory (CIFAR-10: 184 MB as uint8), so a batch is an index into a tensor
 that already lies where the network is, and no loader is in the way. Normalisation happens per batch,
-x = (v / 255 - mean) / std per channel (definitions: paper A, App. B; paper B, App. A).
+x = (v / 255 - mean) / std per channel (paper A, App. B; paper B, App. A).
 
 >>> import torch
 >>> split = Split(torch.zeros(20, 1, 28, 28, dtype=torch.uint8), torch.arange(20) % 2)

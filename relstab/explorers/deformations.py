@@ -44,7 +44,7 @@ def temperature_and_cut(
     chosen = controls.choice("picture", names)
     cut_slider = controls.slider("cut-off c", [str(cut) for cut in cuts], min(1, len(cuts) - 1))
     amplitude = controls.slider(
-        "displacement δ/n", [f"{value:g} %" for value in displacements], min(4, len(displacements) - 1)
+        "exact δ/n", [f"{value:g} %" for value in displacements], min(4, len(displacements) - 1)
     )
     follows = controls.follow((chosen, cut_slider, amplitude), draw)
     return controls.explorer(chosen, cut_slider, amplitude, follows)

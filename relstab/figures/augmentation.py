@@ -91,7 +91,8 @@ def error_against_stability(rows):
             )
             ends = part[["R", "test_error"]].to_numpy()[-2:]
             if len(ends) == 2:
-                ax.annotate("", ends[1], ends[0], arrowprops={"arrowstyle": "->", "color": colour, "lw": 2.0})
+                arrow = {"arrowstyle": "->", "color": colour, "lw": 2.0, "shrinkB": 5}
+                ax.annotate("", ends[1], ends[0], arrowprops=arrow, zorder=5)
             handles.append(Line2D([], [], color=colour, marker=marker, label=net(architecture, width)))
         ax.set(xscale="log", yscale="log", xlabel=NAMES["R"], title=label(dataset).replace("\n", " "))
     axes[0, 0].set_ylabel(NAMES["test_error"])
@@ -107,6 +108,6 @@ def _lines(table, dataset):
 
 def _styles():
     return [
-        Line2D([], [], color=style.GREY, ls=dashes, marker="o", mfc=face, label=name)
-        for (dashes, name), face in ((WITHOUT, style.GREY), (WITH, "white"))
+        Line2D([], [], color=style.BLACK, ls=dashes, marker="o", mfc=face, label=name)
+        for (dashes, name), face in ((WITHOUT, style.BLACK), (WITH, "white"))
     ]

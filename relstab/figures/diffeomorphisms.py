@@ -37,27 +37,25 @@ def phase_diagram(rows, image, *, seed=0):
     ax.set(xscale="log", yscale="log", xlabel="cut-off $c$", ylabel="temperature $T$",
            xlim=(cuts.min() * 0.9, cuts.max() * 1.25), ylim=(boundary.min() * 2e-3, boundary.max() * 40))  # fmt: skip
     ax.fill_between(cuts, (0.5 / unit) ** 2, boundary, where=boundary > (0.5 / unit) ** 2, color=style.GREEN, alpha=0.22,
-                    lw=0, label=r"no fold (more likely than not) and $\delta \geq \frac{1}{2}$ pixel")  # fmt: skip
-    ax.fill_between(
-        cuts, early, late, color=style.GREY, alpha=0.35, lw=0, label="5 % to 95 % of the draws fold"
-    )
-    ax.plot(cuts, boundary, "o-", color=style.GREEN, label="measured: half of the draws fold")
+                    lw=0, label=r"one-to-one and $\delta \geq \frac{1}{2}$ pixel")  # fmt: skip
+    ax.fill_between(cuts, early, late, color=style.GREY, alpha=0.35, lw=0, label="5 % to 95 % fold")
+    ax.plot(cuts, boundary, "o-", color=style.GREEN, label="half of the draws fold")
     ax.plot(
         cuts,
         8 / (math.pi**3 * cuts**2),
         ":",
         color=style.RED,
-        label=r"$8/(\pi^3 c^2)$, the scale in the text of B",
+        label=r"$8/(\pi^3 c^2)$, text of B",
     )
     ax.plot(
         cuts,
         [diffeo.temperature_range(int(c), size)[1] for c in cuts],
         "-.",
         color=style.RED,
-        label="upper end used in the code of B",
+        label="upper end, code of B",
     )
-    ax.plot(cuts, nominal, "--", color=style.BLACK, label=r"$\delta = 1$ pixel, Eq. 3 of B (nominal)")
-    ax.plot(cuts, unit**-2.0, "-", color=style.BLACK, lw=1.0, label=r"$\delta = 1$ pixel, exact")
+    ax.plot(cuts, nominal, "--", color=style.BLACK, label=r"$\delta = 1$, Eq. 3 (nominal)")
+    ax.plot(cuts, unit**-2.0, "-", color=style.BLACK, lw=1.0, label=r"$\delta = 1$, exact")
     for cut in SAMPLE_CUTS:
         for factor in SAMPLE_FACTORS:
             temperature = factor * float(np.exp(np.interp(math.log(cut), np.log(cuts), np.log(boundary))))
@@ -102,7 +100,7 @@ def noise_and_deformation(image, *, displacement=1.0, cut=3, seed=0):
         plane.plot(u, v, marker, color=colour)
         plane.annotate(label, (u, v), xytext=(-5, 6), textcoords="offset points", ha="right")
     plane.set(aspect="equal", xlim=(-1.15 * radius, 1.15 * radius), ylim=(-1.15 * radius, 1.25 * radius),
-              xlabel=rf"radius $\|\tau x - x\|$ = {radius:.1f}", xticks=[], yticks=[])  # fmt: skip
+              xlabel=rf"radius $\|\tau x - x\|$ = {radius:.1f}" + "\n(pixels from 0 to 1)", xticks=[], yticks=[])  # fmt: skip
     for ax, picture, title in zip(
         axes[1:], (image, moved, image + noise), (r"$x$", r"$\tau x$", r"$x+\eta$"), strict=True
     ):

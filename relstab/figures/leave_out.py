@@ -102,7 +102,7 @@ def medians(table):
         )
     ax.axhline(1, color=style.BLACK, lw=1)
     ax.set(
-        xscale="log", yscale="log", xlabel="$R_f$ by means", ylabel="over $R_f$ by means", ylim=(0.62, 1.6)
+        xscale="log", yscale="log", xlabel="$R_f$ by means", ylabel="over $R_f$ by means", ylim=(0.55, 1.6)
     )
     ticks = [0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10]
     low, high = ax.get_xlim()

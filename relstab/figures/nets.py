@@ -9,6 +9,7 @@ from fractions import Fraction
 
 import numpy as np
 from matplotlib.colors import to_hex, to_rgb
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from matplotlib.transforms import Bbox
 
@@ -68,8 +69,16 @@ def same(table, dataset, architecture, width):
 def nothing(ax, text="no networks of this kind at this scale"):
     """Say in an empty panel that there is nothing to show."""
     ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", color=style.GREY)
-    ax.set(xticks=[], yticks=[])
-    ax.grid(False)
+    ax.axis("off")
+
+
+def in_order(name):
+    """A key for sorting: data sets as in `LABELS`, other names after them as they come.
+
+    >>> sorted(["cifar10", "mnist"], key=in_order)
+    ['mnist', 'cifar10']
+    """
+    return list(LABELS).index(name) if name in LABELS else len(LABELS)
 
 
 def legend(fig, handles, columns):
@@ -78,8 +87,21 @@ def legend(fig, handles, columns):
     fig.legend(handles=list(named.values()), loc="outside lower center", ncols=columns)
 
 
-STEPS = (0, -1, 1, -2, 2, -3, 3)  # where a name may stand beside its point, in lines and in points
-PLACES = [(side * away, step * 13) for step in STEPS for away in (8, 30) for side in (1, -1)]
+STEPS = (
+    0,
+    -1,
+    1,
+    -2,
+    2,
+    -3,
+    3,
+    -4,
+    4,
+    -5,
+    5,
+)  # where a name may stand beside its point, in lines and in points
+PLACES = [(side * away, step * 13) for step in STEPS for away in (8, 30, 60) for side in (1, -1)]
+HALO = [withStroke(linewidth=2.5, foreground="white")]
 
 
 def name_points(ax, points, names, *, size=9):
@@ -102,7 +124,7 @@ def name_points(ax, points, names, *, size=9):
                 taken.append(box)
                 line = {"arrowstyle": "-", "color": style.GREY, "lw": 0.6, "shrinkA": 0, "shrinkB": 4}
                 ax.annotate(name, point, xytext=(right, up), textcoords="offset points", fontsize=size,
-                            ha="left" if right > 0 else "right", va="center", arrowprops=line)  # fmt: skip
+                            ha="left" if right > 0 else "right", va="center", arrowprops=line, path_effects=HALO)  # fmt: skip
                 break
 
 
@@ -124,11 +146,17 @@ def drawn(function):
 
 def _plain(axis):
     low, high = axis.get_view_interval()
-    decades = np.log10(high / low)
     inches = axis.axes.get_position().width * axis.axes.figure.get_figwidth()
-    many = 1.8 if axis.axis_name == "x" and inches < 2.5 else 2.5  # narrow panels have room for fewer numbers
-    fine = range(1, 10) if inches > 2.5 else (1, 2, 3, 4, 6, 8)
-    steps = (1,) if decades > many else (1, 3) if decades > 1.2 else (1, 2, 5) if decades > 0.6 else fine
+    narrow = axis.axis_name == "x" and inches < 2.5  # room for fewer numbers
+    fine = (1, 1.5, 2, 3, 4, 6, 8) if inches < 2.5 else range(1, 10)
+    choices = ((1,), (1, 3), (1, 2, 5), fine)
+    steps = next((steps for steps in choices if _inside(low, high, steps) >= (2 if narrow else 3)), fine)
     axis.set_major_locator(LogLocator(subs=steps))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())
+
+
+def _inside(low, high, steps):
+    """How many of the numbers step x 10^k lie between low and high."""
+    decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
+    return sum(low <= step * 10.0**k <= high for k in decades for step in steps)

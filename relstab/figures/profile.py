@@ -3,9 +3,11 @@
 from relstab.figures import style
 from relstab.figures.nets import drawn, legend, nothing
 
+NAMES = {"D": "$D$, diffeomorphisms", "G": "$G$, noise", "R": "$R = D / G$"}
+
 
 def depth_profile(table):
-    """Sensitivities against relative depth k/K, on a logarithmic axis.
+    """Sensitivities against relative depth (layer over number of layers), on a logarithmic axis.
 
     table: what `relstab.sensitivity` returns
     """
@@ -19,10 +21,12 @@ def depth_profiles(found):
     if not found:
         nothing(axes[0, 0])
     for ax, (title, table) in zip(axes[0], found.items(), strict=False):
-        for quantity, (colour, marker, label) in style.QUANTITIES.items():
-            ax.plot(table["relative_depth"], table[quantity], marker=marker, color=colour, label=label)
+        for quantity, (colour, marker, _) in style.QUANTITIES.items():
+            ax.plot(
+                table["relative_depth"], table[quantity], marker=marker, color=colour, label=NAMES[quantity]
+            )
         ax.axhline(1, color=style.GREY, lw=0.8, ls=":")
-        ax.set(yscale="log", xlabel="relative depth $k/K$", title=title)
-    axes[0, 0].set_ylabel("sensitivity")
+        ax.set(yscale="log", xlabel="relative depth", title=title)
+    axes[0, 0].set_ylabel("sensitivity, or ratio")
     legend(fig, axes[0, 0].get_legend_handles_labels()[0], 3)
     return fig

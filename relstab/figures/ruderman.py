@@ -87,10 +87,10 @@ def smoothing(rows):
             )
         _halvings(ax)
         ax.set(title=LOOKS[name][0], xticks=range(0, 13, 3))
-    axes[1, 0].set(xlabel="layer")
-    axes[1, 1].set(xlabel="layer")
-    axes[0, 2].set(xlabel="layer")
-    axes[0, 2].tick_params(labelbottom=True)
+    for ax in (axes[1, 0], axes[1, 1], axes[0, 2]):  # the lowest of each column
+        ax.set(xlabel="layer")
+    for ax in axes[0]:
+        ax.tick_params(labelbottom=True)
     axes[0, 0].set_ylim(bottom=0)
     axes[1, 2].axis("off")
     named = {handle.get_label(): handle for handle in handles}
@@ -109,7 +109,7 @@ def strengths(rows):
         return fig
     for (strength, line), shade, dash in zip(after.iterrows(), BLUES[3::-1], DASHES[3::-1], strict=False):
         ax.plot(np.arange(1, 9), line, color=shade, ls=dash, marker="o", label=f"C = {strength:g}")
-    ax.axhline(float(before.to_numpy().mean()), color=style.BLACK, ls=":", label="untrained")
+    ax.plot(np.arange(1, 9), before.mean(), color=style.BLACK, ls=":", label="untrained")
     ax.set(xlabel="convolution", ylabel="TV(W) / ‖W‖₁", xticks=range(1, 9))
     ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
     return fig
@@ -120,7 +120,7 @@ def smoothness(rows):
     """C Fig. 6b, c: total variation of the filters by layer, after training on real and on random labels."""
     panels = [
         ("real", "real labels"),
-        ("matched", "real labels,\nall else as with random ones"),
+        ("matched", "real labels,\nall else as right"),
         ("random", "random labels"),
     ]
     fig, axes = style.figure(1, 3, height=3.7, sharey=True)

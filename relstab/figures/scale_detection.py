@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from relstab.figures import style
 
@@ -175,7 +175,8 @@ def seeds(rows: pd.DataFrame, kinds: pd.DataFrame) -> Figure:
         for member, part in rows.groupby("member"):
             kind = kinds[kinds.member == member].kind.iloc[0]
             axis.plot(part.k, part[column].where(part[column] > 0), **looks[kind])
-        axis.set(title=title, xlabel="layer $k$")
+        axis.set(title=title, xlabel="layer $k$", xlim=(0.7, rows.k.max() + 0.3))
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         if column != "flatness":
             axis.set_yscale("log")
             axis.axhline(1, color=style.BLACK, lw=1.2)
@@ -257,27 +258,32 @@ def two_pixels(table: pd.DataFrame, xi: int = 7, length: int = 32) -> Figure:
 
     `table` is that of `theory.two_pixel_sensitivities`.
     """
-    fig, (filters, ramp, bars) = style.figure(1, 3, height=3.1, gridspec_kw={"width_ratios": [1, 0.9, 1.5]})
+    fig, (filters, ramp, values) = style.figure(1, 3, height=3.3, gridspec_kw={"width_ratios": [1, 0.9, 1.5]})
     _first_layers(filters)
     distance = np.arange(1, length // 2 + 1)
     ramp.plot(distance, np.maximum(0, xi - distance), color=style.BLACK, marker="o", markersize=4)
     ramp.axvline(xi, color=style.RED, ls=DASHED, lw=1.2)
     ramp.text(xi + 0.5, xi - 1.4, rf"$\xi = {xi}$", color=style.RED)
     ramp.set(xlabel="distance $d$ (pixels)", title=r"output $f(x)$", ylim=(-0.3, xi))
-    for side, (solution, hatch, shade) in enumerate((("low", "", 0.85), ("high", "//", 0.45))):
+    for side, (solution, face) in enumerate((("low", "full"), ("high", "none"))):
         row = table[table.solution == solution].iloc[0]
-        look = {"alpha": shade, "hatch": hatch, "edgecolor": style.BLACK, "lw": 0.6}
         for place, quantity in enumerate("DGR"):
-            x = 1.15 * place + 0.5 * side - 0.25
-            bars.bar(x, row[quantity], 0.46, color=style.QUANTITIES[quantity][0], **look)
-            text = f"{row[quantity]:.2g}".removeprefix("0")
-            bars.text(x, row[quantity] * 1.15, text, ha="center", fontsize=9.5)
-        bars.bar(np.nan, np.nan, color=style.GREY, label=f"{solution}-frequency", **look)
-    bars.set(yscale="log", ylim=(1e-3, 2000), title="sensitivities of the output")
-    bars.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    bars.set_xticks([0, 1.15, 2.3], ["$D_f$", "$G_f$", "$R_f$"])
-    bars.grid(False, axis="x")
-    bars.legend(loc="upper right")
+            colour, marker, _ = style.QUANTITIES[quantity]
+            x = place + 0.4 * side - 0.3
+            values.plot(x, row[quantity], marker, color=colour, ms=8, fillstyle=face)
+            pair = table[quantity]
+            above = row[quantity] > pair.mean() or (side == 1 and pair.nunique() == 1)
+            place = {"xytext": (0, 7 if above else -7), "va": "bottom" if above else "top", "ha": "center"}
+            text = f"{row[quantity]:.2g}"
+            values.annotate(text, (x, row[quantity]), textcoords="offset points", fontsize=9.5, **place)
+        values.plot(
+            np.nan, np.nan, "o", color=style.GREY, ms=8, fillstyle=face, label=f"{solution}-frequency"
+        )
+    values.set(yscale="log", ylim=(1e-3, 100), xlim=(-0.6, 2.8), title="sensitivities of the output")
+    values.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    values.set_xticks(range(3), ["$D_f$", "$G_f$", "$R_f$"])
+    values.grid(False, axis="x")
+    fig.legend(*values.get_legend_handles_labels(), loc="outside lower right", ncols=2)
     return fig
 
 

@@ -26,12 +26,14 @@ def error_scatter(rows):
     table = tables.compared(rows)
     fig, axes = style.figure(1, 3, height=3.9, sharey=True)
     members, handles = Counter(), []
-    for line in table.to_dict("records"):
+    families = list(style.FAMILIES.values())
+    for line in sorted(table.to_dict("records"), key=lambda line: families.index(look(line["architecture"]))):
         family, colour, marker = look(line["architecture"])
         colour = shade(colour, members[family])
+        size = 7 if members[family] else 10  # the first of a family shows behind one at the same place
         members[family] += 1
         for ax, quantity in zip(axes, QUANTITIES, strict=True):
-            handles += ax.plot(line[quantity], line["error"], marker, color=colour, ms=7, mec="black", mew=0.5,
+            handles += ax.plot(line[quantity], line["error"], marker, color=colour, ms=size, mec="black", mew=0.5,
                                label=net(line["architecture"], line["width"]))  # fmt: skip
     for ax, quantity in zip(axes, QUANTITIES, strict=True):
         if table.empty:
@@ -41,7 +43,7 @@ def error_scatter(rows):
         ax.set(xscale="log", yscale="log", xlabel=f"${quantity}_f$\ncorrelation {value:.2f}")
         ax.margins(0.12)
     axes[0].set_ylabel("test error ε")
-    legend(fig, handles, 4)
+    legend(fig, handles, 3)
     return fig
 
 

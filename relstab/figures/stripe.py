@@ -31,23 +31,22 @@ def relative_stability(rows, *, points=500, seed=0):
     training.
     """
     x, labels = toys.stripe(points, stripe.DIMENSION, generator=torch.Generator().manual_seed(seed))
-    fig, (left, right) = style.figure(1, 2, height=3.3)
+    fig, (left, right) = style.figure(1, 2, height=3.7)
     for sign, colour, marker, name in ((1, style.RED, "o", "$y = +1$"), (-1, style.BLUE, "x", "$y = -1$")):
         part = x[labels == sign].numpy()
         left.plot(part[:, 0], part[:, 1], marker, color=colour, ms=3.5, label=name)
     for plane in toys.INTERFACES:
         left.plot([plane, plane], [-3.2, 3.2], color=style.BLACK, lw=1.3)
     left.set(xlabel=r"$x_\parallel$, informative", ylabel=r"$x_\perp$, one of 29", aspect="equal",
-             xlim=(-3.2, 3.2), ylim=(-4.1, 3.2))  # fmt: skip
+             xlim=(-3.2, 3.2), ylim=(-3.2, 3.2))  # fmt: skip
     left.grid(False)
-    left.legend(loc="lower center", ncols=2, handletextpad=0.1)
     _scatter(right, rows, "R", "o", style.BLUE, rf"after: exponent {_exponent(rows, 'R')}")
     start = stripe.chosen(rows, stop=1.0)
     right.plot(start.train, start.R, "o", mfc="none", color=style.GREY, ms=4, label="before training")
     _guide(right, rows, "R", -1.0, "exponent $-1$ (paper)")
     right.set(xscale="log", yscale="log", xlabel=SIZE, ylabel="$R_f$")
     _sizes(right, start.train)
-    right.legend(loc="center right", bbox_to_anchor=(1.0, 0.62))
+    fig.legend(loc="outside lower center", ncols=3)
     return fig
 
 

@@ -8,11 +8,12 @@ import numpy as np
 from matplotlib.lines import Line2D
 
 from relstab.figures import style
-from relstab.figures.nets import drawn, label, legend, look, name_points, net, nothing, same
+from relstab.figures.nets import drawn, in_order, label, legend, look, name_points, net, nothing, same
 from relstab.studies import zoo_tables as tables
 
 CUT_COLOURS = {3: style.BLUE, 5: style.ORANGE, 15: style.GREEN}
 DASHES = ("-", "--", ":")  # of the cut-offs, where the colour is that of a quantity
+FEWEST = 5  # networks for a correlation
 
 
 @drawn
@@ -31,9 +32,12 @@ def displacement_sweep(rows, *, columns=2):
     panels = list(table[many].groupby(["dataset", "architecture", "width"], sort=False))
     lines = -(-max(len(panels), 1) // columns)
     fig, axes = style.figure(lines, columns, height=3.0 * lines, squeeze=False, sharex=True, sharey=True)
-    for ax in axes.flat[len(panels) :]:
-        nothing(ax, "") if panels else nothing(ax)
+    if not panels:
+        nothing(axes[0, 0])
+    for ax in axes.flat[max(len(panels), 1) :]:
+        ax.remove()
     for ax, ((_, architecture, width), panel) in zip(axes.flat, panels, strict=False):
+        panel = panel[(panel["stage"] == "trained") | (panel["interpolation"] == "bilinear")]
         for (cut, stage, interpolation), line in panel.groupby(["cut", "stage", "interpolation"]):
             line = line.sort_values("displacement")
             ax.plot(line["displacement"], line["R"], color=CUT_COLOURS.get(cut, style.PURPLE),
@@ -43,8 +47,9 @@ def displacement_sweep(rows, *, columns=2):
         ax.axhline(1, color=style.GREY, lw=0.8, ls=":")
         ax.axvline(1, color=style.GREY, lw=0.8, ls=":")
         ax.set(xscale="log", yscale="log", title=net(architecture, width))
-    for ax in axes[-1]:
+    for ax in axes.flat[: len(panels)][-columns:]:  # the lowest of each column
         ax.set_xlabel("displacement δ (pixels)")
+        ax.tick_params(labelbottom=True)
     for ax in axes[:, 0]:
         ax.set_ylabel("$R_f$")
     handles = [Line2D([], [], color=colour, label=f"c = {cut}") for cut, colour in CUT_COLOURS.items()]
@@ -105,7 +110,7 @@ def _bar_tables(rows, cuts):
 
 def _bar_panel(ax, found, title):
     """Bars of R; found: (position of the cut-off, stage) -> R by name, a group of bars a name."""
-    names = list(dict.fromkeys(name for values in found.values() for name in values.index))
+    names = sorted(dict.fromkeys(name for values in found.values() for name in values.index), key=in_order)
     if not names:
         nothing(ax)
         return
@@ -162,8 +167,12 @@ def learning_curve(rows, quantity="R"):
     return fig
 
 
-def _error_panel(ax, table, quantity="R", *, each=None):
-    """Error against a sensitivity, a point a network; for R the fit and B's line. each: the single seeds."""
+def _error_panel(ax, table, quantity="R", *, each=None, narrow=False):
+    """Error against a sensitivity, a point a network; for R the fit and B's line. each: the single seeds.
+
+    Fewer than `FEWEST` networks get no fit and no correlation, whose bootstrap interval would be an illusion.
+    """
+    between, also = ("\n", "\n") if narrow else (", ", "; ")
     if table.empty:
         nothing(ax)
         return
@@ -178,17 +187,17 @@ def _error_panel(ax, table, quantity="R", *, each=None):
             ax.vlines(line[quantity], own["error"].min(), own["error"].max(), color=colour)
     x = np.array([table[quantity].min() / 1.5, table[quantity].max() * 1.5])
     text = f"{len(table)} networks"
-    if len(table) > 2:
+    if len(table) >= FEWEST:
         low, high = tables.interval(table[quantity], table["error"])
         value = tables.correlation(table[quantity], table["error"])
-        text += f", correlation {value:.2f} [{low:.2f}, {high:.2f}]"
+        text += f"{between}correlation {value:.2f} [{low:.2f}, {high:.2f}]"
     if quantity == "R":
         ax.plot(x, 0.2 * np.sqrt(x), "--", color=style.GREY, label=r"paper: $0.2\,\sqrt{R_f}$")
-    if quantity == "R" and len(table) > 2:
+    if quantity == "R" and len(table) >= FEWEST:
         found = tables.law(table["error"], table["R"])
         middle = np.exp(np.log(table["R"]).mean()), np.exp(np.log(table["error"]).mean())
         ax.plot(x, middle[1] * (x / middle[0]) ** found.slope, "-", color=style.BLACK, lw=1, label="fit")
-        text += f"\nfit: slope {found.slope:.2f}; prefactor at slope ½: {found.prefactor:.2f}"
+        text += f"\nfit: slope {found.slope:.2f}{also}prefactor at slope ½: {found.prefactor:.2f}"
     ax.set_title(text, fontsize=10, loc="left")
     ax.set(xscale="log", yscale="log", xlabel=rf"${quantity}_f$", ylabel="test error ε", xlim=x)
 
@@ -205,7 +214,7 @@ def error_against(rows, quantity="R", *, datasets=None, names=True, bars=False, 
     fig, ax = style.figure(height=4.8)
     each = tables.compared(rows, datasets, each_seed=True, **probe) if bars else None
     _error_panel(ax, table, quantity, each=each)
-    legend(fig, ax.get_legend_handles_labels()[0], 4)
+    legend(fig, ax.get_legend_handles_labels()[0], 3)
     if names and len(table):
         twice = table.duplicated(["dataset", "architecture", "width"], keep=False)
         written = [
@@ -224,13 +233,13 @@ def error_panels(rows, panels):
     """
     columns = min(len(panels), 2)
     lines = -(-len(panels) // columns)
-    fig, axes = style.figure(lines, columns, height=3.5 * lines + 0.6, squeeze=False)
+    fig, axes = style.figure(lines, columns, height=3.8 * lines + 0.6, squeeze=False)
     for ax in axes.flat[len(panels) :]:
         ax.set_visible(False)
     for ax, (title, options) in zip(axes.flat, panels.items(), strict=False):
         options = dict(options)
         quantity = options.pop("quantity", "R")
-        _error_panel(ax, tables.compared(rows, **options), quantity)
+        _error_panel(ax, tables.compared(rows, **options), quantity, narrow=True)
         ax.set_title(f"{title}\n{ax.get_title(loc='left')}", fontsize=9.5, loc="left")
     legend(fig, [handle for ax in axes.flat for handle in ax.get_legend_handles_labels()[0]], 4)
     return fig
@@ -287,7 +296,7 @@ def sensitivities_against_size(rows, cuts=(3, 5, 15), *, bars=False):
 def trajectories(rows):
     """B Fig. 18: how a network moves in the plane of R and error as its training set grows, by data set.
 
-    Arrows point to the largest set; the dotted line is ε = 0.2 √R.
+    The large marks are the largest sets; the dotted line is ε = 0.2 √R.
     """
     table = tables.learning_sets(rows)
     datasets = list(dict.fromkeys(table["dataset"]))
@@ -299,8 +308,7 @@ def trajectories(rows):
         for (architecture, width), line in chosen.groupby(["architecture", "width"], sort=False):
             _, colour, marker = look(architecture)
             ax.plot(line["R"], line["error"], color=colour, marker=marker, label=net(architecture, width))
-            ends = line[["R", "error"]].to_numpy()[-2:]
-            ax.annotate("", ends[1], ends[0], arrowprops={"arrowstyle": "->", "color": colour, "lw": 2.2})
+            ax.plot(*line[["R", "error"]].to_numpy()[-1], marker, color=colour, ms=10, mec="black")
         x = np.array([chosen["R"].min() / 1.2, chosen["R"].max() * 1.2])
         ax.plot(x, 0.2 * np.sqrt(x), ":", color=style.GREY, label=r"$0.2\,\sqrt{R_f}$")
         first, last = chosen["train_size"].min(), chosen["train_size"].max()

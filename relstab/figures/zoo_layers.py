@@ -220,8 +220,8 @@ def pooling():
     _grid(axes[1, 1], turned, "filter 2:\nfilter 1 turned")
     responses = {name: [(filter_ * x).sum() for filter_ in (CORNER, turned)] for name, x in pictures.items()}
     _grid(axes[1, 2], turned, "turned\npicture")
-    lines = [f"{name}:\n{a:g} and {b:g}, mean {(a + b) / 2:g}" for name, (a, b) in responses.items()]
-    _message(axes[1, 3], "responses of the filters\n" + "\n".join(lines))
+    lines = [f"to the {name}:\n{a:g} and {b:g}, mean {(a + b) / 2:g}" for name, (a, b) in responses.items()]
+    _message(axes[1, 3], "responses of\nfilters 1 and 2\n" + "\n".join(lines))
     return fig
 
 
@@ -233,7 +233,8 @@ def _grid(ax, values, title):
     ax.imshow(values, cmap="Blues", vmin=0, vmax=8)
     for (y, x), value in np.ndenumerate(values):
         ax.text(x, y, f"{value:g}", ha="center", va="center")
-    ax.set(title=title, xticks=[], yticks=[])
+    ax.set(title=title, xticks=[], yticks=[], xlim=(-0.5, 2.5), ylim=(2.5, -0.5))  # cells of one size
+    ax.spines[:].set_visible(False)
     ax.grid(False)
 
 

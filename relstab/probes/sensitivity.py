@@ -59,7 +59,8 @@ def sensitivity(
             and left as it was found.
         images: normalised as the network expects, on any device, P >= 2 of them (the papers take 500).
         layers: "blocks" (input, blocks, output), "output", "all" or module names: `relstab.probes.layers`.
-        displacement, cut: typical displacement δ in pixels (nominal, B Eq. 3) and cut-off c of τ.
+        displacement: typical displacement δ of τ in pixels (nominal, B Eq. 3).
+        cut: cut-off c of τ.
         statistic: "mean" (A), "median" of the squared norms, or "component_median", the sum over components
             of medians (the code of B): `relstab.probes.moments`. The medians keep all features of a layer in
             host memory, at most `KEPT_BYTES` at a time, and run the network again for the next layers.
