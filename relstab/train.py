@@ -36,6 +36,7 @@ from relstab.augmentation import crop_and_flip, deformations, deformed, draw, wi
 from relstab.recipes import Recipe, learning_rate
 
 _DEFORMATION = ("displacement", "cut")
+CHECKPOINT_SECONDS = 2.0  # at least, between two checkpoints: on few images an epoch is shorter than a write
 COLLAPSE_SAMPLE = 1000  # about so many training images are compared at the end of a run
 
 
@@ -203,7 +204,8 @@ def fit(model: nn.Module, split, recipe: Recipe, *, normalise: Callable[[Tensor]
         normalise: raw images of the split to what the model takes, batch by batch on the device.
         seed: of the order, the crops, the deformations and the noise; the initial weights are the model's own.
         validation: a split whose error is recorded each epoch; needed by the selection "best_validation".
-        checkpoint: file rewritten atomically after every epoch and continued from when it exists.
+        checkpoint: file to continue from when it exists; rewritten atomically at the end of an epoch, of the last one and
+            of those that are `CHECKPOINT_SECONDS` after the one before.
         snapshots: called at initialisation and at `snapshot_count` log-spaced times; its rows are collected.
         progress: receives a line after every epoch, with the time left.
         compile: torch.compile with CUDA graphs (mode "reduce-overhead"), worth it on a GPU, where a small
@@ -234,7 +236,7 @@ def fit(model: nn.Module, split, recipe: Recipe, *, normalise: Callable[[Tensor]
         optimizer.load_state_dict(state["optimizer"])
         observer.rows = state["observed"]
 
-    history, status = state["history"], "ok"
+    history, status, saved = state["history"], "ok", -math.inf
     for epoch in range(len(history), recipe.epochs):
         if stopped(history, recipe):
             break
@@ -248,7 +250,9 @@ def fit(model: nn.Module, split, recipe: Recipe, *, normalise: Callable[[Tensor]
             ):
                 state["best"] = {"error": error, "model": copy.deepcopy(model.state_dict())}
         history.append({**row, "seconds": time.perf_counter() - start})
-        if checkpoint:
+        done = len(history) == recipe.epochs or stopped(history, recipe)
+        if checkpoint and (done or time.monotonic() >= saved + CHECKPOINT_SECONDS):
+            saved = time.monotonic()
             weights = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
             checkpoints.save({**state, **weights, "observed": observer.rows}, checkpoint)
         if progress:

@@ -349,8 +349,21 @@ import sys, pathlib, torch
 sys.path.insert(0, {tests!r})
 from test_train import train, RECIPE
 from dataclasses import replace
+import relstab.train
+relstab.train.CHECKPOINT_SECONDS = 0.0
 train(recipe=replace(RECIPE, epochs=400), checkpoint=pathlib.Path({path!r}))
 """
+
+
+def test_short_epochs_are_not_all_written(tmp_path, monkeypatch):
+    """The first, the last, and those in between that are late enough."""
+    written = []
+    monkeypatch.setattr(checkpoints, "save", lambda state, path: written.append(len(state["history"])))
+    monkeypatch.setattr("relstab.train.CHECKPOINT_SECONDS", 1e6)
+    train(checkpoint=tmp_path / "c.pt")
+    monkeypatch.setattr("relstab.train.CHECKPOINT_SECONDS", 0.0)
+    train(checkpoint=tmp_path / "c.pt")
+    assert written == [1, 4, 1, 2, 3, 4]
 
 
 def test_a_run_killed_at_any_moment_resumes_bitwise(tmp_path):
