@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from relstab import atomic, downloads, fingerprint, notebook, provenance, runner, scales
+from relstab import atomic, downloads, fingerprint, interruption, notebook, provenance, runner, scales
 
 ROOT = provenance.PACKAGE.parent
 TAIL = 25  # lines of a failed notebook's log that are shown
@@ -206,7 +206,7 @@ def _run(waiting, jobs, timeout, root, say) -> dict[str, Result]:
         say(f"[{minutes}:{seconds:02d}] {word:6} {plan.result.name}  {rest}")
 
     try:
-        with runner.unwinding():
+        with interruption.unwinding():
             while queue or running:
                 while queue and len(running) < jobs:
                     plan = queue.pop(0)

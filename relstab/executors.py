@@ -43,8 +43,12 @@ still come back to the caller, which stores them too.
 import contextlib
 import multiprocessing
 import os
-from collections.abc import Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+
+from relstab import interruption
 
 
 def cores() -> int:
@@ -60,17 +64,58 @@ def _one_thread():
     torch.set_num_threads(1)
 
 
-def processes(workers: int | None = None) -> ProcessPoolExecutor:
-    """A pool of `workers` fresh single-threaded processes (default: one per core). ValueError unless >= 1.
+class Processes(ThreadPoolExecutor):
+    """Worker processes, one behind each thread. One that dies takes nothing along but the call it was on.
 
-    Processes are spawned, not forked: torch and CUDA do not survive a fork.
+    That call is made once more, by a fresh process: a unit goes on from its checkpoint. If it kills that one, too
+    (for want of memory, say), it alone fails, with BrokenProcessPool.
     """
+
+    def __init__(self, workers: int):
+        super().__init__(workers)
+        self._mine, self._pools, self._stopped = threading.local(), [], False
+
+    def submit(self, function: Callable, /, *arguments, **options) -> Future:
+        """As of any executor."""
+        return super().submit(self._call, function, arguments, options)
+
+    def _call(self, function, arguments, options):
+        for last in (False, True):
+            try:
+                return self._pool().submit(function, *arguments, **options).result()
+            except BrokenProcessPool:
+                self._mine.pool = None
+                if last or self._stopped:
+                    raise
+
+    def _pool(self):
+        """The pool of one process of this thread."""
+        if getattr(self._mine, "pool", None) is None:
+            # Spawned, not forked: torch and CUDA do not survive a fork.
+            context = multiprocessing.get_context("spawn")
+            self._mine.pool = ProcessPoolExecutor(1, mp_context=context, initializer=_one_thread)
+            self._pools.append(self._mine.pool)
+        return self._mine.pool
+
+    def stop(self) -> None:
+        """Kill the processes, whatever they do; the calls they were on fail."""
+        self._stopped = True
+        for process in multiprocessing.active_children():
+            process.kill()
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """As of any executor."""
+        super().shutdown(wait, cancel_futures=cancel_futures)
+        for pool in self._pools:
+            pool.shutdown(wait)
+
+
+def processes(workers: int | None = None) -> Processes:
+    """`workers` fresh single-threaded processes (default: one per core). ValueError unless >= 1."""
     workers = cores() if workers is None else workers
     if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
         raise ValueError(f"workers is {workers!r}; it must be a whole number of processes, at least 1")
-    return ProcessPoolExecutor(
-        workers, mp_context=multiprocessing.get_context("spawn"), initializer=_one_thread
-    )
+    return Processes(workers)
 
 
 @contextlib.contextmanager
@@ -116,5 +161,11 @@ def executor(*, jobs: int = 1, scheduler: str | None = None, gpus: int = 0) -> I
     elif jobs == 1:
         yield None
     else:
-        with processes(jobs) as pool:
-            yield pool
+        with interruption.unwinding(), processes(jobs) as pool:
+            try:
+                yield pool
+            except (
+                BaseException
+            ):  # also Ctrl-C and SIGTERM: what runs resumes from its checkpoint another time
+                pool.stop()
+                raise

@@ -193,7 +193,7 @@ def status():
                 "scale": scale,
                 "units": len(configs),
                 "done": len(units),
-                "estimated hours in all": round(left, 2),
+                "estimated hours in all": round(left, 2) or ("< 0.01" if left else 0.0),
             }
             if len(units):
                 line |= {"hours spent": round(units["seconds"].sum() / 3600, 2)}

@@ -12,10 +12,8 @@ import contextlib
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 from relstab import atomic
@@ -94,20 +92,3 @@ def sweep(folder: Path) -> None:
     for path in list(folder.rglob(".*.tmp.files")):
         shutil.rmtree(path, ignore_errors=True)
     atomic.sweep(folder)
-
-
-@contextlib.contextmanager
-def unwinding():
-    """Let SIGTERM unwind the stack as Ctrl-C does, so that the children can be ended."""
-    if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
-        yield
-        return
-
-    def stop(number, frame):
-        raise SystemExit(128 + number)
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -39,10 +39,11 @@ class Toy:
         note(f"start {self.seed} {os.getpid()}")
         if self.trouble == "error":
             raise ZeroDivisionError(f"unit {self.seed} went wrong")
-        if self.trouble == "interrupt" and not (workspace / "again").exists():
-            (workspace / "again").touch()
+        again = (workspace / "again").exists()
+        (workspace / "again").touch()
+        if self.trouble == "interrupt" and not again:
             raise KeyboardInterrupt
-        if self.trouble == "die":
+        if self.trouble == "die" or (self.trouble == "die once" and not again):
             os._exit(9)
         state = workspace / "rows.json"
         rows = json.loads(state.read_bytes()) if state.exists() else []

@@ -10,7 +10,7 @@ import sys
 import time
 import warnings
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -19,7 +19,7 @@ import pandas as pd
 import pytest
 from _toy_study import Toy
 
-from relstab import atomic, store, units
+from relstab import atomic, executors, store, units
 
 HERE = Path(__file__).parent
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals and flock are POSIX")
@@ -355,6 +355,55 @@ def test_a_dying_pool_loses_only_what_was_running():
             store.get_or_run(configs, pool)
     assert len(store.get_or_run([Toy(seed=0), Toy(seed=2)])) == 4
     assert [line[1] for line in toy.log("start")] == list("012")
+
+
+def test_a_process_that_dies_is_replaced_and_takes_nothing_along():
+    trouble = ["", "die", "", "die once", "", ""]
+    configs = [Toy(seed=seed, trouble=what, pause=0.01) for seed, what in enumerate(trouble)]
+    with (
+        executors.processes(2) as pool,
+        pytest.raises(RuntimeError, match=r"1 of 6 units .* failed \(5 stored.*seed1-.*die: BrokenProcessPool"),
+    ):
+        store.get_or_run(configs, pool)
+    assert sorted(line[1] for line in toy.log("start")) == list("01123345")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_study_that_is_ended_leaves_no_processes(number):
+    code = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a background shell ignores it
+        "import _toy_study as toy\nfrom relstab import executors, store\n"
+        "with executors.executor(jobs=2) as pool:\n"
+        "    store.get_or_run([toy.Toy(seed=seed, steps=1000, pause=0.05) for seed in range(4)], pool)"
+    )
+    paths = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[1])])
+    process = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": paths},
+                               start_new_session=True, stderr=subprocess.DEVNULL)  # fmt: skip
+    deadline = time.monotonic() + 60
+    while len(toy.log("start")) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    started = [int(line[2]) for line in toy.log("start")]
+    assert len(started) == 2
+    try:
+        process.send_signal(number)
+        assert process.wait(30) != 0
+        deadline = time.monotonic() + 10
+        while (alive := [pid for pid in started if _runs(pid)]) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert alive == []
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _runs(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    stat = Path(f"/proc/{pid}/stat")
+    return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 def test_a_stop_cancels_what_has_not_started(monkeypatch):
