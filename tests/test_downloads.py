@@ -1,6 +1,7 @@
 """What readers can download: kept while a notebook runs, found again with it, linked on its page, valid."""
 
 import base64
+import io
 import json
 import os
 import shutil
@@ -9,10 +10,12 @@ import sys
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
 from matplotlib.figure import Figure
+from PIL import Image
 
 from relstab import book, downloads, execute, notebook, page
 
@@ -80,6 +83,17 @@ def test_by_hand_nothing_is_written(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     picture(1, rows())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_scale_stands_in_a_strip_below_the_figure():
+    """Nothing of the figure itself moves, so that the note can lie over no legend."""
+    plain, noted = (
+        np.asarray(Image.open(io.BytesIO(picture(1, frame))).convert("L")) for frame in (None, rows())
+    )
+    strip = noted.shape[0] - plain.shape[0]
+    assert strip == pytest.approx(160 * page.NOTE_INCHES, abs=2)  # 160 dpi
+    assert (noted[: plain.shape[0]] == plain).mean() > 0.97
+    assert (noted[-strip:] < 200).any()
 
 
 def test_files_are_valid_and_the_same_each_time(tmp_path, monkeypatch):

@@ -162,6 +162,9 @@ def network(architecture, seed, sensitivities, tv, *, labels="real", weight_deca
         ]
         rows += [{**shared, "kind": "filters", "stage": stage, "depth": depth, "size": 3, "tv": rough, "tv_pooled": rough}
                  for depth in (1, 2, 4, 5, 7, 8, 10, 11)]  # fmt: skip
+        rows.append(
+            {**shared, "kind": "filters", "stage": stage, "depth": 3, "size": 2, "tv": 9.0, "tv_pooled": 9.0}
+        )
     return rows
 
 
@@ -203,6 +206,7 @@ def test_spreads_and_claims_of_made_rows():
     assert measured("c-6-start", rows) == pytest.approx(1.87)
     assert measured("c-6-smoother", rows) == pytest.approx(0.17 - 0.003)
     assert measured("c-6-depth", rows) == pytest.approx(0, abs=1e-12)
+    assert 3 not in tables.smoothness(rows, "real", "trained").columns, "strided filters are 2 x 2"
 
 
 def test_a_missing_downsampling_is_not_judged():

@@ -362,7 +362,9 @@ def test_a_process_that_dies_is_replaced_and_takes_nothing_along():
     configs = [Toy(seed=seed, trouble=what, pause=0.01) for seed, what in enumerate(trouble)]
     with (
         executors.processes(2) as pool,
-        pytest.raises(RuntimeError, match=r"1 of 6 units .* failed \(5 stored.*seed1-.*die: BrokenProcessPool"),
+        pytest.raises(
+            RuntimeError, match=r"1 of 6 units .* failed \(5 stored.*seed1-.*die: BrokenProcessPool"
+        ),
     ):
         store.get_or_run(configs, pool)
     assert sorted(line[1] for line in toy.log("start")) == list("01123345")

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from relstab import data, models, recipes, records, scales, store
-from relstab.figures import nets, zoo_layers
+from relstab.figures import nets, style, zoo_layers
 from relstab.figures import zoo as figures
 from relstab.studies import zoo, zoo_probes, zoo_tables
 from relstab.train import error_rate
@@ -288,6 +288,21 @@ def test_pooling_is_computed():
     texts = [text.get_text() for ax in zoo_layers.pooling().axes for text in ax.texts]
     assert {"2.5", "3.5", "3"} <= set(texts)  # means of the 2 x 2 windows
     assert any("5 and 3, mean 4" in text and "3 and 5, mean 4" in text for text in texts)
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.85, 2.1), (0.02, 30), (0.29, 0.61), (1e-5, 1)])
+def test_logarithmic_axes_have_a_few_numbers(low, high):
+    @nets.drawn
+    def draw():
+        fig, axes = style.figure(1, 4)
+        for ax in axes:
+            ax.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high))
+        return fig
+
+    ax = draw().axes[0]
+    for axis, fewest in ((ax.xaxis, 2), (ax.yaxis, 3)):
+        inside = [value for value in axis.get_majorticklocs() if low <= value <= high]
+        assert fewest <= len(inside) <= 8
 
 
 def test_names_for_people():

@@ -151,7 +151,7 @@ def _plain(axis):
     fine = (1, 1.5, 2, 3, 4, 6, 8) if inches < 2.5 else range(1, 10)
     choices = ((1,), (1, 3), (1, 2, 5), fine)
     steps = next((steps for steps in choices if _inside(low, high, steps) >= (2 if narrow else 3)), fine)
-    axis.set_major_locator(LogLocator(subs=steps))
+    axis.set_major_locator(LogLocator(subs=steps, numticks=4 if narrow else 9))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())
 
