@@ -1,5 +1,6 @@
 """Lazy and feature training on images: the predictor α (f - f₀), its exact limit, and claims that can fail."""
 
+import copy
 import dataclasses
 import math
 
@@ -184,6 +185,30 @@ def test_the_kernel_turns_with_features_and_not_without():
     for move in grown.moves:
         move.data.fill_(5.0)  # a linear model's kernel never changes
     assert grown.kernel_change(test, generator=generator()) == pytest.approx(0.0, abs=1e-12)
+
+
+def test_the_kernels_turn_and_the_weights_change_as_defined():
+    """Image by image: gradients relative to their mean, the cosine of the two matrices."""
+    predictor, test = trained(0.03)[0], task()[2][:6]
+    direction = torch.randn(CLASSES, generator=generator()).to(test)
+    grams = []
+    for net in (predictor.net, predictor.start):
+        net = copy.deepcopy(net).requires_grad_(True)
+        if len(grams) == 0:
+            net.load_state_dict(predictor.weights(), strict=False)
+        slopes = [
+            torch.autograd.grad(net(image[None])[0] @ direction, list(net.parameters())) for image in test
+        ]
+        rows = torch.stack([torch.cat([part.flatten() for part in slope]) for slope in slopes])
+        rows = rows - rows.mean(0)
+        grams.append(rows @ rows.T)
+    expected = 1 - (grams[0] * grams[1]).sum() / (grams[0].norm() * grams[1].norm())
+    found = predictor.kernel_change(test, generator=generator())
+    assert found == pytest.approx(expected.item(), rel=1e-6)
+    assert found > 1e-3
+    now, before = (torch.cat([w.flatten() for w in weights.values()]) for weights in
+                   (predictor.weights(), dict(predictor.start.named_parameters())))  # fmt: skip
+    assert predictor.weight_change() == pytest.approx(((now - before).norm() / before.norm()).item())
 
 
 # the study
