@@ -97,15 +97,15 @@ class Processes(ThreadPoolExecutor):
             self._pools.append(self._mine.pool)
         return self._mine.pool
 
-    def stop(self) -> None:
-        """Kill the processes, whatever they do; the calls they were on fail."""
+    def _stop(self):
+        """Kill the processes (all children of this one), whatever they do; the calls they were on fail."""
         self._stopped = True
         for process in multiprocessing.active_children():
             process.kill()
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """As of any executor."""
-        super().shutdown(wait, cancel_futures=cancel_futures)
+        super().shutdown(wait, cancel_futures=cancel_futures or self._stopped)
         for pool in self._pools:
             pool.shutdown(wait)
 
@@ -167,5 +167,5 @@ def executor(*, jobs: int = 1, scheduler: str | None = None, gpus: int = 0) -> I
             except (
                 BaseException
             ):  # also Ctrl-C and SIGTERM: what runs resumes from its checkpoint another time
-                pool.stop()
+                pool._stop()
                 raise
