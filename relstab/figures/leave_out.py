@@ -101,14 +101,15 @@ def medians(table):
             table["mean"], table[name] / table["mean"], marker, color=colour, ms=6, alpha=0.85, label=label
         )
     ax.axhline(1, color=style.BLACK, lw=1)
-    ax.set(
-        xscale="log", yscale="log", xlabel="$R_f$ by means", ylabel="over $R_f$ by means", ylim=(0.55, 1.6)
-    )
-    ticks = [0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10]
+    lowest = (table[[name for name, *_ in looks]].min(axis=1) / table["mean"]).min()
+    ax.set(xscale="log", yscale="log", xlabel="$R_f$ by means", ylabel="over $R_f$ by means",
+           ylim=(min(0.6, 0.9 * lowest), 1.6))  # fmt: skip
+    ticks = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10]
     low, high = ax.get_xlim()
     ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     ax.set_xlim(low, high)
-    ax.set_yticks([0.7, 0.8, 1.0, 1.2, 1.5], ["0.7", "0.8", "1", "1.2", "1.5"])
+    ticks = [tick for tick in (0.3, 0.4, 0.5, 0.6, 0.8, 1, 1.2, 1.5) if tick >= 0.9 * lowest]
+    ax.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
     ax.xaxis.set_minor_formatter(NullFormatter())
     ax.yaxis.set_minor_formatter(NullFormatter())
     fig.legend(loc="outside lower center", ncols=2)

@@ -278,10 +278,14 @@ def sensitivities_against_size(rows, cuts=(3, 5, 15), *, bars=False):
             name = label(dataset).replace("\n", " ")
             ax.set(xscale="log", yscale="log", title=f"{net(architecture, width)}{between}{name}")
             ax.title.set_fontsize(9.5)
-    for ax in axes[-1]:
-        ax.set_xlabel("training images P")
-    for ax in axes[:, 0]:
-        ax.set_ylabel("$D_f$, $G_f$, $R_f$")
+    for column in axes.T:
+        for ax in [ax for ax in column if ax.axison][-1:]:  # the lowest that is drawn
+            ax.set_xlabel("training images P")
+            ax.tick_params(labelbottom=True)
+    for row in axes:
+        for ax in [ax for ax in row if ax.axison][:1]:
+            ax.set_ylabel("$D_f$, $G_f$, $R_f$")
+            ax.tick_params(labelleft=True)
     handles = [
         Line2D([], [], color=colour, marker=marker, label=text)
         for colour, marker, text in style.QUANTITIES.values()
