@@ -90,7 +90,7 @@ def noise_and_deformation(image, *, displacement=1.0, cut=3, seed=0):
     noise *= change.norm() / noise.norm()
     radius = change.norm().item()
     angle = math.acos((change * noise).sum().item() / radius**2)
-    fig, axes = style.figure(1, 4, height=2.1, gridspec_kw={"width_ratios": [1.25, 1, 1, 1]})
+    fig, axes = style.figure(1, 4, height=2.5, gridspec_kw={"width_ratios": [1.25, 1, 1, 1]})
     plane = axes[0]
     plane.add_patch(Circle((0, 0), radius, fill=False, color=style.GREY, lw=1.2))
     points = [(0, 0, "x", style.BLACK, "o"), (radius, 0, r"$\tau x$", style.GREEN, "D"),

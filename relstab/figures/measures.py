@@ -42,7 +42,7 @@ def agreement(rows):
         ends = [rows[[x, y]].min().min() * 0.8, rows[[x, y]].max().max() * 1.2]
         ax.plot(ends, ends, color=style.GREY, lw=0.8, ls=":")
         ax.set(xscale="log", yscale="log")
-    legend(fig, handles, 4)
+    legend(fig, handles, 3)
     return fig
 
 
@@ -61,7 +61,7 @@ def against_error(table):
             ax.set_xscale("log")
     for ax in axes[:, 1:].flat:
         ax.set_ylabel("")
-    legend(fig, handles, 4)
+    legend(fig, handles, 3)
     return fig
 
 

@@ -97,7 +97,7 @@ def _named(fig, found, kinds, other):
         Line2D([], [], color=style.GREY, ls=ls, label=text)
         for ls, text in zip(kinds.values(), texts, strict=True)
     ]
-    legend(fig, [*found.values(), *handles], 4)
+    legend(fig, [*found.values(), *handles], 3)
 
 
 @drawn

@@ -64,7 +64,7 @@ def in_words(effects: pd.DataFrame) -> str:
 
     >>> table = pd.DataFrame({name: [0.5, 0.5] for name in MEASURES} | {"test_error": [1.0, 1.21], "R": [0.36, 1.0]})
     >>> in_words(table).partition(".")[0]
-    '$R_f$ falls in 1 of 2 lines, by a factor of 0'
+    'R falls in 1 of 2 lines, by a factor of 0'
     >>> in_words(table).split("changes")[1]
     ' by a factor of 1.10 and falls in 0 of 2 lines.'
     """
@@ -73,8 +73,8 @@ def in_words(effects: pd.DataFrame) -> str:
     table = fallen(effects)
     factors, counts = table["mean factor"].astype(float), table["falls in"]
     return (
-        f"$R_f$ falls in {counts['R']} lines, by a factor of {factors['R']:.2f} in the mean. If the error followed it "
-        f"as it does across architectures, $\\epsilon \\propto \\sqrt{{R_f}}$, it would change by a factor of "
+        f"R falls in {counts['R']} lines, by a factor of {factors['R']:.2f} in the mean. If the error followed it "
+        f"as it does across architectures, ε ∝ √R, it would change by a factor of "
         f"{factors['R'] ** 0.5:.2f}. It changes by a factor of {factors['test_error']:.2f} and falls in "
         f"{counts['test_error']} lines."
     )
