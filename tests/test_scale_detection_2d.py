@@ -69,7 +69,9 @@ def test_rows_of_a_unit(rows):
     assert set(rows.loc[rows["architecture"] == "lenet", "kind"]) == {"training", "sensitivity"}
 
 
-def test_a_killed_unit_goes_on_from_its_checkpoint(tmp_path):
+def test_a_killed_unit_goes_on_from_its_checkpoint(tmp_path, monkeypatch):
+    monkeypatch.setattr("relstab.train.CHECKPOINT_SECONDS", 0.0)
+
     def numbers(unit, **options):
         return [{k: v for k, v in row.items() if k != "seconds"} for row in unit.run(**options)]
 

@@ -50,6 +50,6 @@ def test_strength_is_the_largest_displacement_of_a_control_point():
         (2, 1, -1.0, "maximum is -1.0"),
     ],
 )
-def test_bad_input_is_named(count, per_class, strength, sentence):
+def test_bad_input_is_named(count, per_class, strength, sentence, unchecked):
     with pytest.raises(ValueError, match=sentence):
         deformed_templates(originals(count), per_class, strength, generator=seeded())
