@@ -12,7 +12,7 @@ from matplotlib.transforms import Bbox
 
 from relstab.figures import style
 
-NOTE_INCHES = 0.18  # height of the strip under a figure that names the scale of its rows
+NOTE_INCHES = 0.22  # height of the strip under a figure that names the scale of its rows
 
 
 class Display:
