@@ -164,8 +164,7 @@ def executor(*, jobs: int = 1, scheduler: str | None = None, gpus: int = 0) -> I
         with interruption.unwinding(), processes(jobs) as pool:
             try:
                 yield pool
-            except (
-                BaseException
-            ):  # also Ctrl-C and SIGTERM: what runs resumes from its checkpoint another time
+            # Ctrl-C and SIGTERM, too: what runs resumes from its checkpoint another time.
+            except BaseException:
                 pool._stop()
                 raise

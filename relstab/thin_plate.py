@@ -61,9 +61,8 @@ def operator(points: int, size: int | tuple[int, int]) -> Float[Tensor, "pixel c
     (torch.Size([1024, 9]), 1.0)
     """
     control_points(points)
-    return _operator(
-        points, *height_and_width(size), torch.float64, torch.device("cpu")
-    ).clone()  # the cached one stays
+    found = _operator(points, *height_and_width(size), torch.float64, torch.device("cpu"))
+    return found.clone()  # the cached one stays
 
 
 def sample_displacements(batch: int, points: int, maximum: float | int, *,

@@ -81,25 +81,29 @@ def in_order(name):
     return list(LABELS).index(name) if name in LABELS else len(LABELS)
 
 
+def outer(axes, xlabel, ylabel):
+    """Label a grid of panels that share their axes: the lowest panel of each column and the first of each row.
+
+    Panels of which `nothing` was said do not count.
+    """
+    for column in axes.T:
+        for ax in [ax for ax in column if ax.axison][-1:]:
+            ax.set_xlabel(xlabel)
+            ax.tick_params(labelbottom=True)
+    for row in axes:
+        for ax in [ax for ax in row if ax.axison][:1]:
+            ax.set_ylabel(ylabel)
+            ax.tick_params(labelleft=True)
+
+
 def legend(fig, handles, columns):
     """A legend below the figure, each name once."""
     named = {handle.get_label(): handle for handle in handles}
     fig.legend(handles=list(named.values()), loc="outside lower center", ncols=columns)
 
 
-STEPS = (
-    0,
-    -1,
-    1,
-    -2,
-    2,
-    -3,
-    3,
-    -4,
-    4,
-    -5,
-    5,
-)  # where a name may stand beside its point, in lines and in points
+# Where a name may stand beside its point: 0, -1, 1, -2, ... lines up, and so many points away.
+STEPS = sorted(range(-5, 6), key=abs)
 PLACES = [(side * away, step * 13) for step in STEPS for away in (8, 30, 60) for side in (1, -1)]
 HALO = [withStroke(linewidth=2.5, foreground="white")]
 

@@ -98,7 +98,6 @@ def sensitivities(rows: pd.DataFrame, exact: dict[int, pd.DataFrame]) -> Figure:
     """
     found = sorted(rows.task.unique())
     fig, axes = style.figure(len(found), 3, height=2.7 * len(found) + 0.7, squeeze=False)
-    fig.get_layout_engine().set(rect=(0, 0, 1, 0.95))  # room for the scale in the corner
     for line, task in zip(axes, found, strict=True):
         part = rows[rows.task == task]
         for axis, quantity in zip(line, NAMES, strict=True):
@@ -164,7 +163,6 @@ def seeds(rows: pd.DataFrame, kinds: pd.DataFrame) -> Figure:
     `classify` there. The dotted line is the flatness of random filters.
     """
     fig, axes = style.figure(1, 3, height=3.4)
-    fig.get_layout_engine().set(rect=(0, 0, 1, 0.95))  # room for the scale in the corner
     looks = {
         "homogeneous": {"color": style.BLUE, "alpha": 0.35},
         "other": {"color": style.RED, "ls": DASHED, "marker": "o", "markersize": 4},

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.lines import Line2D
 
 from relstab.figures import style
-from relstab.figures.nets import drawn, in_order, label, legend, look, name_points, net, nothing, same
+from relstab.figures.nets import drawn, in_order, label, legend, look, name_points, net, nothing, outer, same
 from relstab.studies import zoo_tables as tables
 
 CUT_COLOURS = {3: style.BLUE, 5: style.ORANGE, 15: style.GREEN}
@@ -32,10 +32,8 @@ def displacement_sweep(rows, *, columns=2):
     panels = list(table[many].groupby(["dataset", "architecture", "width"], sort=False))
     lines = -(-max(len(panels), 1) // columns)
     fig, axes = style.figure(lines, columns, height=3.0 * lines, squeeze=False, sharex=True, sharey=True)
-    if not panels:
-        nothing(axes[0, 0])
-    for ax in axes.flat[max(len(panels), 1) :]:
-        ax.remove()
+    for ax in axes.flat[len(panels) :]:
+        nothing(ax, "") if panels else nothing(ax)
     for ax, ((_, architecture, width), panel) in zip(axes.flat, panels, strict=False):
         panel = panel[(panel["stage"] == "trained") | (panel["interpolation"] == "bilinear")]
         for (cut, stage, interpolation), line in panel.groupby(["cut", "stage", "interpolation"]):
@@ -47,11 +45,7 @@ def displacement_sweep(rows, *, columns=2):
         ax.axhline(1, color=style.GREY, lw=0.8, ls=":")
         ax.axvline(1, color=style.GREY, lw=0.8, ls=":")
         ax.set(xscale="log", yscale="log", title=net(architecture, width))
-    for ax in axes.flat[: len(panels)][-columns:]:  # the lowest of each column
-        ax.set_xlabel("displacement δ (pixels)")
-        ax.tick_params(labelbottom=True)
-    for ax in axes[:, 0]:
-        ax.set_ylabel("$R_f$")
+    outer(axes, "displacement δ (pixels)", "$R_f$")
     handles = [Line2D([], [], color=colour, label=f"c = {cut}") for cut, colour in CUT_COLOURS.items()]
     handles += [Line2D([], [], color="k", ls=style.TRAINED, label="trained"),
                 Line2D([], [], color="k", ls=style.INITIAL, label="initialisation"),
@@ -278,14 +272,7 @@ def sensitivities_against_size(rows, cuts=(3, 5, 15), *, bars=False):
             name = label(dataset).replace("\n", " ")
             ax.set(xscale="log", yscale="log", title=f"{net(architecture, width)}{between}{name}")
             ax.title.set_fontsize(9.5)
-    for column in axes.T:
-        for ax in [ax for ax in column if ax.axison][-1:]:  # the lowest that is drawn
-            ax.set_xlabel("training images P")
-            ax.tick_params(labelbottom=True)
-    for row in axes:
-        for ax in [ax for ax in row if ax.axison][:1]:
-            ax.set_ylabel("$D_f$, $G_f$, $R_f$")
-            ax.tick_params(labelleft=True)
+    outer(axes, "training images P", "$D_f$, $G_f$, $R_f$")
     handles = [
         Line2D([], [], color=colour, marker=marker, label=text)
         for colour, marker, text in style.QUANTITIES.values()

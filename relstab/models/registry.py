@@ -95,9 +95,8 @@ def build(
             module.inplace = False  # an in-place ReLU overwrites the tensor a probe holds
     expected = (in_channels, size if name in _ONE_SIZE else None)
     model.register_forward_pre_hook(partial(_check_images, name, *expected))
-    device = torch.empty(
-        0
-    ).device  # of a default or a context (which get_default_device of torch 2.6 does not see)
+    # The device of a default or of a context, which `torch.get_default_device` of torch 2.6 does not see.
+    device = torch.empty(0).device
     if device.type == "meta":
         return model
     if generator is None:
