@@ -56,12 +56,26 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _one_thread():
-    """Two OpenMP threads on a busy core cost far more than they bring; a process per core needs one each."""
+def _worker():
+    """Make a fresh process a worker: it ends with its parent, and computes with one thread.
+
+    Two OpenMP threads on a busy core cost far more than they bring; a process per core needs one each.
+    """
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ["OMP_NUM_THREADS"] = "1"
     import torch
 
     torch.set_num_threads(1)
+
+
+def _end_with_parent():
+    """End this process when the one that started it is gone, however that ended; what it was on resumes later.
+
+    After `kill -9` of the parent nobody closes the pool, and its worker would wait for calls for ever
+    (python/cpython#111873). The stored files are whole at every moment, so that ending at any moment is safe.
+    """
+    multiprocessing.parent_process().join()
+    os._exit(1)
 
 
 class Processes(ThreadPoolExecutor):
@@ -74,6 +88,7 @@ class Processes(ThreadPoolExecutor):
     def __init__(self, workers: int):
         super().__init__(workers)
         self._mine, self._pools, self._stopped = threading.local(), [], False
+        self._starting = threading.Lock()  # so that no process starts behind the back of `stop`
 
     def submit(self, function: Callable, /, *arguments, **options) -> Future:
         """As of any executor."""
@@ -82,7 +97,11 @@ class Processes(ThreadPoolExecutor):
     def _call(self, function, arguments, options):
         for last in (False, True):
             try:
-                return self._pool().submit(function, *arguments, **options).result()
+                with self._starting:
+                    if self._stopped:
+                        raise BrokenProcessPool("the executor was stopped")
+                    job = self._pool().submit(function, *arguments, **options)
+                return job.result()
             except BrokenProcessPool:
                 self._mine.pool = None
                 if last or self._stopped:
@@ -93,15 +112,20 @@ class Processes(ThreadPoolExecutor):
         if getattr(self._mine, "pool", None) is None:
             # Spawned, not forked: torch and CUDA do not survive a fork.
             context = multiprocessing.get_context("spawn")
-            self._mine.pool = ProcessPoolExecutor(1, mp_context=context, initializer=_one_thread)
+            self._mine.pool = ProcessPoolExecutor(1, mp_context=context, initializer=_worker)
             self._pools.append(self._mine.pool)
         return self._mine.pool
 
-    def _stop(self):
-        """Kill the processes (all children of this one), whatever they do; the calls they were on fail."""
-        self._stopped = True
-        for process in multiprocessing.active_children():
-            process.kill()
+    def stop(self) -> None:
+        """Kill the worker processes, whatever they do; the calls they were on fail.
+
+        Only processes of this executor end: a pool or a DataLoader of the caller's goes on.
+        """
+        with self._starting:
+            self._stopped = True
+            for pool in self._pools:
+                for process in list((pool._processes or {}).values()):
+                    process.kill()
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """As of any executor."""
@@ -166,5 +190,5 @@ def executor(*, jobs: int = 1, scheduler: str | None = None, gpus: int = 0) -> I
                 yield pool
             # Ctrl-C and SIGTERM, too: what runs resumes from its checkpoint another time.
             except BaseException:
-                pool._stop()
+                pool.stop()
                 raise

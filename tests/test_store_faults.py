@@ -10,6 +10,7 @@ import sys
 import time
 import warnings
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from multiprocessing import get_context
 from pathlib import Path
@@ -370,7 +371,7 @@ def test_a_process_that_dies_is_replaced_and_takes_nothing_along():
     assert sorted(line[1] for line in toy.log("start")) == list("01123345")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_a_study_that_is_ended_leaves_no_processes(number):
     code = (
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a background shell ignores it
@@ -397,6 +398,20 @@ def test_a_study_that_is_ended_leaves_no_processes(number):
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+def test_a_stop_ends_only_the_processes_of_its_executor():
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as other, executors.processes(1) as pool:
+        mine, theirs = pool.submit(os.getpid).result(), other.submit(os.getpid).result()
+        running = pool.submit(time.sleep, 60)
+        until(running.running)
+        pool.stop()
+        with pytest.raises(BrokenProcessPool):
+            running.result(10)
+        with pytest.raises(BrokenProcessPool):  # and no process starts after it
+            pool.submit(os.getpid).result(10)
+        until(lambda: not _runs(mine))
+        assert other.submit(os.getpid).result() == theirs
 
 
 def _runs(pid):
