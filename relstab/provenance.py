@@ -5,7 +5,7 @@ Every number in the book (all papers) carries such a record; the status page sho
 >>> from relstab import provenance
 >>> finish = provenance.start()
 >>> sorted(finish())[:6]
-['code', 'commit', 'device', 'dirty', 'finished', 'numpy']
+['capability', 'code', 'commit', 'device', 'dirty', 'finished']
 """
 
 import functools
@@ -20,10 +20,13 @@ from importlib import metadata
 from pathlib import Path
 
 import relstab
+from relstab import numerics
 
 PACKAGE = Path(relstab.__file__).parent
-FIELDS = ("device", "threads", "python", "torch", "numpy", "scipy", "relstab", "commit", "dirty", "code",
-          "seconds", "finished")  # fmt: skip
+PACKAGES = ("relstab", "relbook")  # whose sources are the code of a result
+SOURCES = (".py", ".toml", ".json")
+FIELDS = ("device", "capability", "threads", "precision", "python", "torch", "numpy", "scipy", "relstab", "commit",
+          "dirty", "code", "seconds", "finished")  # fmt: skip
 
 
 @functools.cache
@@ -66,17 +69,67 @@ def commit() -> tuple[str | None, bool | None]:
     head = _output(*git, "rev-parse", "--verify", "--quiet", "HEAD")
     if head is None:
         return None, None
-    changes = _output(*git, "status", "--porcelain", "--", PACKAGE.name)
+    changes = _output(*git, "status", "--porcelain", "--", *PACKAGES)
     return head, None if changes is None else bool(changes)
+
+
+def _digest(files: dict[str, bytes]) -> str:
+    """First 12 hex digits of the SHA-256 of sources: path in the checkout -> content."""
+    digest = hashlib.sha256()
+    for name in sorted(files):
+        digest.update(name.encode() + b"\0" + files[name] + b"\0")
+    return digest.hexdigest()[:12]
 
 
 @functools.cache
 def code() -> str:
-    """First 12 hex digits of the SHA-256 of the package's sources: names the code also without git."""
-    digest = hashlib.sha256()
-    for path in sorted(PACKAGE.rglob("*.py")):
-        digest.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()[:12]
+    """First 12 hex digits of the SHA-256 of both packages' sources: names the code also without git."""
+    checkout = PACKAGE.parent
+    found = (path for name in PACKAGES for path in (checkout / name).rglob("*") if path.suffix in SOURCES)
+    return _digest({path.relative_to(checkout).as_posix(): path.read_bytes() for path in found})
+
+
+@functools.cache
+def commit_of(digest: str) -> str | None:
+    """The newest commit in the history of the checkout whose `code()` is `digest`; None if there is none.
+
+    So a result says where it comes from also when it was computed where only the files had travelled.
+    """
+    return _history().get(digest)
+
+
+@functools.cache
+def _history() -> dict[str, str]:
+    """Code digest of every commit -> the newest commit that has it; each tree is read once."""
+    git = ("git", "-c", f"safe.directory={PACKAGE.parent}", "-C", str(PACKAGE.parent))
+    log = _output(*git, "rev-list", "HEAD")
+    if not (PACKAGE.parent / ".git").exists() or log is None:
+        return {}
+    known, blobs = {}, {}
+    for commit in log.split():
+        listed = _output(*git, "ls-tree", "-r", commit, "--", *PACKAGES) or ""
+        entries = dict(reversed(line.split("\t", 1)) for line in listed.splitlines())
+        entries = {n: e.split()[2] for n, e in entries.items() if Path(n).suffix in SOURCES}
+        missing = sorted(set(entries.values()) - blobs.keys())
+        if missing:
+            blobs |= _blobs(git, missing)
+        known.setdefault(_digest({name: blobs[blob] for name, blob in entries.items()}), commit)
+    return known
+
+
+def _blobs(git: tuple[str, ...], names: list[str]) -> dict[str, bytes]:
+    """The content of git objects, from one process."""
+    asked = "".join(f"{name}\n" for name in names).encode()
+    answer = subprocess.run(
+        (*git, "cat-file", "--batch"), input=asked, capture_output=True, check=True
+    ).stdout
+    found, position = {}, 0
+    for name in names:
+        end = answer.index(b"\n", position)
+        size = int(answer[position:end].split()[2])
+        found[name] = answer[end + 1 : end + 1 + size]
+        position = end + size + 2
+    return found
 
 
 def _version(package: str) -> str | None:
@@ -100,9 +153,9 @@ def _allocations() -> int:
 def start() -> Callable[[], dict]:
     """Start the clock; the function returned stops it and gives the record.
 
-    Fields: device (GPU name if the unit allocated memory on one, else the processor's), threads (torch's,
-    None without torch), python, torch, numpy, scipy, relstab (versions), commit, dirty, code, seconds (wall
-    time), finished (UTC).
+    Fields: device (GPU name if the unit allocated memory on one, else the processor's), capability (the
+    instructions of torch's CPU kernels), threads (torch's, None without torch), precision (of float32), python,
+    torch, numpy, scipy, relstab (versions), commit, dirty, code, seconds (wall time), finished (UTC).
     """
     began, allocations = time.perf_counter(), _allocations()
     head, dirty = commit()
@@ -113,7 +166,9 @@ def start() -> Callable[[], dict]:
         device = torch.cuda.get_device_name() if _allocations() > allocations else cpu()
         return {
             "device": device,
+            "capability": numerics.capability(),
             "threads": None if torch is None else torch.get_num_threads(),
+            "precision": numerics.precision(),
             "python": platform.python_version(),
             **{package: _version(package) for package in ("torch", "numpy", "scipy")},
             "relstab": relstab.__version__,

@@ -189,7 +189,7 @@ def loads(data: bytes, unit_key: str | None = None) -> dict:
         record = json.loads(data.decode())
         checksum = record.pop("checksum", None) if isinstance(record, dict) else None
         actual = _digest(record)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"it is not complete JSON ({error})") from None
     if checksum != actual:
         raise ValueError("its checksum does not match its content")

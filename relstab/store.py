@@ -25,6 +25,7 @@ from pathlib import Path
 import pandas as pd
 
 from relstab import atomic, records, scales, units
+from relstab import provenance as origin
 from relstab.provenance import FIELDS
 from relstab.records import key
 from relstab.shelves import catalogue, find, published, same_settings, working
@@ -288,9 +289,12 @@ def publish(scale: str, study: str | None = None, *, prune: bool = False) -> int
     """Copy the stored rows of the present configs at `scale` to results/; the number of units there.
 
     study: one study, or None for all. Floats are rounded to 7 significant digits, so that the files stay
-    small and readable in a diff; a result already published with the same rows is left alone. prune=True
-    also removes published files that belong to no present config (an older study version, other data).
-    ValueError for "tiny", which every reader computes; OSError when results/ cannot be written.
+    small and readable in a diff; a result already published with the same rows is left alone, unless it cannot
+    be traced. Published means traceable: only results whose code is that of a commit here are copied, and name
+    that commit. prune=True also removes published files that belong to no present config (an older study
+    version, other data).
+    ValueError for "tiny", which every reader computes, and, after all others have been published, for results
+    of code that is in no commit; OSError when results/ cannot be written.
     """
     if scales.check(scale) == "tiny":
         raise ValueError(
@@ -303,15 +307,36 @@ def publish(scale: str, study: str | None = None, *, prune: bool = False) -> int
         )
     from relstab import studies  # the registry imports this module
 
-    kept = set()
+    kept, refused = set(), []
     for name in [study] if study else studies.names():
         configs, shelves = _configs(name, scale), catalogue()
-        kept |= {path for config in configs if (path := _publish_one(config, shelves, root)) is not None}
+        for config in configs:
+            try:
+                kept.add(_publish_one(config, shelves, root))
+            except Untraceable as error:
+                refused.append(str(error))
+        kept.discard(None)
         if prune:
             for folder in {root / scale / config.study for config in configs}:
                 for path in set(folder.glob("*.json")) - kept:
                     path.unlink()
+    if refused:
+        raise ValueError(
+            f"{len(refused)} results were not published, the other {len(kept)} were: their code is that of no "
+            f"commit here; run them again from a clean checkout ({', '.join(refused[:3])}"
+            f"{', ...' if len(refused) > 3 else ''})"
+        )
     return len(kept)
+
+
+class Untraceable(Exception):
+    """A result was computed by code that is in no commit of this checkout."""
+
+
+def traced(source: dict) -> dict | None:
+    """The provenance with the commit whose code it names, whatever git said when it ran; None without one."""
+    commit = origin.commit_of(source.get("code", ""))
+    return None if commit is None else {**source, "commit": commit, "dirty": False}
 
 
 def _publish_one(config, shelves, root: Path) -> Path | None:
@@ -321,8 +346,14 @@ def _publish_one(config, shelves, root: Path) -> Path | None:
         return None
     record = hit[0] | {"rows": [records.rounded(row, DIGITS) for row in hit[0]["rows"]]}
     path = root / records.file_name(config, record["key"])
+    if hit[1] == root:
+        return path
+    source = traced(record["provenance"])
+    if source is None:
+        raise Untraceable(records.slug(config))
+    record["provenance"] = source
     present = units.read(path, record["key"], quiet=True)
-    if present is None or present["rows"] != record["rows"]:
+    if present is None or present["rows"] != record["rows"] or present["provenance"]["dirty"] is not False:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             atomic.write(path, records.dumps(record))

@@ -2,9 +2,9 @@
 
 The data sit on the device as one uint8 tensor; a batch is one gather (crop included), normalised and deformed
 on the fly. Nothing in a step waits for the device, but the check of a deformation for NaN: losses and errors are
-read once an epoch. All randomness of an epoch follows from (seed, epoch), so that a checkpoint needs no
-generator state and a run that was killed and resumed ends, on a CPU, with bitwise the same weights as one that
-was not.
+read once an epoch. All randomness of an epoch, dropout's included, follows from (seed, epoch), so that a
+checkpoint needs no generator state and a run that was killed and resumed ends, on a CPU, with bitwise the same
+weights as one that was not.
 
 >>> import torch
 >>> from types import SimpleNamespace as Split
@@ -18,11 +18,12 @@ was not.
 ('ok', [1, 2, 3])
 """
 
+import contextlib
 import copy
 import hashlib
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -65,6 +66,29 @@ def seeded(*parts, device: str | torch.device = "cpu") -> torch.Generator:
     """
     digest = hashlib.sha256(repr(parts).encode()).digest()
     return torch.Generator(device).manual_seed(int.from_bytes(digest[:7], "big"))
+
+
+@contextlib.contextmanager
+def global_draws(*parts, device: str | torch.device = "cpu") -> Iterator[None]:
+    """Let what a network draws from torch's global generators (dropout) follow from `parts`, then restore their state.
+
+    >>> before = torch.get_rng_state()
+    >>> with global_draws(0, "dropout", 3):
+    ...     first = torch.nn.functional.dropout(torch.ones(5))
+    >>> with global_draws(0, "dropout", 3):
+    ...     bool((torch.nn.functional.dropout(torch.ones(5)) == first).all())
+    True
+    >>> bool((torch.get_rng_state() == before).all())
+    True
+    """
+    device, seed = torch.device(device), seeded(*parts).initial_seed()
+    on_cuda = device.type == "cuda"
+    index = (torch.cuda.current_device() if device.index is None else device.index) if on_cuda else None
+    with torch.random.fork_rng([index] if on_cuda else []):
+        torch.default_generator.manual_seed(seed)
+        if on_cuda:
+            torch.cuda.default_generators[index].manual_seed(seed)
+        yield
 
 
 def parameter_groups(model: nn.Module, recipe: Recipe) -> list[dict]:
@@ -220,6 +244,8 @@ def fit(model: nn.Module, split, recipe: Recipe, *, normalise: Callable[[Tensor]
         raise ValueError("selection is 'best_validation' but validation is None; give a validation split")
     device = torch.device(device)
     model.to(device=device, memory_format=layout(recipe))
+    if compile:
+        torch.compiler.reset()  # the limit of recompilations is shared by all networks of a process
     forward = torch.compile(model, mode="reduce-overhead") if compile else model
     optimizer = make_optimizer(model, recipe, device)
     data = TrainingSet(split, recipe, normalise, device)
@@ -241,7 +267,8 @@ def fit(model: nn.Module, split, recipe: Recipe, *, normalise: Callable[[Tensor]
         if stopped(history, recipe):
             break
         start = time.perf_counter()
-        row = train_epoch(forward, data, optimizer, epoch, seed=seed, observer=observer)
+        with global_draws(seed, "dropout", epoch, device=device):
+            row = train_epoch(forward, data, optimizer, epoch, seed=seed, observer=observer)
         if validation is not None:
             error = error_rate(model, validation.images, validation.labels, normalise=normalise)
             row["validation_error"] = error

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from relstab import atomic, provenance, records
+from relstab import atomic, numerics, provenance, records
 
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 _POLL = 0.2  # seconds between two looks at jobs that are no concurrent.futures.Future (submitit)
@@ -103,10 +103,11 @@ def _run_locked(unit: Unit, root: str, progress: Callable | None) -> Outcome:
     folder = unit.workspace(root)
     folder.mkdir(parents=True, exist_ok=True)
     resumed = any(folder.iterdir())
-    finish = provenance.start()
     try:
-        rows = unit.config.run(workspace=folder, progress=progress)
-        source = {**finish(), "resumed": resumed}  # then `seconds` counts the last attempt only
+        with numerics.fixed():
+            finish = provenance.start()
+            rows = unit.config.run(workspace=folder, progress=progress)
+            source = {**finish(), "resumed": resumed}  # then `seconds` counts the last attempt only
         record = records.build(unit.config, unit.key, rows, source)
     except Exception as error:
         if isinstance(error, OSError) and error.errno in _DISK_FULL:  # no unit after it could be kept either

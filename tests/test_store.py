@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from _toy_study import Toy
 
-from relstab import executors, store, studies
+from relstab import executors, provenance, records, store, studies
 
 
 @pytest.fixture(autouse=True)
@@ -182,6 +182,42 @@ def test_publish_copies_once_rounds_and_is_found(place, monkeypatch):
     assert list(store.provenance("toy", "paper").columns) == list(table.columns)
     assert set(table["where"]) == {"published"}
     assert {"unit", "key", "seconds", "device", "torch", "commit"} <= set(table.columns)
+
+
+def test_published_means_traceable(place, monkeypatch):
+    """Rows of code that is in no commit stay where they are; the others are copied and name their commit."""
+    store.get_or_run([Toy(seed=0)])
+    monkeypatch.setattr(provenance, "code", lambda: "0123456789ab")
+    store.get_or_run([Toy(seed=1)])
+    monkeypatch.setattr(provenance, "commit_of", {"0123456789ab": "d" * 40}.get)
+    with pytest.raises(
+        ValueError, match=r"1 results were not published, the other 1 were.*no commit.*\(default\)"
+    ):
+        store.publish("laptop", "toy")
+    (path,) = toy.files(place / "results")
+    record = records.loads(path.read_bytes())
+    assert record["config"]["seed"] == 1
+    assert (record["provenance"]["commit"], record["provenance"]["dirty"]) == ("d" * 40, False)
+
+
+def test_a_result_that_cannot_be_traced_is_replaced_by_an_equal_one(place, monkeypatch):
+    store.get_or_run([Toy(seed=0)])
+    store.publish("laptop", "toy")
+    (path,) = toy.files(place / "results")
+    record = records.loads(path.read_bytes())
+    record["provenance"] |= {"dirty": True, "commit": "e" * 40}
+    path.write_bytes(records.dumps(record))
+    store.publish("laptop", "toy")
+    source = records.loads(path.read_bytes())["provenance"]
+    assert (source["commit"], source["dirty"]) == ("c" * 40, False)
+
+
+def test_what_is_published_stays_without_the_working_store(place, monkeypatch):
+    store.get_or_run([Toy(seed=0)])
+    store.publish("laptop", "toy")
+    monkeypatch.setenv("RELSTAB_STORE", str(place / "empty"))
+    monkeypatch.setattr(provenance, "commit_of", lambda digest: None)
+    assert store.publish("laptop", "toy") == 1
 
 
 def test_old_published_results_go_only_when_asked(place, monkeypatch):

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from relstab import checkpoints
+from relstab import checkpoints, models
 from relstab.augmentation import Draws, crop_and_flip, draw, windows
 from relstab.recipes import Recipe, learning_rate, one_cycle, paper, scale_detection
 from relstab.train import (
@@ -377,13 +377,63 @@ def test_a_run_killed_at_any_moment_resumes_bitwise(tmp_path):
     time.sleep(0.15)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
-    done = len(torch.load(path, weights_only=True)["history"])
+    done = len(torch.load(checkpoints._content(path), weights_only=True)["history"])
     assert 0 < done < 400
     resumed, result = train(small(7), recipe, checkpoint=path)
     whole, _ = train(recipe=recipe)
     assert len(result.history) == 400
     assert torch.equal(weights(whole), weights(resumed))
     assert [file.name for file in tmp_path.iterdir()] == ["c.pt"]
+
+
+class Interrupted(Exception):
+    pass
+
+
+@pytest.mark.parametrize("name", ["alexnet", "efficientnet_b0"])
+def test_dropout_follows_from_the_seed_also_when_resumed(tmp_path, name):
+    """Twice in one process, killed after the first epoch and resumed: the same weights, bit for bit."""
+    images = torch.randint(
+        256, (24, 3, 32, 32), generator=torch.Generator().manual_seed(0), dtype=torch.uint8
+    )
+    split = SimpleNamespace(images=images, labels=torch.arange(24) % 10)
+    recipe = replace(RECIPE, epochs=2, batch_size=12)
+
+    def network():
+        return models.build(name, width=0.1, generator=torch.Generator().manual_seed(0))
+
+    def stop(line):
+        raise Interrupted
+
+    state = torch.get_rng_state()
+    whole, _ = train(network(), recipe, split)
+    again, _ = train(network(), recipe, split)
+    assert torch.equal(state, torch.get_rng_state())
+    other = network()
+    fit(other, split, recipe, normalise=unit, seed=1)
+    with pytest.raises(Interrupted):
+        train(network(), recipe, split, checkpoint=tmp_path / "c.pt", progress=stop)
+    torch.rand(7)  # whatever the next process has drawn
+    resumed, _ = train(network(), recipe, split, checkpoint=tmp_path / "c.pt")
+    assert torch.equal(weights(whole), weights(again))
+    assert torch.equal(weights(whole), weights(resumed))
+    assert not torch.equal(weights(whole), weights(other))
+
+
+def test_a_flipped_bit_in_a_checkpoint_is_noticed(tmp_path):
+    path = tmp_path / "c.pt"
+    train(checkpoint=path)
+    whole = path.read_bytes()
+    generator = torch.Generator().manual_seed(0)
+    for position in torch.randint(8 * len(whole), (60,), generator=generator).tolist():
+        damaged = bytearray(whole)
+        damaged[position // 8] ^= 1 << position % 8
+        path.write_bytes(damaged)
+        with pytest.warns(UserWarning, match="damaged"):
+            assert checkpoints.load(path, {}) is None
+    path.write_bytes(whole)
+    with pytest.raises(ValueError, match="another run"):
+        checkpoints.load(path, {"seed": 77})
 
 
 @pytest.mark.parametrize("damage", [b"", b"no checkpoint", None])

@@ -51,6 +51,18 @@ _FAMILIES: dict[str, Callable[..., nn.Module]] = _ONE_SIZE | {
 }
 
 
+_DROPOUT = ("alexnet", "efficientnet")
+
+
+def has_dropout(name: str) -> bool:
+    """Whether the network draws random numbers while it is trained.
+
+    >>> has_dropout("alexnet"), has_dropout("vgg11_bn")
+    (True, False)
+    """
+    return name.startswith(_DROPOUT)
+
+
 def names() -> list[str]:
     """Names that `build` knows.
 

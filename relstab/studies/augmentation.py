@@ -48,7 +48,6 @@ class Augmented:
     """
 
     study: ClassVar[str] = "augmentation"
-    version: ClassVar[int] = 1
     scale: str
     dataset: str
     architecture: str
@@ -61,6 +60,11 @@ class Augmented:
     precision: str = "float32"
     seed: int = 0
     probes: int = 500
+
+    @property
+    def version(self):
+        """2 for networks with dropout, whose draws did not follow from the seed in version 1."""
+        return 2 if models.has_dropout(self.architecture) else 1
 
     def data_digest(self):
         """The bytes of the data sets that are trained on and probed."""

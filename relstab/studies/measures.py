@@ -11,6 +11,7 @@ A unit takes one trained network of the study `zoo` and gives one row:
     low, low_init    share of the lowest Laplacian mode in the filters' power (A Eq. 3), same mean
     R2, R4           relative stability with B's statistic at δ = 2 and 4, bilinear interpolation; with _gaussian
                      Gaussian interpolation, which blurs x, too; with _blurred bilinear interpolation of blurred x
+    weights          digest of the weights that were measured (`relstab.checkpoints.weights_digest`)
     error            test error, or the published one of networks that others trained
 
 D and C's distance differ in two things at once, the deformations and the distance. The four columns D, D_spline,
@@ -27,7 +28,7 @@ from typing import ClassVar
 
 import torch
 
-from relstab import diffeo, thin_plate
+from relstab import checkpoints, diffeo, models, thin_plate
 from relstab.probes.cosine import cosine_sensitivity
 from relstab.probes.filters import projections, total_variation
 from relstab.probes.perturbations import perturbations
@@ -44,7 +45,6 @@ class Measured:
     """One network of the zoo, named by the fields of `relstab.studies.zoo.Network` that tell the networks apart."""
 
     study: ClassVar[str] = "measures"
-    version: ClassVar[int] = 1
     cost_minutes: ClassVar[float] = 0.3
     scale: str
     dataset: str
@@ -54,6 +54,11 @@ class Measured:
     recipe: str
     augment: bool
     seed: int
+
+    @property
+    def version(self):
+        """2 for networks with dropout, whose draws did not follow from the seed in version 1."""
+        return 2 if models.has_dropout(self.architecture) else 1
 
     def network(self):
         """The unit of the zoo."""
@@ -74,6 +79,7 @@ class Measured:
         images = probe_images(unit, probe_sets(unit.dataset)[0], model)
         before, after = smoothness(unit.build()), smoothness(model)
         row = {
+            "weights": checkpoints.weights_digest(model),
             "error": _error(unit, model),
             **distances(model, images),
             **interpolations(model, images),

@@ -6,14 +6,14 @@ of three kinds (column ``kind``):
 ``sensitivity``  stage (init, trained), images (the data set probed), shuffle (-1 or the number of the draw),
                  displacement, cut, interpolation, statistic, layer, depth, relative_depth, D, G, R
 ``training``     status (ok, diverged, collapsed), test_error, train_loss, train_error, trained_epochs,
-                 seconds, images_per_second, parameters; error_lossless and error_jpeg on the same pictures in
-                 both encodings for "cifar10-jpeg"; published_error for networks trained by others
+                 seconds, images_per_second, parameters, weights (their digest); error_lossless and error_jpeg on
+                 the same pictures in both encodings for "cifar10-jpeg"; published_error for networks trained by others
 ``modes``        epoch, layer, depth, gamma_0 ... gamma_6: mean squared projection of the 3 x 3 filters on the
                  grid Laplacian's modes with eigenvalue 0, 1, 2, 3, 4, 6 (paper A, Eq. 3)
 
 All networks are probed with the same deformations and the same noise directions. Networks that somebody else
-trained (recipe ``published``) are only probed, beside a fresh initialisation of the same architecture. With
-RELSTAB_COMPILE=1 in the environment the training step is compiled, with CUDA graphs, which pays on a GPU.
+trained (recipe ``published``) are only probed, beside a fresh initialisation of the same architecture. On a GPU
+the training step is compiled, with CUDA graphs.
 
 >>> from relstab.studies import zoo
 >>> unit = zoo.configs("tiny")[0]
@@ -24,14 +24,13 @@ RELSTAB_COMPILE=1 in the environment the training step is compiled, with CUDA gr
 import hashlib
 import itertools
 import math
-import os
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import ClassVar
 
 import torch
 
-from relstab import checkpoints, data, models, recipes, records, scales
+from relstab import checkpoints, data, models, provenance, recipes, records, scales
 from relstab.normalisations import NORMALISATIONS
 from relstab.studies.zoo_probes import digest, errors, loaded, measure, modes, training_images
 from relstab.train import fit, seeded
@@ -62,7 +61,7 @@ class Network:
     """
 
     study: ClassVar[str] = "zoo"
-    version: ClassVar[int] = 1
+    compiled: ClassVar[bool] = True  # on a GPU
     scale: str
     dataset: str
     architecture: str
@@ -78,6 +77,11 @@ class Network:
     shuffles: int = 0
     cuts: tuple[int, ...] = (3,)
     displacements: tuple[float, ...] = ()
+
+    @property
+    def version(self):
+        """2 for networks with dropout, whose draws did not follow from the seed in version 1."""
+        return 2 if models.has_dropout(self.architecture) else 1
 
     def data_digest(self):
         """What the rows depend on beside the fields: the bytes of the data sets and of published weights."""
@@ -112,7 +116,7 @@ class Network:
                 model, split, self.training(), normalise=dataset.normalise, seed=self.seed, device=device,
                 checkpoint=workspace and workspace / "checkpoint.pt", progress=progress,
                 snapshots=modes if self.architecture.startswith("vgg") else None,
-                compile=os.environ.get("RELSTAB_COMPILE") == "1",
+                compile=self.compiled and device.type == "cuda",
             )  # fmt: skip
             last = result.history[-1]
             training = {
@@ -122,13 +126,13 @@ class Network:
             }  # fmt: skip
             snapshots = result.snapshots
         if workspace is not None:
-            checkpoints.save(
-                {"identity": records.fields(self), "model": model.state_dict()}, weights_file(self)
-            )
+            state = {"identity": records.fields(self), "code": provenance.code(), "model": model.state_dict()}
+            checkpoints.save(state, weights_file(self))
         if training["status"] != "diverged":
             rows += measure(self, model, "trained")
             training |= errors(self, model)
         training["parameters"] = sum(parameter.numel() for parameter in model.parameters())
+        training["weights"] = checkpoints.weights_digest(model)
         return [{"kind": "training", **training}, *rows, *({"kind": "modes", **row} for row in snapshots)]
 
     def build(self):
@@ -185,7 +189,7 @@ def weights_file(unit):
 def trained(unit):
     """The trained network of a unit, in evaluation mode, for other measures on the same nets.
 
-    Raises FileNotFoundError when the unit has not been run with this working store.
+    Raises FileNotFoundError when the unit has not been run with this working store, or by other code.
     """
     model = unit.build().eval()
     if unit.recipe == "published":
@@ -194,6 +198,8 @@ def trained(unit):
     state = checkpoints.load(weights_file(unit), records.fields(unit))
     if state is None:
         raise FileNotFoundError(f"{weights_file(unit)} does not exist; run the unit first")
+    if state["code"] != provenance.code():
+        raise FileNotFoundError(f"{weights_file(unit)} was made by other code; run the unit again")
     model.load_state_dict(state["model"])
     return model
 
