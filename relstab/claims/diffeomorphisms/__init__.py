@@ -1,0 +1,1 @@
+"""Claims on the maximum-entropy ensemble."""
