@@ -140,8 +140,8 @@ def thaw(row: dict) -> dict:
 def rounded(row: dict, digits: int) -> dict:
     """A frozen row with its floats at `digits` significant digits.
 
-    >>> rounded({"R": 0.123456789, "depth": 3}, 7)
-    {'R': 0.1234568, 'depth': 3}
+    >>> rounded({"R": 0.123456789, "depth": 3}, 4)
+    {'R': 0.1235, 'depth': 3}
     """
 
     def value(item):

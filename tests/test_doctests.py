@@ -41,6 +41,42 @@ def check(examples, name):
     assert not runner.summarize(verbose=False).failed, f"{name}\n{''.join(said)}"
 
 
+NUMBER = re.compile(r"(?<![\w.-])-?(\d[\d_]*\.\d*|\.\d+|\d[\d_]*(?=e))(?:e[+-]?\d+)?(?![\w.])")
+DIGITS = 6
+
+
+def lengthy(examples):
+    """The expected numbers with more significant digits than every processor agrees on; whole numbers are exact."""
+    printed = [match for example in examples for match in NUMBER.finditer(example.want)]
+    return [match[0] for match in printed if len(re.sub(r"^[0.]+|[._]", "", match[1].rstrip("0"))) > DIGITS]
+
+
+@pytest.mark.parametrize("name", ["relstab", *MODULES])
+def test_printed_numbers_are_rounded(name):
+    for found in doctest.DocTestFinder().find(importlib.import_module(name)):
+        assert lengthy(found.examples) == [], f"{found.name} prints too many digits: round in the example"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_printed_numbers_of_pages_are_rounded(page):
+    assert lengthy(doctest.DocTestParser().get_examples(page.read_text())) == []
+
+
+@pytest.mark.parametrize(
+    ("printed", "found"),
+    [
+        ("[0.816496580927726, 1.1547]", ["0.816496580927726"]),
+        ("tensor(-0.0012345678)", ["-0.0012345678"]),
+        ("1.2345678e-05 1.23456e-05", ["1.2345678e-05"]),
+        ("123456.5 12.30000000", ["123456.5"]),
+        ("0.9999999999999999", ["0.9999999999999999"]),
+        ("1048576 2_000_000 'cifar10' 1.0.4.post1 0.123456", []),
+    ],
+)
+def test_too_many_digits_are_seen(printed, found):
+    assert lengthy([doctest.Example("1", printed)]) == found
+
+
 @pytest.mark.parametrize("name", ["relstab", *MODULES])
 def test_examples_of_docstrings(name):
     check(doctest.DocTestFinder().find(importlib.import_module(name)), name)

@@ -87,8 +87,8 @@ def total_variation(weight: Float[Tensor, "output input size size"], reading="sl
 
     ValueError for another reading or a weight that is not a stack of square filters; NaN if all are zero.
 
-    >>> total_variation(torch.ones(1, 1, 3, 3)), total_variation(torch.eye(3).reshape(1, 1, 3, 3))
-    (0.0, 2.6666666666666665)
+    >>> total_variation(torch.ones(1, 1, 3, 3)), round(total_variation(torch.eye(3).reshape(1, 1, 3, 3)), 4)
+    (0.0, 2.6667)
     """
     _check_filters(weight)
     if reading not in ("slices", "pooled"):

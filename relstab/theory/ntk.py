@@ -11,7 +11,7 @@ from F = 0 on the square loss converges to the interpolant of least norm,
 :math:`F(x) = \Theta(x, X)\, \Theta(X, X)^{-1} y`.
 
 >>> x = torch.eye(3, dtype=torch.float64)
->>> regression(x, torch.ones(3, dtype=torch.float64), x).tolist()  # interpolates
+>>> regression(x, torch.ones(3, dtype=torch.float64), x).round(decimals=6).tolist()  # interpolates
 [1.0, 1.0, 1.0]
 """
 
