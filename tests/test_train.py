@@ -190,7 +190,8 @@ def test_the_same_seed_gives_the_same_weights_and_leaves_global_randomness_alone
 def test_memory_format_and_precision_change_little(change):
     recipe = replace(RECIPE, epochs=1, lr=0.01)
     plain, changed = train(recipe=recipe)[0], train(recipe=replace(recipe, **change))[0]
-    assert torch.allclose(weights(plain), weights(changed), atol=2e-2 if "precision" in change else 1e-5)
+    atol = 2e-2 if "precision" in change else 1e-3  # rounding in float32, grown by six steps of training
+    assert torch.allclose(weights(plain), weights(changed), atol=atol)
     assert next(changed.parameters()).dtype == torch.float32
 
 
