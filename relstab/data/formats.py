@@ -124,6 +124,14 @@ def read_npz(path: Path) -> tuple[Split, Split]:
         return as_split(arrays["x_train"], arrays["y_train"]), as_split(arrays["x_test"], arrays["y_test"])
 
 
+def read_npz_and_more(path: Path, more: Path) -> tuple[Split, Split]:
+    """`read_npz`, then the training images of a second npz (x_train, y_train), which come after the first ones."""
+    train, test = read_npz(path)
+    with open_npz(more, "an npz of x_train, y_train") as arrays:
+        rest = as_split(arrays["x_train"], arrays["y_train"])
+    return Split(torch.cat([train.images, rest.images]), torch.cat([train.labels, rest.labels])), test
+
+
 def read_cifar_batches(folder: Path, md5: dict[str, str]) -> tuple[Split, Split]:
     """Train and test split of `cifar-10-batches-py`: five pickles and one.
 

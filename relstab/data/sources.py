@@ -58,7 +58,12 @@ def _cifar_md5() -> dict[str, str]:
     return dict(datasets.CIFAR10.train_list + datasets.CIFAR10.test_list)
 
 
+_LOSSLESS = "cifar10-lossless-6k.npz"
 _NPZ = Format(Path.is_file, formats.read_npz)
+_TWO = Format(
+    lambda path: path.is_file() and path.with_name(_LOSSLESS).is_file(),
+    lambda path: formats.read_npz_and_more(path.with_name(_LOSSLESS), path),
+)
 _IDX = Format(lambda path: formats.idx_paths(path) is not None, formats.read_idx_folder)
 _BATCHES = Format(
     lambda path: (path / "test_batch").is_file(), lambda path: formats.read_cifar_batches(path, _cifar_md5())
@@ -130,10 +135,17 @@ SOURCES = {
     ),
     "cifar10-lossless": Source(
         **_CIFAR,
-        layouts=(("cifar10-lossless-6k.npz", _NPZ),),
+        layouts=((_LOSSLESS, _NPZ),),
         obtain="it holds the first 1,017 images of each batch of CIFAR-10, 5,085 + 1,017 in all; use cifar10 "
         "if you have the original",
         digest="d694cb21e99c728c506f1af0b8ca430fd0ecf876c9e0d780196b2edc5302bae2",
+    ),
+    "cifar10-lossless-8k": Source(
+        **_CIFAR,
+        layouts=(("cifar10-lossless-more.npz", _TWO),),
+        obtain="it holds 8,068 training images of CIFAR-10, the 5,085 of cifar10-lossless and 2,983 in a second "
+        "file, and the same 1,017 test images",
+        digest="ccade0ad588fb7d09d6a5fa8e34c70f282db2b1992bb880a6246bd1edbb6afde",
     ),
     "imagenet": Source(
         classes=(),
