@@ -352,6 +352,35 @@ AUGMENTATION = {
     ),
 }  # fmt: skip
 
+# The encoding of the training images: 8,068 lossless ones against their JPEG copies, all else equal. Blocks of units
+# in the order of their value per minute, read as the zoo's; fields: `relstab.studies.encoding.Encoded`.
+_PAIR = ["cifar10-lossless-8k", "cifar10-8k-jpeg75"]
+_MILDER = ["cifar10-8k-jpeg95", "cifar10-8k-jpeg75-444"]
+_PLANES = ["cifar10-8k-jpeg75-luminance", "cifar10-8k-jpeg75-chrominance"]
+_ENCODED = {"augment": True, "precision": "bfloat16",
+            "nets": (("lenet", 1, 60), ("vgg11_bn", 0.25, 30), ("resnet10", 0.125, 30))}  # fmt: skip
+_ENCODED_WIDE = {"augment": [True, False], "dataset": [*_PAIR, *_MILDER, *_PLANES], "seed": [0, 1, 2, 3, 4]}
+ENCODING = {
+    "tiny": (
+        {"dataset": ["fashion-mini", "fashion-mini-jpeg75"], "probes": 200,
+         "nets": (("lenet", 1, 8), ("vgg11_bn", 0.0625, 4))},
+    ),
+    "laptop": (
+        {**_ENCODED, "dataset": _PAIR},
+        {**_ENCODED, "dataset": _PAIR, "augment": False},
+        {**_ENCODED, "dataset": _PAIR, "seed": 1},
+        {**_ENCODED, "dataset": _MILDER},
+        {**_ENCODED, "dataset": _PAIR, "seed": 1, "augment": False},
+        {**_ENCODED, "dataset": _PLANES},
+        {**_ENCODED, "dataset": [*_MILDER, *_PLANES], "seed": 1},
+        {**_ENCODED, "dataset": _PAIR, "seed": 2, "augment": [True, False]},
+    ),
+    "gpu": (
+        {**_ENCODED_WIDE, "precision": "bfloat16", "nets": (("lenet", 1, 200), ("vgg11_bn", 1, 100), ("resnet18", 1, 100))},
+    ),
+    "paper": ({**_ENCODED_WIDE, "nets": (("lenet", 1, 250), ("vgg11_bn", 1, 250), ("resnet18", 1, 250))},),
+}  # fmt: skip
+
 
 def check(scale):
     """Return the scale, or raise ValueError naming the four that exist.

@@ -17,9 +17,11 @@ from PIL import Image
 import relstab
 from relstab import data
 from relstab.data import formats
+from relstab.data.reencode import ENCODINGS
 from relstab.data.sources import SOURCES
 
-NAMES = ["fashion-mnist", "fashion-mini", "mnist", "cifar10", "cifar10-jpeg", "cifar10-lossless", "imagenet"]
+NAMES = ["fashion-mnist", "fashion-mini", "mnist", "cifar10", "cifar10-jpeg", "cifar10-lossless", "cifar10-lossless-8k",
+         "imagenet", *ENCODINGS]  # fmt: skip
 
 
 @pytest.fixture

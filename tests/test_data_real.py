@@ -42,6 +42,7 @@ needs_data = pytest.mark.skipif(not REAL, reason="RELSTAB_DATA is not set")
         ("mnist", (60000, 10000), (0.1307,), (0.3081,), [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]),
         ("cifar10-jpeg", (50000, 10000), (0.4914, 0.4822, 0.4465), None, [7, 6, 2, 3, 9, 0, 0, 8, 5, 6]),
         ("cifar10-lossless", (5085, 1017), (0.4914, 0.4822, 0.4465), None, [3, 8, 8, 0, 6, 6, 1, 6, 3, 1]),
+        ("cifar10-lossless-8k", (8068, 1017), (0.4914, 0.4822, 0.4465), None, [3, 8, 8, 0, 6, 6, 1, 6, 3, 1]),
     ],
 )
 def test_real_data(name, counts, mean, std, first):

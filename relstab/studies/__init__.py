@@ -28,6 +28,7 @@ STUDIES = {
     "ruderman": "relstab.studies.ruderman",
     "measures": "relstab.studies.measures",
     "augmentation": "relstab.studies.augmentation",
+    "encoding": "relstab.studies.encoding",
 }
 
 
