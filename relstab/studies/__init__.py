@@ -29,6 +29,7 @@ STUDIES = {
     "measures": "relstab.studies.measures",
     "augmentation": "relstab.studies.augmentation",
     "encoding": "relstab.studies.encoding",
+    "bend_or_noise": "relstab.studies.bend_or_noise",
 }
 
 
