@@ -55,7 +55,13 @@ class _Label(BaseLabelStyle):
     def format_labels(self, sorted_entries):
         for entry in sorted_entries:
             names = ["".join(person.last_names[-1:]) for person in entry.persons.get("author", [])]
-            who = names[0] if len(names) == 1 else " and ".join(names) if len(names) == 2 else f"{names[0]} et al."
+            who = (
+                names[0]
+                if len(names) == 1
+                else " and ".join(names)
+                if len(names) == 2
+                else f"{names[0]} et al."
+            )
             yield f"{who}, {entry.fields.get('year', '')}"
 
 
@@ -135,7 +141,9 @@ def _describe(app, pagename, templatename, context, doctree):
     if app.config.public:
         tags["og:url"] = f"{app.config.html_theme_options.get('repository_url', '')}"
     lines = [f'<meta name="description" content="{html.escape(text, quote=True)}">']
-    lines += [f'<meta property="{name}" content="{html.escape(value, quote=True)}">' for name, value in tags.items()]
+    lines += [
+        f'<meta property="{name}" content="{html.escape(value, quote=True)}">' for name, value in tags.items()
+    ]
     context["metatags"] = context.get("metatags", "") + "\n".join(lines)
 
 

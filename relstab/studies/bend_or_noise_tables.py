@@ -14,7 +14,9 @@ def at(rows, displacement=1.0, cut=3):
     >>> table.loc["lenet", ("init", "R")]
     np.float64(0.5)
     """
-    chosen = rows[(rows["kind"] == "sensitivity") & (rows["displacement"] == displacement) & (rows["cut"] == cut)]
+    chosen = rows[
+        (rows["kind"] == "sensitivity") & (rows["displacement"] == displacement) & (rows["cut"] == cut)
+    ]
     table = chosen.pivot_table(index="architecture", columns="stage", values=["D", "G", "R"])
     table.columns = table.columns.swaplevel()
     training = rows[rows["kind"] == "training"]
