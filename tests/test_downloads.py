@@ -158,7 +158,9 @@ def project(tmp_path_factory):
         patch.delenv("RELSTAB_STORE", raising=False)
         patch.setenv("PYTHONPATH", str(ROOT))
         (root / "package").mkdir()
-        shutil.copy(ROOT / "_config.yml", root)
+        config = (ROOT / "_config.yml").read_text()
+        assert "\n    public: false" in config  # as long as the address leads nowhere
+        (root / "_config.yml").write_text(config.replace("public: false", "public: true"))
         for folder in ("assets", "_ext"):
             shutil.copytree(ROOT / "book" / folder, root / "book" / folder)
         (root / "book" / "references.bib").write_text("")
