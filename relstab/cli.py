@@ -134,7 +134,10 @@ def _study(options):
     from relstab import executors, store, studies
 
     configs = studies.configs(options.name, scales.check(options.scale))
-    print(store.plan(configs))
+    plan = store.plan(configs)
+    print(plan)
+    for want, count in plan.lacking.items():
+        print(f"{count} units left out: {want}")
     if options.dry_run:
         return 0
     with executors.executor(jobs=options.jobs, scheduler=options.scheduler, gpus=options.gpus) as executor:
@@ -157,13 +160,19 @@ def _say(line):
 def _status(options):
     from relstab import store, studies
 
+    lacking = {}
     for name in studies.names():
         for scale in scales.SCALES:
-            print(f"{name:20} {scale:7} {store.plan(studies.configs(name, scale))}")
+            plan = store.plan(studies.configs(name, scale))
+            print(f"{name:20} {scale:7} {plan}")
+            for want in plan.lacking:
+                lacking.setdefault(want, []).append(f"{name} at {scale}")
             if options.units:
                 units = store.provenance(name, scale)
                 if len(units):
                     print(units.to_string(index=False))
+    for want, where in lacking.items():
+        print(f"missing on this machine, for {', '.join(where)}: {want}")
 
 
 def _claims(options):

@@ -59,6 +59,7 @@ SCALE_DETECTION = {
 _DELTAS = (0.13, 0.25, 0.5, 1.0, 2.0, 4.0)  # B Fig. 3 left: 0.13 to 4.8 pixels
 _NARROW = {"dataset": "fashion-mini", "probes": 200}
 _CIFAR = {"dataset": "cifar10-jpeg", "augment": True, "cuts": (3, 5, 15)}
+_ORIGINAL = {**_CIFAR, "dataset": "cifar10"}  # where only the JPEG copy is found, that serves
 _OTHERS = {"dataset": "cifar10-lossless", "recipe": "published", "shuffles": 5, "cuts": (3, 5, 15)}
 _OTHERS |= {"nets": tuple((f"cifar_resnet{layers}", 1, 0) for layers in (20, 32, 44, 56))}
 _TABLE_1 = ("fc_l2", "fc_l4", "fc_l6", "lenet", "alexnet", "vgg11", "vgg16", "vgg19", "vgg11_bn", "vgg16_bn",
@@ -110,32 +111,32 @@ ZOO = {
     ),
     "gpu": (
         _OTHERS,
-        {**_CIFAR, "precision": "bfloat16", "shuffles": 10, "displacements": _DELTAS,
+        {**_ORIGINAL, "precision": "bfloat16", "shuffles": 10, "displacements": _DELTAS,
          "nets": (("vgg11_bn", 1, 30), ("resnet18", 1, 30), ("efficientnet_b0", 1, 30), ("fc_l4", 1, 60),
                   ("lenet", 1, 60))},
-        {**_CIFAR, "precision": "bfloat16", "shuffles": 10,
+        {**_ORIGINAL, "precision": "bfloat16", "shuffles": 10,
          "nets": tuple((name, 1, 30) for name in _TABLE_1)},
-        {**_CIFAR, "precision": "bfloat16", "train_size": _SIZES, "steps": 7800,
+        {**_ORIGINAL, "precision": "bfloat16", "train_size": _SIZES, "steps": 7800,
          "nets": (("resnet18", 1), ("efficientnet_b0", 1), ("fc_l4", 1), ("lenet", 1))},
         *({"dataset": name, "precision": "bfloat16", "cuts": (3, 5, 15), "train_size": _SIZES, "steps": 4000,
            "nets": (("resnet18", 1), ("efficientnet_b0", 1), ("fc_l4", 1), ("lenet", 1))}
           for name in ("fashion-mnist", "mnist")),
-        {**_CIFAR, "cuts": (3,), "precision": "bfloat16", "noise": [1.0, 10.0, 30.0, 100.0],
+        {**_ORIGINAL, "cuts": (3,), "precision": "bfloat16", "noise": [1.0, 10.0, 30.0, 100.0],
          "nets": tuple((name, 1, 30) for name in _NOISY)},
-        {**_CIFAR, "precision": "bfloat16", "augment": False,
+        {**_ORIGINAL, "precision": "bfloat16", "augment": False,
          "nets": (("vgg11_bn", 1, 30), ("resnet18", 1, 30))},
     ),
     "paper": (
         _OTHERS,
-        {**_CIFAR, "dataset": "cifar10", "recipe": "b_code", "shuffles": 10, "displacements": _DELTAS,
+        {**_ORIGINAL, "recipe": "b_code", "shuffles": 10, "displacements": _DELTAS,
          "seed": [0, 1, 2, 3, 4], "nets": tuple((name, 1, 250) for name in _TABLE_1)},
-        {**_CIFAR, "dataset": "cifar10", "recipe": "b_code", "train_size": _SIZES, "steps": 97750,
+        {**_ORIGINAL, "recipe": "b_code", "train_size": _SIZES, "steps": 97750,
          "seed": list(range(16)), "nets": (("resnet18", 1), ("efficientnet_b0", 1), ("fc_l4", 1), ("lenet", 1))},
         *({"dataset": name, "recipe": "b_code", "cuts": (3, 5, 15), "train_size": _SIZES, "steps": 97750,
            "seed": list(range(16)),
            "nets": (("resnet18", 1), ("efficientnet_b0", 1), ("fc_l4", 1), ("lenet", 1))}
           for name in ("fashion-mnist", "mnist")),
-        {**_CIFAR, "dataset": "cifar10", "recipe": "a_code", "cuts": (3,), "shuffles": 10,
+        {**_ORIGINAL, "recipe": "a_code", "cuts": (3,), "shuffles": 10,
          "noise": [0.0, 0.01, 0.1, 1.0, 10.0, 30.0, 100.0], "seed": [0, 1, 2, 3],
          "nets": tuple((name, 1, 250) for name in _NOISY)},
     ),
@@ -266,11 +267,11 @@ RUDERMAN = {
          "nets": _conv8(0.5, 30)},
     ),
     "gpu": (
-        {"kind": "smoothed", "dataset": "cifar10-jpeg", "sigmas": (0.0, 0.5, 1.0, 2.0),
+        {"kind": "smoothed", "dataset": "cifar10", "sigmas": (0.0, 0.5, 1.0, 2.0),
          "seed": [0, 1, 2, 3, 4], "nets": _conv8(1)},
-        {"kind": "network", "dataset": "cifar10-jpeg", "precision": "bfloat16", "seed": [0, 1, 2],
+        {"kind": "network", "dataset": "cifar10", "precision": "bfloat16", "seed": [0, 1, 2],
          "nets": _conv8(1, 30)},
-        {**_MATCHED, "dataset": "cifar10-jpeg", "precision": "bfloat16", "seed": [0, 1, 2],
+        {**_MATCHED, "dataset": "cifar10", "precision": "bfloat16", "seed": [0, 1, 2],
          "nets": _conv8(1, 40)},
         {"kind": "templates", "dataset": "mnist", "precision": "bfloat16", "strength": [1.0, 2.0, 3.0, 4.0],
          "classes": 100, "per_class": 500, "seed": [0, 1, 2], "nets": _conv8(1, 12)},
@@ -343,7 +344,7 @@ AUGMENTATION = {
     "tiny": ({**_TREATMENTS, "dataset": "fashion-mini", "probes": 200, "nets": (("lenet", 1, 8), ("vgg11_bn", 0.0625, 4))},),
     "laptop": tuple({**_SUBSETS, "seed": seed, "nets": _AUGMENTED} for seed in (0, 1)),
     "gpu": (
-        {**_TREATMENTS, "dataset": ["cifar10-jpeg", "fashion-mnist"], "precision": "bfloat16", "seed": [0, 1, 2],
+        {**_TREATMENTS, "dataset": ["cifar10", "fashion-mnist"], "precision": "bfloat16", "seed": [0, 1, 2],
          "nets": (("lenet", 1, 60), ("vgg11_bn", 1, 30), ("resnet18", 1, 30), ("fc_l2", 1, 60))},
     ),
     "paper": (

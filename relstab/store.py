@@ -15,11 +15,12 @@ Published floats are rounded to 7 significant digits.
 With RELSTAB_NO_RUN=1 in the environment anything that would run is an error: proof that all was found.
 """
 
+import itertools
 import os
 import time
 from collections import Counter
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
@@ -45,12 +46,34 @@ __all__ = [
 DIGITS = 7
 
 
-def _unique(configs) -> list:
-    """The configs, each once, in their order."""
+def _unique(configs, shelves) -> list:
+    """The configs, each once, in their order; each replaced by the alternative that serves, if it has any.
+
+    Of a config and its `alternatives()`, best first, that is the first one found, else the first one whose data
+    are on this machine, else the config itself.
+    """
     unique = {}
     for config in configs:
+        options = (config, *getattr(config, "alternatives", tuple)())
+        if len(options) > 1:
+            found = (one for one in options if find(one, shelves, quiet=True) is not None)
+            present = (one for one in options if not lacking(one, download=False))
+            config = next(itertools.chain(found, present, options))
         unique.setdefault(records.recipe(config), config)
     return list(unique.values())
+
+
+def lacking(config, *, download: bool = True) -> str:
+    """What the unit needs and this machine lacks, in one sentence; empty if nothing.
+
+    A config tells by `require(download=...)`, which raises FileNotFoundError and reads no data; one without it
+    needs nothing. download: whether what is a public download counts as here.
+    """
+    try:
+        getattr(config, "require", _nothing)(download=download)
+    except FileNotFoundError as error:
+        return str(error)
+    return ""
 
 
 def _frame(configs, found: dict) -> pd.DataFrame:
@@ -67,25 +90,32 @@ def _frame(configs, found: dict) -> pd.DataFrame:
     return frame
 
 
+def _nothing(*, download: bool) -> None:
+    """What a config requires that does not say."""
+
+
 @dataclass(frozen=True)
 class Plan:
-    """What a run would do: units found, units missing, and what the missing ones cost.
+    """What a run would do: units found, units to run and what they cost, and units that cannot run here.
 
     minutes: sum of `cost_minutes` over the missing configs that state it; unpriced: how many do not.
+    lacking: what this machine lacks, in one sentence -> how many units need it; these units are not in `missing`.
     """
 
     found: int
     missing: int
     minutes: float
     unpriced: int
+    lacking: dict[str, int] = field(default_factory=dict)
 
     def __str__(self):
-        text = f"{self.found + self.missing} units: {self.found} found, {self.missing} to run"
+        left_out = sum(self.lacking.values())
+        text = f"{self.found + self.missing + left_out} units: {self.found} found, {self.missing} to run"
         if self.missing > self.unpriced:
             long = self.minutes >= 120
             text += f", about {self.minutes / (60 if long else 1):.3g} {'hours' if long else 'minutes'}"
             text += f" and {self.unpriced} of unknown cost" if self.unpriced else ""
-        return text
+        return text + (f", {left_out} left out for want of data" if left_out else "")
 
 
 def plan(configs) -> Plan:
@@ -96,11 +126,21 @@ def plan(configs) -> Plan:
     >>> found.found + found.missing == len(studies.configs("diffeomorphisms", "tiny"))
     True
     """
-    configs, shelves = _unique(configs), catalogue()
+    shelves = catalogue()
+    configs = _unique(configs, shelves)
     missing = [config for config in configs if find(config, shelves, quiet=True) is None]
-    costs = [getattr(config, "cost_minutes", None) for config in missing]
+    wants = {records.recipe(config): lacking(config) for config in missing}
+    runnable = [config for config in missing if not wants[records.recipe(config)]]
+    costs = [getattr(config, "cost_minutes", None) for config in runnable]
     priced = [float(cost) for cost in costs if cost is not None]
-    return Plan(len(configs) - len(missing), len(missing), sum(priced, 0.0), len(costs) - len(priced))
+    unavailable = Counter(want for want in wants.values() if want)
+    return Plan(
+        len(configs) - len(missing),
+        len(runnable),
+        sum(priced, 0.0),
+        len(costs) - len(priced),
+        dict(unavailable),
+    )
 
 
 def why(config) -> str:
@@ -130,8 +170,8 @@ def why(config) -> str:
 def get_or_run(configs, executor=None, *, budget_minutes=None, progress=None) -> pd.DataFrame:
     """Rows of all configs, those that no store has run now: one line per row, config fields then row columns.
 
-    Each unit is stored the moment it ends. Duplicates run once. `attrs["missing"]` counts the units that the
-    budget left out, `attrs["units"]` all.
+    Each unit is stored the moment it ends. Duplicates run once. Units whose data or weights are not on this machine
+    are left out, which `progress` is told. `attrs["missing"]` counts the units without rows, `attrs["units"]` all.
 
     Args:
         configs: those of a study, see `relstab.records`.
@@ -141,12 +181,14 @@ def get_or_run(configs, executor=None, *, budget_minutes=None, progress=None) ->
         progress: called with one line of text as units end; passed on to the units that run in this process.
 
     Raises RuntimeError when units failed (after all others were run and stored) or RELSTAB_NO_RUN forbids
-    running, OSError when the store cannot be written (what it held is untouched), FileNotFoundError for missing
-    data, TypeError for a config without its fields and ValueError for a negative budget.
+    running, OSError when the store cannot be written (what it held is untouched), FileNotFoundError when there
+    are units to run and the data of all of them are missing, TypeError for a config without its fields and
+    ValueError for a negative budget.
     """
     if budget_minutes is not None and not budget_minutes >= 0:
         raise ValueError(f"budget_minutes is {budget_minutes!r}; it must be at least 0, or None for no limit")
-    configs, shelves, found = _unique(configs), catalogue(), {}
+    shelves, found = catalogue(), {}
+    configs = _unique(configs, shelves)
     for config in configs:
         if (hit := find(config, shelves)) is not None:
             found[records.recipe(config)] = hit[0]
@@ -166,7 +208,7 @@ def _run(configs, executor, deadline, progress) -> dict:
             f"({records.slug(first)}: {why(first)}), but RELSTAB_NO_RUN is set"
         )
     root, found, failures = working(), {}, []
-    todo = [units.Unit.of(config) for config in configs]
+    todo = _runnable(configs, progress)
     _prepare(root)
     began, late = time.monotonic(), 0
     with closing(units.run_all(todo, root, executor, deadline=deadline, progress=progress)) as ended:
@@ -189,6 +231,26 @@ def _run(configs, executor, deadline, progress) -> dict:
     if failures:
         raise _failure(failures, len(todo), len(found), late)
     return found
+
+
+def _runnable(configs, progress) -> list:
+    """The units whose data are here; the others are left out and said so. FileNotFoundError when none is left."""
+    todo, wants = [], Counter()
+    for config in configs:
+        try:
+            want = lacking(config)
+            if not want:
+                todo.append(units.Unit.of(config))
+        except FileNotFoundError as error:  # a download that failed
+            want = str(error)
+        if want:
+            wants[want] += 1
+    if not todo:
+        raise FileNotFoundError("; ".join(wants))
+    if progress:
+        for want, count in wants.items():
+            progress(f"{count} units left out: {want}")
+    return todo
 
 
 def _prepare(root: Path) -> None:
@@ -251,7 +313,7 @@ def _failure(failures, total, stored, late) -> RuntimeError:
 def _configs(study: str, scale: str) -> list:
     from relstab import studies  # the registry imports this module
 
-    return _unique(studies.configs(study, scale))
+    return studies.configs(study, scale)
 
 
 def load(study: str, scale: str) -> pd.DataFrame:
@@ -259,7 +321,8 @@ def load(study: str, scale: str) -> pd.DataFrame:
 
     attrs: study, scale, units, and missing, the number of units without a result.
     """
-    configs, shelves = _configs(study, scale), catalogue()
+    shelves = catalogue()
+    configs = _unique(_configs(study, scale), shelves)
     hits = {records.recipe(config): find(config, shelves) for config in configs}
     frame = _frame(configs, {recipe: hit[0] for recipe, hit in hits.items() if hit is not None})
     frame.attrs |= {"study": study, "scale": scale}
@@ -269,7 +332,7 @@ def load(study: str, scale: str) -> pd.DataFrame:
 def provenance(study: str, scale: str) -> pd.DataFrame:
     """One line per unit that exists: unit, where ("store" or "published"), rows, key, data, provenance."""
     lines, shelves = [], catalogue()
-    for config in _configs(study, scale):
+    for config in _unique(_configs(study, scale), shelves):
         hit = find(config, shelves, quiet=True)
         if hit is not None:
             record, root = hit
@@ -309,7 +372,8 @@ def publish(scale: str, study: str | None = None, *, prune: bool = False) -> int
 
     kept, refused = set(), []
     for name in [study] if study else studies.names():
-        configs, shelves = _configs(name, scale), catalogue()
+        shelves = catalogue()
+        configs = _unique(_configs(name, scale), shelves)
         for config in configs:
             try:
                 kept.add(_publish_one(config, shelves, root))

@@ -38,6 +38,54 @@ def test_nothing_is_left_beside_the_results(place):
     assert not list((place / "store" / ".work").rglob("rows.json"))
 
 
+def test_units_without_data_are_left_out_and_said_so(monkeypatch):
+    monkeypatch.setattr(Toy, "require", _absent_for_odd_seeds, raising=False)
+    configs = [Toy(seed=seed) for seed in range(5)]
+    plan = store.plan(configs)
+    assert (plan.found, plan.missing, plan.lacking) == (0, 3, {"no images for odd seeds": 2})
+    assert str(plan).startswith("5 units: 0 found, 3 to run")
+    assert str(plan).endswith("2 left out for want of data")
+    lines = []
+    frame = store.get_or_run(configs, progress=lines.append)
+    assert sorted(set(frame["seed"])) == [0, 2, 4]
+    assert frame.attrs["missing"] == 2
+    assert lines[0] == "2 units left out: no images for odd seeds"
+    with pytest.raises(FileNotFoundError, match="no images for odd seeds"):
+        store.get_or_run(configs)
+
+
+def _absent_for_odd_seeds(config, *, download=True):
+    if config.seed % 2:
+        raise FileNotFoundError("no images for odd seeds")
+
+
+def test_of_two_encodings_what_is_found_counts_then_what_is_present(monkeypatch, place):
+    """Seeds 0 and 10 stand for the original and its copy."""
+    present, public = set(), {0}
+
+    def require(config, *, download=True):
+        if config.seed not in present and not (download and config.seed in public):
+            raise FileNotFoundError(f"images {config.seed} are missing")
+
+    monkeypatch.setattr(Toy, "require", require, raising=False)
+    monkeypatch.setattr(
+        Toy, "alternatives", lambda self: (Toy(seed=10),) if self.seed == 0 else (), raising=False
+    )
+
+    def chosen():
+        return store.load("toy", "laptop")["seed"].unique().tolist()
+
+    monkeypatch.setattr(toy, "configs", lambda scale: [Toy()] if scale == "laptop" else [])
+    assert store.plan([Toy()]).missing == 1  # neither is here, the original can be fetched
+    present.add(10)
+    assert store.get_or_run([Toy()])["seed"].unique().tolist() == [10]
+    present.add(0)
+    assert chosen() == [10]  # found, though the better one could be run
+    monkeypatch.setenv("RELSTAB_STORE", str(place / "new"))
+    assert store.get_or_run([Toy()])["seed"].unique().tolist() == [0]
+    assert chosen() == [0]
+
+
 def test_no_run_proves_that_everything_was_found(monkeypatch):
     store.get_or_run([Toy()])
     monkeypatch.setenv("RELSTAB_NO_RUN", "1")

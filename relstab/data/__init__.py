@@ -8,7 +8,7 @@ torch.Size([100, 1, 28, 28])
 """
 
 from .folders import load_folder, load_npz
-from .images import digest, load, names, user_folders
+from .images import digest, load, names, require, user_folders
 from .splits import Dataset, Split, normalise, random_subset
 
 __all__ = [
@@ -21,5 +21,6 @@ __all__ = [
     "names",
     "normalise",
     "random_subset",
+    "require",
     "user_folders",
 ]

@@ -132,8 +132,8 @@ def read_npz_and_more(path: Path, more: Path) -> tuple[Split, Split]:
     return Split(torch.cat([train.images, rest.images]), torch.cat([train.labels, rest.labels])), test
 
 
-def read_cifar_batches(folder: Path, md5: dict[str, str]) -> tuple[Split, Split]:
-    """Train and test split of `cifar-10-batches-py`: five pickles and one.
+def read_cifar_batches(folder: Path, md5: dict[str, str]) -> tuple[Split, Split, str]:
+    """Train and test split of `cifar-10-batches-py`, five pickles and one, and the digest of their md5s.
 
     A pickle can run code, so each file is held to its published md5 before it is opened.
     """
@@ -149,7 +149,7 @@ def read_cifar_batches(folder: Path, md5: dict[str, str]) -> tuple[Split, Split]
                 pixels.append(batch["data"].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
                 labels.append(np.asarray(batch["labels"]))
         splits.append(as_split(np.concatenate(pixels), np.concatenate(labels)))
-    return splits[0], splits[1]
+    return splits[0], splits[1], hashlib.sha256(repr(sorted(md5.items())).encode()).hexdigest()
 
 
 def _is_picture(name: str) -> bool:

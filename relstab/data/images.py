@@ -154,12 +154,30 @@ def _fetch(name: str, source: Source, root: Path | None, download: bool) -> tupl
             if found := _find(source, root):
                 return found
             why = f"the copy in {cache_folder()} is incomplete (remove it)"
+    raise _absent(name, source, root, why)
+
+
+def _absent(name: str, source: Source, root: Path | None, why: str) -> FileNotFoundError:
+    """What was looked for, where, and how to get it."""
     wanted = " or ".join(relative for relative, _ in source.layouts if relative != ".")
     places = ", ".join(str(place) for place in _places(source, root))
-    raise FileNotFoundError(
+    return FileNotFoundError(
         f"{name} was not found: there is no {wanted} in {places} (RELSTAB_DATA can name a further folder), "
         f"and {why}; {source.obtain}"
     )
+
+
+def require(name: str, *, download: bool = True) -> None:
+    """Raise FileNotFoundError, as `load` would, unless the data set is here or (with `download`) may be fetched.
+
+    Reads and fetches nothing, so that a plan can tell beforehand what a machine lacks.
+
+    >>> require("fashion-mini")
+    """
+    source = _source(name)
+    if _find(source, None) is None and not (download and source.download):
+        why = "no download was tried" if source.download else "it is no public download"
+        raise _absent(name, source, None, why)
 
 
 def _download(source: Source) -> None:

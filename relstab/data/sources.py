@@ -79,7 +79,7 @@ class Source:
     `layouts` are paths below each place that is searched ("." is for a `root` given by the user alone);
     `places` are folders of the system or the package; `download` is the class of torchvision.datasets that
     fetches the original; `digest` is the only one allowed ("": any), by formats.split_digest, or of the files
-    for JPEGs.
+    for JPEGs, or of the files' published md5s for CIFAR-10.
     """
 
     classes: tuple[str, ...]
@@ -125,6 +125,7 @@ SOURCES = {
         layouts=(("cifar-10-batches-py", _BATCHES), (".", _BATCHES)),
         obtain="unpack cifar-10-python.tar.gz from its authors' page into one of these folders",
         download="CIFAR10",
+        digest="0e9236fc055e06b2812360cc0f9bf9a9136dafbce6901e01090bd7d1c0092409",
     ),
     "cifar10-jpeg": Source(
         **_CIFAR,

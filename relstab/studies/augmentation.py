@@ -29,7 +29,15 @@ from torch.nn.functional import cross_entropy
 from relstab import data, diffeo, models, recipes, scales
 from relstab.probes.sensitivity import sensitivity
 from relstab.studies import zoo
-from relstab.studies.zoo_probes import digest, loaded, probe_sets, test_images, training_images
+from relstab.studies.zoo_probes import (
+    digest,
+    encodings,
+    loaded,
+    probe_sets,
+    require,
+    test_images,
+    training_images,
+)
 from relstab.train import error_rate, fit, seeded
 
 COARSE = {"displacement": 1.0, "cut": 3}
@@ -69,6 +77,14 @@ class Augmented:
     def data_digest(self):
         """The bytes of the data sets that are trained on and probed."""
         return digest(self.dataset)
+
+    def require(self, *, download=True):
+        """Raise FileNotFoundError when data are missing on this machine."""
+        require(self.dataset, download=download)
+
+    def alternatives(self):
+        """The same network on the JPEG copy of CIFAR-10, where the originals are not found."""
+        return encodings(self)
 
     @property
     def cost_minutes(self):

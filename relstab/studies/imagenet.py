@@ -74,6 +74,11 @@ class Network:
         """The bytes of the pictures and of the weights."""
         return f"{pictures(self.probes)[1]}-{_sha256(weights_file(self.architecture))}"
 
+    def require(self, *, download=True):
+        """Raise FileNotFoundError when pictures or weights are missing on this machine."""
+        sample()
+        weights_file(self.architecture)
+
     @property
     def cost_minutes(self):
         """Estimated minutes on one core; on a GPU, guessed to be 50 times faster."""
@@ -129,13 +134,8 @@ def probe(model, images, *draw, **options):
     return sensitivity(model, images, displacement=1.0, batch_size=BATCH, generator=generator, **options)
 
 
-@lru_cache(maxsize=2)
-def pictures(count):
-    """(pictures uint8 [count, 3, 224, 224], digest of their files), evenly spaced over the sorted WordNet ids.
-
-    The usual evaluation crop: short side to 256 pixels, then the central square. FileNotFoundError says where the
-    sample was looked for and how to get it; ValueError for fewer pictures than asked for.
-    """
+def sample():
+    """Folder or archive of the ImageNet pictures; FileNotFoundError says where it was looked for and how to get it."""
     places = data.user_folders()
     found = [place / name for place in places for name in SAMPLES if (place / name).exists()]
     if not found:
@@ -144,11 +144,22 @@ def pictures(count):
             f"{', '.join(map(str, places))} (RELSTAB_DATA adds a folder); clone the public repository "
             "EliSchwartz/imagenet-sample-images there"
         )
-    names = formats.picture_names(found[0])
+    return found[0]
+
+
+@lru_cache(maxsize=2)
+def pictures(count):
+    """(pictures uint8 [count, 3, 224, 224], digest of their files), evenly spaced over the sorted WordNet ids.
+
+    The usual evaluation crop: short side to 256 pixels, then the central square. Errors as `sample`, and ValueError
+    for fewer pictures than asked for.
+    """
+    path = sample()
+    names = formats.picture_names(path)
     if len(names) < count:
-        raise ValueError(f"probes is {count}, but {found[0]} holds only {len(names)} pictures")
+        raise ValueError(f"probes is {count}, but {path} holds only {len(names)} pictures")
     names = [names[index * len(names) // count] for index in range(count)]
-    images, digest = folders.read_pictures(found[0], names, short=256, size=SIZE)
+    images, digest = folders.read_pictures(path, names, short=256, size=SIZE)
     return images.expand(-1, 3, -1, -1), digest
 
 

@@ -73,6 +73,10 @@ class LazyImages:
         """The images, by their bytes."""
         return data.digest(self.dataset)
 
+    def require(self, *, download=True):
+        """Raise FileNotFoundError when the images are missing on this machine."""
+        data.require(self.dataset, download=download)
+
     @property
     def cost_minutes(self):
         """Rough cost on one core (gpu, paper: a GPU), from the operations of the steps that pilots took."""

@@ -34,7 +34,7 @@ from relstab.probes.filters import projections, total_variation
 from relstab.probes.perturbations import perturbations
 from relstab.probes.sensitivity import compare, sensitivity
 from relstab.studies import zoo
-from relstab.studies.zoo_probes import loaded, probe_images, probe_sets
+from relstab.studies.zoo_probes import encodings, loaded, probe_images, probe_sets
 from relstab.train import error_rate, seeded
 
 COSINE_IMAGES = 128  # C Sec. 2.1
@@ -62,11 +62,20 @@ class Measured:
 
     def network(self):
         """The unit of the zoo."""
-        return next(unit for unit in _whole(self.scale) if _name(unit) == self)
+        units = (one for unit in _whole(self.scale) for one in (unit, *unit.alternatives()))
+        return next(unit for unit in units if _name(unit) == self)
 
     def data_digest(self):
         """That of the network's own rows."""
         return self.network().data_digest()
+
+    def require(self, *, download=True):
+        """Raise FileNotFoundError when what the network needs is missing on this machine."""
+        self.network().require(download=download)
+
+    def alternatives(self):
+        """The same network on the JPEG copy of CIFAR-10, where the originals are not found."""
+        return encodings(self)
 
     def run(self, *, workspace=None, progress=None):
         """Measure the network; it is trained first where the working store has no weights of it."""

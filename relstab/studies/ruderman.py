@@ -32,7 +32,15 @@ from relstab.probes.cosine import cosine_sensitivity
 from relstab.probes.filters import grouped, projections, total_variation
 from relstab.probes.sensitivity import sensitivity
 from relstab.studies.zoo import expand
-from relstab.studies.zoo_probes import digest, loaded, probe_sets, test_images, training_images
+from relstab.studies.zoo_probes import (
+    digest,
+    encodings,
+    loaded,
+    probe_sets,
+    require,
+    test_images,
+    training_images,
+)
 from relstab.train import error_rate, fit, seeded
 
 PROBES = 128  # images of a cosine sensitivity (C Sec. 2.1)
@@ -77,6 +85,14 @@ class _Trained:
                 training[name] = error_rate(model, split.images, split.labels, normalise=self.normalise)
             rows += measure(self, model, "trained")
         return [training, *rows]
+
+    def require(self, *, download=True):
+        """Raise FileNotFoundError when data are missing on this machine."""
+        require(self.dataset, download=download)
+
+    def alternatives(self):
+        """The same network on the JPEG copy of CIFAR-10, where the originals are not found."""
+        return encodings(self)
 
     def recipe(self):
         """The book's one-cycle recipe with this unit's choices."""
@@ -212,6 +228,14 @@ class Smoothed:
     def data_digest(self):
         """The bytes of the data set that is probed."""
         return data.digest(probe_sets(self.dataset)[0])
+
+    def require(self, *, download=True):
+        """Raise FileNotFoundError when data are missing on this machine."""
+        require(self.dataset, download=download)
+
+    def alternatives(self):
+        """The same network on the JPEG copy of CIFAR-10, where the originals are not found."""
+        return encodings(self)
 
     def run(self, *, workspace=None, progress=None):
         """Rows of the kinds cosine and filters for every sigma (pixels), the same draw of weights."""

@@ -32,7 +32,16 @@ import torch
 
 from relstab import checkpoints, data, models, provenance, recipes, records, scales
 from relstab.normalisations import NORMALISATIONS
-from relstab.studies.zoo_probes import digest, errors, loaded, measure, modes, training_images
+from relstab.studies.zoo_probes import (
+    digest,
+    encodings,
+    errors,
+    loaded,
+    measure,
+    modes,
+    require,
+    training_images,
+)
 from relstab.train import fit, seeded
 
 PUBLISHED_ERROR = {"cifar_resnet20": 0.0827, "cifar_resnet32": 0.0737, "cifar_resnet44": 0.0690,
@@ -89,6 +98,16 @@ class Network:
         if self.recipe == "published":
             parts.append(hashlib.sha256(published_file(self.architecture).read_bytes()).hexdigest())
         return "-".join(parts)
+
+    def require(self, *, download=True):
+        """Raise FileNotFoundError when data or published weights are missing on this machine."""
+        require(self.dataset, download=download)
+        if self.recipe == "published":
+            published_file(self.architecture)
+
+    def alternatives(self):
+        """The same network on the JPEG copy of CIFAR-10, where the originals are not found."""
+        return encodings(self)
 
     @property
     def cost_minutes(self):
@@ -175,7 +194,8 @@ def published_file(architecture):
             return place / name
     raise FileNotFoundError(
         f"the published weights of {architecture} were not found: there is no {name} in "
-        f"{', '.join(map(str, places))} (RELSTAB_DATA adds a folder)"
+        f"{', '.join(map(str, places))} (RELSTAB_DATA adds a folder); it is the state dict of the network in the "
+        "public repository akamaster/pytorch_resnet_cifar10, saved without the container around it"
     )
 
 

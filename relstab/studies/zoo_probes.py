@@ -8,6 +8,7 @@ CIFAR-10 are probed on true pixels and on the same pictures as JPEG, which measu
 """
 
 import itertools
+from dataclasses import replace
 from functools import lru_cache
 
 import torch
@@ -35,6 +36,17 @@ def probe_sets(dataset):
 def digest(dataset):
     """The bytes of the data sets that a network of `dataset` is trained and probed on."""
     return "-".join(data.digest(name) for name in dict.fromkeys((dataset, *probe_sets(dataset))))
+
+
+def require(dataset, *, download=True):
+    """Raise FileNotFoundError when a data set that `digest` names is neither here nor (with `download`) public."""
+    for name in dict.fromkeys((dataset, *probe_sets(dataset))):
+        data.require(name, download=download)
+
+
+def encodings(unit):
+    """What serves where a unit's data set is not found: of CIFAR-10 the JPEG copy. The row keeps its own name."""
+    return (replace(unit, dataset="cifar10-jpeg"),) if unit.dataset == "cifar10" else ()
 
 
 def training_images(unit):
