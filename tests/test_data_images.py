@@ -93,7 +93,7 @@ def test_fashion_mini_is_real_balanced_and_small(alone):
     assert abs(pixels.std().item() / 0.3530 - 1) < 0.02
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", SOURCES)
 def test_normalisations(name):
     source = SOURCES[name]
     expected = {
@@ -162,6 +162,7 @@ def test_the_digest_of_cifar_is_that_of_its_published_md5s():
 def test_what_a_machine_lacks_is_told_without_reading_or_fetching(alone, monkeypatch):
     monkeypatch.setattr("relstab.data.images._download", lambda source: pytest.fail("a download was started"))
     data.require("fashion-mini", download=False)
+    data.require("fashion-mini-jpeg75", download=False)
     data.require("cifar10")
     with pytest.raises(
         FileNotFoundError, match=r"there is no cifar-10-batches-py in .*no download was tried"
@@ -246,7 +247,7 @@ def test_search_order(alone, monkeypatch, tmp_path):
         data.load("mnist", places[0])
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "fashion-mini"])
+@pytest.mark.parametrize("name", [name for name in SOURCES if name != "fashion-mini"])
 def test_missing_data_say_what_where_and_how(alone, name):
     with pytest.raises(FileNotFoundError) as caught:
         data.load(name)

@@ -174,6 +174,7 @@ def require(name: str, *, download: bool = True) -> None:
 
     >>> require("fashion-mini")
     """
+    name = ENCODINGS[name].original if name in ENCODINGS else name
     source = _source(name)
     if _find(source, None) is None and not (download and source.download):
         why = "no download was tried" if source.download else "it is no public download"

@@ -68,6 +68,10 @@ class Encoded:
         """The bytes of what is trained on and probed."""
         return "-".join(data.digest(name) for name in dict.fromkeys((self.dataset, self.original)))
 
+    def require(self, *, download=True):
+        """Raise FileNotFoundError when the originals are missing on this machine."""
+        data.require(self.original, download=download)
+
     @property
     def cost_minutes(self):
         """Estimated minutes of training on one core, from the zoo's step times."""
