@@ -14,6 +14,7 @@ from relstab import data, ledger, models, scales
 from relstab.claims.encoding import claims
 from relstab.data.reencode import ENCODINGS
 from relstab.data.splits import Split
+from relstab.figures import encoding as figures
 from relstab.studies import encoding as study
 from relstab.studies import encoding_tables as tables
 from relstab.studies.encoding import Encoded
@@ -210,3 +211,43 @@ def test_the_caveat_says_the_factor():
     assert "has not been measured" in tables.caveat(pd.DataFrame())
     text = tables.caveat(made_up({COPIES: {"R": 1.5}}))
     assert "multiplies R by a factor of 1.50 (95 % interval 1.50 to 1.50, 6 pairs of networks)" in text
+
+
+def test_the_page_says_the_numbers_of_the_rows():
+    rows = made_up({COPIES: {"R": 1.5, "G": 0.6, "test_error": 1.1}, "cifar10-8k-jpeg95": {"R": 1.1}})
+    table = tables.table(rows)
+    assert table["trained on copies of"].tolist() == ["quality 75, 4:2:0", "quality 95, 4:2:0"]
+    assert table["R"].tolist() == ["1.50 (1.50–1.50)", "1.10 (1.10–1.10)"] and table["pairs"].tolist() == [
+        6,
+        6,
+    ]
+    text = tables.summary(rows)
+    assert (
+        "multiplies $R_f$ by **a factor of 1.50" in text
+        and "$G_f$ by 0.60 (0.60 to 0.60) and the test error by 1.10" in text
+    )
+    assert "decide nothing" not in text and "decide nothing" in tables.summary(rows[rows["seed"] == 0])
+    assert tables.table(pd.DataFrame()).empty and "No pair" in tables.summary(pd.DataFrame())
+
+
+# Figures -----------------------------------------------------------------------------------------------
+
+
+def test_figures_draw_the_tables():
+    rows = made_up({COPIES: {"R": 1.5, "G": 0.6, "G_grey_3": 0.5}, "cifar10-8k-jpeg95": {"R": 1.1}})
+    rows = rows.assign(G_grey_1=rows["G_grey_0"], G_grey_2=rows["G_grey_0"])
+    panels = figures.factors(rows).axes
+    assert [ax.get_title() for ax in panels] == list(figures.PANELS.values())
+    drawn = [line.get_ydata()[0] for line in panels[3].lines if line.get_marker() == "v"]
+    assert drawn == pytest.approx([1.5] * 6 + [1.1] * 6)
+    assert [text.get_text() for text in panels[0].get_xticklabels()] == ["75", "95"]
+    early = figures.by_depth(rows).axes
+    assert early[1].lines[0].get_ydata() == pytest.approx([1.0, 0.6, 0.6])
+    (grey,) = figures.by_frequency(rows).axes
+    assert grey.lines[-2].get_ydata() == pytest.approx([1.0, 1.0, 1.0, 0.5])
+
+
+@pytest.mark.parametrize("draw", [figures.factors, figures.by_depth, figures.by_frequency])
+def test_figures_say_that_there_is_nothing(draw):
+    for rows in (pd.DataFrame(), made_up({})):
+        assert any("no networks" in text.get_text() for text in draw(rows).axes[0].texts)

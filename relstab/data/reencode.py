@@ -95,7 +95,12 @@ def reencoded(
 
 
 def reencoded_split(split: Split, encoding: Encoding) -> Split:
-    """The split with its pictures re-encoded, in the same order."""
+    """The split with its pictures re-encoded, in the same order.
+
+    >>> split = Split(torch.zeros(2, 1, 8, 8, dtype=torch.uint8), torch.arange(2))
+    >>> reencoded_split(split, Encoding("", 75)).labels.tolist()
+    [0, 1]
+    """
     return Split(reencoded(split.images, encoding), split.labels)
 
 
@@ -103,6 +108,10 @@ def encoding_digest(original: str, train: Split, encoding: Encoding) -> str:
     """sha256 (hex) of the original's digest, the settings and the first `SAMPLE` encoded training pictures.
 
     So another JPEG library that rounds otherwise gives another digest, without encoding all pictures to know.
+
+    >>> split = Split(torch.zeros(2, 1, 8, 8, dtype=torch.uint8), torch.arange(2))
+    >>> len(encoding_digest("of the original", split, Encoding("", 75)))
+    64
     """
     sample = reencoded_split(train.take(slice(0, SAMPLE)), encoding)
     text = repr((original, astuple(encoding), formats.split_digest(sample)))

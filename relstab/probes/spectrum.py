@@ -33,8 +33,16 @@ def bands(
 ) -> list[Float[Tensor, "*batch height width"]]:
     """The parts of `noise` whose frequency is below edges[0], from edges[0] to below edges[1], ..., and the rest.
 
+    Args:
+        noise: Pictures, or one.
+        edges: Rising frequencies in cycles per pixel.
+
     Raises:
         ValueError: Edges that do not rise.
+
+    >>> wave = torch.tensor([1.0, -1.0]).repeat(8).expand(16, 16)  # half a cycle per pixel
+    >>> [round(part.norm().item(), 3) for part in bands(wave)]
+    [0.0, 0.0, 0.0, 16.0]
     """
     if not all(low < high for low, high in zip((0.0, *edges), edges, strict=False)):
         raise ValueError(f"edges is {edges}; it must rise, from above 0")
@@ -47,7 +55,15 @@ def bands(
 def split(
     noise: Float[Tensor, "image channel height width"], edges: tuple[float, ...] = EDGES
 ) -> dict[str, Float[Tensor, "image channel height width"]]:
-    """The parts "grey_0", "grey_1", ... and, where there are several channels, "colour_0", ...; they add up to `noise`."""
+    """The parts "grey_0", "grey_1", ... and, for several channels, "colour_0", ...; they add up to `noise`.
+
+    Args:
+        noise: One noise for each picture.
+        edges: Of the bands, in cycles per pixel.
+
+    >>> list(split(torch.zeros(1, 1, 8, 8)))
+    ['grey_0', 'grey_1', 'grey_2', 'grey_3']
+    """
     grey = noise.mean(1, keepdim=True).expand_as(noise)
     parts = {"grey": grey} if noise.shape[1] == 1 else {"grey": grey, "colour": noise - grey}
     return {

@@ -98,6 +98,42 @@ def factors(rows: pd.DataFrame, quantities=("test_error", "D", "G", "R"), **opti
     return pd.DataFrame(lines, columns=["copies", "quantity", "factor", "low", "high", "pairs"])
 
 
+def table(rows: pd.DataFrame) -> pd.DataFrame:
+    """`factors` for readers: one line an encoding, a factor with its interval in each cell."""
+    found = factors(rows)
+    cells = (
+        found["factor"].map("{:.2f}".format)
+        + " ("
+        + found["low"].map("{:.2f}".format)
+        + "–"
+        + found["high"].map("{:.2f}".format)
+        + ")"
+    )
+    wide = found.assign(cell=cells).pivot(index="copies", columns="quantity", values="cell")
+    wide = wide.reindex(index=[name for name in NAMES if name in wide.index], columns=["test_error", *"DGR"])
+    pairs = found.groupby("copies")["pairs"].max().reindex(wide.index)
+    return (
+        wide.rename(columns={"test_error": "test error"})
+        .assign(pairs=pairs)
+        .rename(index=NAMES)
+        .reset_index(names="trained on copies of")
+    )
+
+
+def summary(rows: pd.DataFrame) -> str:
+    """What the pairs say about copies of quality 75, 4:2:0, in two sentences."""
+    found = {name: factor(rows, name) for name in ("R", "test_error", "D", "G")}
+    if not found["R"].n:
+        return "No pair of networks has been trained yet."
+    few = "" if found["R"].enough else " So few pairs decide nothing."
+    parts = [f"{written} by {found[name].estimate:.2f} ({found[name].low:.2f} to {found[name].high:.2f})"
+             for name, written in (("D", "$D_f$"), ("G", "$G_f$"), ("test_error", "the test error"))]  # fmt: skip
+    return (
+        f"Training on copies of quality 75 multiplies $R_f$ by **{in_words(found['R'])}**; "
+        f"{parts[0]}, {parts[1]} and {parts[2]}.{few}"
+    )
+
+
 def in_words(found: Measurement) -> str:
     """A factor with its interval.
 
