@@ -39,7 +39,7 @@ def main(arguments):
         return 1
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # on a busy two-core machine two OpenMP threads are slower
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    return test(python, rest) if verb == "test" else become([python, "-m", "relstab", "book", *rest])
+    return test(python, rest) if verb == "test" else become([python, "-m", "relbook", "book", *rest])
 
 
 def become(command):
@@ -59,7 +59,7 @@ def test(python, options):
     commands = [
         ["ruff", "check", "."],
         ["ruff", "format", "--check", "."],
-        ["pytest", "--jaxtyping-packages=relstab,beartype.beartype", *browser, *options],
+        ["pytest", "--jaxtyping-packages=relstab,relbook,beartype.beartype", *browser, *options],
     ]
     codes = [subprocess.call([python, "-m", *command]) for command in commands]
     return next((code for code in codes if code), 0)

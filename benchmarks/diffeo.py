@@ -13,7 +13,7 @@ import _harness
 import torch
 
 from relstab import diffeo
-from relstab.fields import GAUSSIAN_WIDTH
+from relstab.diffeo.fields import GAUSSIAN_WIDTH
 from relstab.vision import v2
 
 CUT, DELTA = 3, 1.0

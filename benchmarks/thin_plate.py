@@ -12,8 +12,8 @@ import torch
 from scipy.interpolate import RBFInterpolator
 from scipy.ndimage import map_coordinates
 
-from relstab import thin_plate
-from relstab.fields import warp
+from relstab.diffeo import thin_plate
+from relstab.diffeo.fields import warp
 
 
 def positions(size):

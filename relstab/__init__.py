@@ -14,8 +14,7 @@ paper B, Eqs. 4-5). Deep nets that classify images well are insensitive to defor
 import importlib
 
 __version__ = "0.1.0"
-_SUBMODULES = ("claims", "data", "diffeo", "figures", "models", "probes", "scales", "store", "studies",
-               "theory", "train", "vision")  # fmt: skip
+_SUBMODULES = ("data", "diffeo", "models", "probes", "store", "theory", "train", "vision")
 __all__ = ["__version__", "sensitivity", *_SUBMODULES]
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from relstab import atomic, records, units
+from relstab.store import atomic, records, units
 
 DATA = {"digest": "0123"}
 
@@ -80,15 +80,16 @@ def isolate(folder, monkeypatch):
 
     The code counts as committed, so that results can be published while it is being worked on.
     """
-    from relstab import provenance, studies
+    from relbook import registry
+    from relstab.store import origin
 
-    monkeypatch.setattr(provenance, "commit_of", lambda digest: "c" * 40)
+    monkeypatch.setattr(origin, "commit_of", lambda digest: "c" * 40)
 
     monkeypatch.setenv("RELSTAB_STORE", str(folder / "store"))
     monkeypatch.setenv("RELSTAB_RESULTS", str(folder / "results"))
     monkeypatch.setenv("TOY_LOG", str(folder / "log"))
     monkeypatch.delenv("RELSTAB_NO_RUN", raising=False)
-    monkeypatch.setitem(studies.STUDIES, "toy", "_toy_study")
+    monkeypatch.setitem(registry.STUDIES, "toy", "_toy_study")
     return folder
 
 

@@ -18,8 +18,9 @@ import torch
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from relstab import atomic, data  # noqa: E402
+from relstab import data  # noqa: E402
 from relstab.data import formats  # noqa: E402
+from relstab.store import atomic  # noqa: E402
 
 PER_CLASS = {"train": 300, "test": 100}
 TARGET = ROOT / "relstab" / "assets" / "fashion-mini.npz"

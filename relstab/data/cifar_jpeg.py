@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from relstab import atomic
+from relstab.store import atomic
 
 from . import formats
 from .folders import read_pictures

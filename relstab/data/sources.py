@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from relstab.normalisations import NORMALISATIONS
+from relstab.data.normalisations import NORMALISATIONS
 
 from . import formats
 from .cifar_jpeg import read_cached

@@ -12,8 +12,8 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from relstab import thin_plate
-from relstab.fields import is_integer
+from relstab.diffeo import thin_plate
+from relstab.diffeo.fields import is_integer
 
 
 def deformed_templates(
@@ -28,10 +28,10 @@ def deformed_templates(
 
     *An inference.* C calls its four data sets "strength C = 1, 2, 3, 4" and does not say what C multiplies. Here
     it is the largest displacement in pixels of the control points, along x and along y, on the 3 x 3 grid of C's
-    CIFAR-10 deformations (`relstab.thin_plate`). Copies run through the classes in turn, so that more copies
+    CIFAR-10 deformations (`relstab.diffeo.thin_plate`). Copies run through the classes in turn, so that more copies
     continue fewer with the same generator.
 
-    Raises ValueError for fewer than two images, per_class < 1, and as `relstab.thin_plate.deform` for the
+    Raises ValueError for fewer than two images, per_class < 1, and as `relstab.diffeo.thin_plate.deform` for the
     rest; strength 0 repeats the images. Source: paper C Sec. 4, Fig. 5.
 
     >>> templates = torch.rand(2, 1, 8, 8)

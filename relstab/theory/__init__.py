@@ -15,12 +15,7 @@ from relstab.theory.diffusion import (
     walk,
     walk_and_gaussians,
 )
-from relstab.theory.homogeneous import (
-    asymptotes,
-    homogeneous_sensitivities,
-    local_exponents,
-    profiles,
-)
+from relstab.theory.homogeneous import asymptotes, homogeneous_sensitivities, local_exponents, profiles
 from relstab.theory.two_pixels import two_pixel_sensitivities
 
 __all__ = [

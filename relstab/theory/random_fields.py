@@ -19,7 +19,8 @@ from jaxtyping import Float
 from scipy.fft import dctn
 from torch import Tensor
 
-from relstab import diffeo, thin_plate
+from relstab import diffeo
+from relstab.diffeo import thin_plate
 
 LATTICE = 129  # points an axis on which the gradients of a spline are looked up
 ANGLES = 90  # directions in which the largest one is searched
@@ -41,7 +42,7 @@ def maximum_entropy_fields(displacement: float | int, cut: int, size: int) -> Fl
 
 
 def thin_plate_fields(points: int, maximum: float | int, size: int) -> Float[Tensor, "pixel variable"]:
-    """M in pixels of the ensemble of C: the operator times m/√3. ValueErrors as `relstab.thin_plate`.
+    """M in pixels of the ensemble of C: the operator times m/√3. ValueErrors as `relstab.diffeo.thin_plate`.
 
     >>> fields = thin_plate_fields(3, 2.0, 33)
     >>> round(math.sqrt(fields[0].square().sum().item()), 3)  # a corner is a control point: 2/√3
@@ -121,7 +122,7 @@ def largest_gradient(points: int, maximum: float | int, size: int) -> float:
     $$\max\|\nabla\tau\|_2 = \sqrt2\, m\,\max_{p,\,n}\sum_k |n\cdot\nabla A_k(p)| .$$
 
     Below 1 the map p ↦ p − τ(p) is one-to-one for every draw. Gradients are differences on a lattice of `LATTICE`
-    points a side, good to a tenth of a percent. ValueErrors as `relstab.thin_plate`.
+    points a side, good to a tenth of a percent. ValueErrors as `relstab.diffeo.thin_plate`.
 
     >>> round(largest_gradient(3, 2.0, 32), 2), round(largest_gradient(3, 4.0, 32), 2)
     (0.63, 1.27)

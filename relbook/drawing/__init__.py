@@ -1,0 +1,1 @@
+"""What figures share: style, families of networks, depth profiles."""

@@ -1,0 +1,67 @@
+"""Two active pixels in the network with homogeneous filters, by filter size, stride and depth: A Fig. 8 alive."""
+
+import numpy as np
+
+from relbook.drawing import style
+from relbook.explorers import controls
+from relstab import theory
+
+
+def diffusion(*, filter_sizes=(2, 3, 5), layers=5, sites=128, apart=10):
+    """The activity that two active pixels cause, by filter size, stride (1 or F) and depth (A Fig. 8).
+
+    sites: at most so many input pixels; apart: distance of the two, in pixels. At stride F the depth ends where the next
+    layer would not fit, and the slider shows the last one.
+    """
+    stacks = {}
+    for size in filter_sizes:
+        fits = next(k for k in range(layers, 0, -1) if size**k <= sites)
+        image = np.zeros(size**fits * (sites // size**fits))
+        image[[len(image) // 2 - 3 - apart, len(image) // 2 - 3]] = 1
+        for stride, last in ((1, layers), (size, fits)):
+            stacks[size, stride > 1] = (
+                theory.profiles(image, last, size, stride),
+                theory.effective_receptive_field(last, size, stride).tolist(),
+            )
+
+    def draw(row, wide, k):
+        size = filter_sizes[row]
+        stack, areas = stacks[size, bool(wide)]
+        note = " There is no deeper layer." if k >= len(stack) else ""
+        return profile_frame(stack, min(k, len(stack) - 1), areas, size, size if wide else 1, note=note)
+
+    sliders = (
+        controls.slider("filter size F", [str(size) for size in filter_sizes], min(1, len(filter_sizes) - 1)),
+        controls.slider("stride", ["1", "F"]),
+        controls.slider("depth k", [str(k) for k in range(layers + 1)], min(2, layers)),
+    )
+    return controls.explorer(*sliders, controls.follow(sliders, draw))
+
+
+def profile_frame(stack, k, areas, filter_size, stride, *, note=""):
+    """f_k as an SVG picture with its description: the units' activities over the input pixels, and A_k as a red bar."""
+    profile, length = stack[k], len(stack[0])
+    wide, base, tall = 360, 130, 100
+    unit, pixel = wide / len(profile), wide / length
+    bars = "".join(
+        f"<rect x='{i * unit:.1f}' y='{base - h:.1f}' width='{unit:.1f}' height='{h:.1f}'/>"
+        for i, h in enumerate(tall * profile / profile.max())
+        if h > 0.3
+    )
+    inputs = "".join(
+        f"<rect x='{i * pixel:.1f}' y='6' width='{pixel:.1f}' height='12'/>" for i in np.flatnonzero(stack[0])
+    )
+    text = f"F = {filter_size}, stride {stride}, k = {k}: "
+    bar = ""
+    if k:
+        reach, centre = areas[k - 1] * pixel, (np.argmax(profile) + 0.5) * unit
+        bar = f"<rect x='{centre - reach / 2:.1f}' y='{base + 5}' width='{reach:.1f}' height='4' fill='{style.RED}'/>"
+        text += f"A<sub>{k}</sub> = {areas[k - 1]:.3g} pixels, largest activity {profile.max():.2g}; units: {len(profile)}."
+    else:
+        text += f"the image, {length} pixels of which two are active."
+    spoken = (text + note).replace("<sub>", "").replace("</sub>", "")
+    return (
+        f'<svg viewBox="0 0 {wide} 142" role="img" aria-label="Activity '
+        f'of units over the image. {spoken}"><g fill="currentColor">{inputs}</g><g fill="{style.BLUE}" stroke="{style.BLUE}" '
+        f'stroke-width=".4">{bars}</g><path d="M0 {base}H{wide}" stroke="{style.GREY}"/>{bar}</svg><div>{text}{note}</div>'
+    )

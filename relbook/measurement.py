@@ -1,0 +1,193 @@
+"""A measured number with its uncertainty, and the units (networks, seeds, pictures) that stand behind it.
+
+`bootstrap` resamples the units; its statistic reduces the last axis of the columns it gets, so that all resamples are
+one call. Sums and theorems have no uncertainty: `exact`.
+
+>>> R, error = [0.1, 0.2, 0.5, 1.0, 2.0, 4.0], [0.07, 0.09, 0.13, 0.21, 0.3, 0.4]
+>>> found = bootstrap(correlation, np.log(R), np.log(error), units=list("abcdef"), seed=0, distinct=3)
+>>> found.n, found.low <= found.estimate <= found.high
+(6, True)
+"""
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+DRAWS = 10_000  # resamples
+NETWORKS = 6  # fewer networks decide nothing
+SEEDS = 3  # nor do fewer seeds
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """An estimate, its 95 % interval, and the units that entered.
+
+    needs: how many units it takes to decide anything (groups, where units come in groups that were resampled as
+    one); what: what a unit is, in the plural. A NaN says that the rows do not contain what the claim is about.
+    """
+
+    estimate: float | int
+    low: float | int
+    high: float | int
+    units: tuple[str, ...] = ()
+    needs: int = 0
+    what: str = "networks"
+    groups: int | None = None
+
+    def __post_init__(self):
+        numbers = (self.estimate, self.low, self.high)
+        if not any(map(math.isnan, numbers)) and not self.low <= self.estimate <= self.high:
+            raise ValueError(f"interval [{self.low}, {self.high}] does not hold the estimate {self.estimate}")
+
+    @property
+    def n(self):
+        """The number of units; None for an exact number that has none."""
+        return len(self.units) or (0 if self.needs else None)
+
+    @property
+    def enough(self):
+        """Whether there are as many units as it takes."""
+        return (len(self.units) if self.groups is None else self.groups) >= self.needs
+
+
+def exact(value, units: Iterable = ()) -> Measurement:
+    """A number without uncertainty: a finite sum, a theorem. units: what it was taken over, if anything.
+
+    >>> exact(0.5).low, exact(0.5).n is None
+    (0.5, True)
+    """
+    return Measurement(float(value), float(value), float(value), tuple(map(str, units)), what="cases")
+
+
+def nothing(*, needs: int = NETWORKS, what: str = "networks") -> Measurement:
+    """What is measured where the rows do not contain what the claim is about.
+
+    >>> nothing().n
+    0
+    """
+    return Measurement(math.nan, math.nan, math.nan, (), needs, what)
+
+
+def bootstrap(statistic: Callable, *columns, units: Iterable, seed: int, needs: int = NETWORKS,
+              what: str = "networks", strata: Iterable | None = None, clusters: Iterable | None = None,
+              distinct: int = 1) -> Measurement:  # fmt: skip
+    """`statistic` of the columns, with the 95 % interval from 10,000 resamples of the units.
+
+    Args:
+        statistic: Function of as many arrays as there are columns; reduces their last axis (and, where a column
+            has axes before it, those as well). With `clusters` it also takes `weights`, of shape [draws, n].
+        *columns: Arrays [..., n], a value for each unit in the last axis.
+        units: Names of the n units.
+        seed: Of the resamples; `relbook.ledger` gives a claim's own.
+        needs: Fewer units than this decide nothing.
+        what: What a unit is, in the plural.
+        strata: A label for each unit: units are resampled among those with the same label, one fewer than there
+            are, which makes the variance of a mean unbiased where a stratum has few units (of one, that one).
+        clusters: A label for each unit: labels are resampled instead of units, and each has weight 1 in all,
+            shared by its units; `needs` then counts labels.
+        distinct: Resamples with fewer different units are left out (a correlation takes three).
+
+    Raises:
+        ValueError: A column that does not have one value for each unit.
+    """
+    names = tuple(map(str, units))
+    arrays = [np.asarray(column, float) for column in columns]
+    for array in arrays:
+        if array.shape[-1:] != (len(names),):
+            raise ValueError(f"a column has shape {array.shape}; its last axis must have one value for each "
+                             f"of the {len(names)} units")  # fmt: skip
+    if not names:
+        return nothing(needs=needs, what=what)
+    generator = np.random.default_rng(seed)
+    if clusters is not None:
+        labels, index, sizes = np.unique(
+            np.asarray(list(clusters), str), return_inverse=True, return_counts=True
+        )
+        counts = generator.multinomial(len(labels), np.full(len(labels), 1 / len(labels)), size=DRAWS)
+        counts = np.concatenate([np.ones((1, len(labels)), int), counts])
+        values = statistic(*(array[..., None, :] for array in arrays), weights=(counts / sizes)[:, index])
+        different = (counts > 0).sum(1)
+        groups = len(labels)
+    else:
+        picks = _picks(generator, len(names), strata)
+        values = [
+            statistic(*(array[..., part] for array in arrays))
+            for part in (np.arange(len(names))[None], picks)
+        ]
+        values = np.concatenate(values)
+        different = np.concatenate([[distinct], 1 + (np.diff(np.sort(picks, axis=1), axis=1) > 0).sum(1)])
+        groups = None
+    estimate, draws = float(values[0]), values[1:][different[1:] >= distinct]
+    draws = draws[~np.isnan(draws)]
+    if math.isnan(estimate) or not len(draws):
+        return Measurement(math.nan, math.nan, math.nan, names, needs, what, groups)
+    low, high = map(float, np.quantile(draws, (0.025, 0.975)))
+    return Measurement(estimate, min(low, estimate), max(high, estimate), names, needs, what, groups)
+
+
+def _picks(generator, count, strata):
+    """Indices of resampled units, [draws, units]."""
+    if strata is None:
+        return generator.integers(count, size=(DRAWS, count))
+    labels = np.asarray(list(strata), str)
+    parts = []
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        parts.append(members[generator.integers(len(members), size=(DRAWS, max(1, len(members) - 1)))])
+    return np.concatenate(parts, axis=1)
+
+
+def mean(x, weights=None):
+    """Mean over the last axis.
+
+    >>> float(mean(np.array([1.0, 3.0]), weights=np.array([3.0, 1.0])))
+    1.5
+    """
+    return x.mean(-1) if weights is None else (x * weights).sum(-1) / weights.sum(-1)
+
+
+def geometric(x, weights=None):
+    """Geometric mean over the last axis."""
+    return np.exp(mean(np.log(x), weights))
+
+
+def median(x):
+    """Median over the last axis."""
+    return np.median(x, -1)
+
+
+def _centred(x, weights):
+    return x - mean(x, weights)[..., None]
+
+
+def correlation(x, y, weights=None):
+    """Pearson's correlation over the last axis; NaN where x or y does not vary.
+
+    >>> float(correlation(np.array([0.0, 1.0, 2.0]), np.array([0.0, 2.0, 4.0])).round(6))
+    1.0
+    """
+    a, b = _centred(x, weights), _centred(y, weights)
+    scale = np.sqrt(mean(a * a, weights) * mean(b * b, weights))
+    small = scale <= 1e-12
+    return np.where(small, np.nan, mean(a * b, weights) / np.where(small, 1, scale))
+
+
+def rank_correlation(x, y):
+    """Spearman's correlation over the last axis; equal values share their rank."""
+    return correlation(_ranks(x), _ranks(y))
+
+
+def _ranks(x):
+    below = (x[..., None, :] < x[..., :, None]).sum(-1)
+    same = (x[..., None, :] == x[..., :, None]).sum(-1)
+    return below + (same - 1) / 2
+
+
+def slope(x, y, weights=None):
+    """Least-squares slope of y against x over the last axis; NaN where x does not vary."""
+    a = _centred(x, weights)
+    square = mean(a * a, weights)
+    small = square <= 1e-24
+    return np.where(small, np.nan, mean(a * _centred(y, weights), weights) / np.where(small, 1, square))

@@ -1,0 +1,93 @@
+"""The statements of the papers in reading order, judged (`relbook.ledger` says what a claim and a verdict are).
+
+>>> [claim.figure for claim in by_id("b-1-log-law")]
+['fig-b-1']
+"""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from relbook import registry, scales
+from relbook.ledger import FIELDS, PAPERS, Verdict, claims
+
+
+def ledger(paper: str | None = None, *, superseded: bool = False) -> list:
+    """All claims, or those of one paper, in the papers' order: by paper, section and figure.
+
+    Args:
+        paper: One of `PAPERS`.
+        superseded: With the rows that are judged no more.
+
+    Raises:
+        ValueError: An unknown paper; a study that does not exist.
+    """
+    if paper is not None and paper not in PAPERS:
+        raise ValueError(f"paper is {paper!r}; it must be one of {', '.join(PAPERS)}")
+    found = claims()
+    for claim in found:
+        unknown = set(claim.studies) - set(registry.STUDIES)
+        if unknown:
+            raise ValueError(
+                f"claim {claim.id}: study is {min(unknown)!r}; it must be one of {', '.join(registry.STUDIES)}"
+            )
+    chosen = [c for c in found if (superseded or not c.retired) and paper in (None, c.paper)]
+    return sorted(chosen, key=lambda claim: (PAPERS.index(claim.paper), claim.section, _order(claim.figure)))
+
+
+def _order(figure):
+    """Figures by number, `fig-b-5` before `fig-b-12`."""
+    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in figure.split("-")[2:]]
+
+
+def by_id(*ids: str) -> list:
+    """The claims with these ids, in this order; ValueError for an id that no claim has."""
+    known = {claim.id: claim for claim in ledger(superseded=True)}
+    for id_ in ids:
+        if id_ not in known:
+            raise ValueError(f"id is {id_!r}; no claim of the ledger has it")
+    return [known[id_] for id_ in ids]
+
+
+def evaluate(chosen=None, *, scale: str | None = None, rows: Mapping | None = None) -> pd.DataFrame:
+    """Judge claims; a line each, with the columns of `FIELDS`.
+
+    Args:
+        chosen: The claims (default: the whole ledger, without superseded rows).
+        scale: Judge at this scale; None takes, for each claim, the largest that decides, else that says anything.
+        rows: {study: DataFrame} to judge rows at hand (at their `attrs["scale"]`, or `scale`). Nothing is computed.
+    """
+    if scale is not None:
+        scales.check(scale)
+    at_hand = {(study, frame.attrs.get("scale", scale)): frame for study, frame in (rows or {}).items()}
+    found = {}
+
+    def at(study, one):
+        if (study, one) not in found:
+            here = at_hand.get((study, one)) if rows is not None else registry.rows(study, one, compute=False)
+            found[study, one] = here
+        return found[study, one]
+
+    lines = []
+    for claim in ledger() if chosen is None else chosen:
+        if claim.retired:
+            lines.append(claim.retired_line())
+            continue
+        candidates = [scale] if scale else [*scales.SCALES[::-1]] if claim.studies else [scales.SCALES[0]]
+        judged = []
+        for one in candidates:
+            judged.append(claim.judge({study: at(study, one) for study in claim.studies}, one))
+            if _tells(judged[-1]) == DECIDED:
+                break
+        lines.append(max(judged, key=_tells))  # of equals the first, that is the largest scale
+    return pd.DataFrame(lines, columns=list(FIELDS)).astype(object).pipe(lambda t: t.where(t.notna(), None))
+
+
+DECIDED = 3
+
+
+def _tells(line):
+    """How much a line says, from 0, nothing, to `DECIDED`."""
+    if line["verdict"] == Verdict.NOT_TESTED:
+        return 0 if line["estimate"] is None else 1
+    return 2 if line["verdict"] == Verdict.UNDECIDED else DECIDED

@@ -1,0 +1,1 @@
+"""The studies, one folder each: config to rows, rows to the numbers drawn, figures, claims."""

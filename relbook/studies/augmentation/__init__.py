@@ -1,0 +1,1 @@
+"""The study `augmentation`: configs and rows, tables, figures, claims."""

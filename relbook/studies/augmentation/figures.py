@@ -1,0 +1,113 @@
+"""Diffeomorphisms as augmentation: what a training set turns into, and what becomes of D, R and the test error.
+
+`draws` takes an image, the other functions rows of the study `augmentation`.
+"""
+
+import torch
+from matplotlib.lines import Line2D
+
+from relbook.drawing import style
+from relbook.drawing.nets import drawn, label, legend, look, net, nothing
+from relbook.studies.augmentation import tables
+from relstab import diffeo
+
+NAMES = {"R": "$R_f$", "D": "$D_f$", "test_error": "test error ε"}
+WITHOUT, WITH = ("-", "without crops and flips"), ((0, (4, 1.5)), "with crops and flips")
+
+
+@style.styled
+def draws(image, settings, *, count=7, seed=0):
+    """An image and `count` random deformations of it, a row a setting (δ, c); a heavy frame around those that fold.
+
+    image: [channel, n, n] in [0, 1]
+    """
+    fig, axes = style.figure(len(settings), count + 1, height=0.98 * len(settings), squeeze=False)
+    for line, (displacement, cut) in zip(axes, settings, strict=True):
+        coefficients = diffeo.sample_coefficients(count, cut, generator=torch.Generator().manual_seed(seed))
+        size = image.shape[-1]
+        field = diffeo.displacement_field(coefficients, diffeo.temperature(displacement, cut, size), size)
+        moved = diffeo.warp(image.expand(count, -1, -1, -1), field)
+        folds = [False, *(~diffeo.is_bijective(field)).tolist()]
+        for ax, picture, folded in zip(line, [image, *moved], folds, strict=True):
+            ax.imshow(picture.permute(1, 2, 0).clamp(0, 1).squeeze(-1).numpy(), cmap="gray", vmin=0, vmax=1)
+            ax.set(xticks=[], yticks=[])
+            ax.grid(False)
+            for spine in ax.spines.values():
+                spine.set(visible=folded, color=style.RED, linewidth=3)
+        line[0].set_ylabel(f"δ = {displacement:g}\nc = {cut}")
+    axes[0, 0].set_title("stored")
+    return fig
+
+
+@drawn
+def against_displacement(rows):
+    """R, D and the test error against the δ of the training images, one row of panels a data set."""
+    table = tables.means(rows)
+    datasets = list(dict.fromkeys(table["dataset"]))
+    fig, axes = style.figure(
+        max(len(datasets), 1), 3, height=2.6 * max(len(datasets), 1) + 0.8, squeeze=False, sharex=True
+    )
+    handles = []
+    if not datasets:
+        for ax in axes.flat:
+            nothing(ax)
+    for line, dataset in zip(axes, datasets, strict=False):
+        for (architecture, width, augment), part in _lines(table, dataset):
+            _, colour, marker = look(architecture)
+            dashes, _ = WITH if augment else WITHOUT
+            for ax, name in zip(line, NAMES, strict=True):
+                ax.plot(part["displacement"], part[name], ls=dashes, color=colour, marker=marker,
+                        mfc="white" if augment else colour)  # fmt: skip
+            handles.append(Line2D([], [], color=colour, marker=marker, label=net(architecture, width)))
+        for ax, written in zip(line, NAMES.values(), strict=True):
+            ax.set(yscale="log", title=written)
+        line[0].set_ylabel(label(dataset))
+    for ax in axes[-1] if datasets else ():
+        ax.set(xlabel="δ in training (pixels)", xticks=sorted(table["displacement"].unique()))
+    legend(fig, [*handles, *_styles()], 3)
+    return fig
+
+
+@drawn
+def error_against_stability(rows):
+    """The test error against R, one panel a data set: arrows lead from δ = 0 to the largest δ of the training images."""
+    table = tables.means(rows)
+    datasets = list(dict.fromkeys(table["dataset"]))
+    fig, axes = style.figure(1, max(len(datasets), 1), height=4.2, squeeze=False)
+    handles = []
+    if not datasets:
+        nothing(axes[0, 0])
+    for ax, dataset in zip(axes[0], datasets, strict=False):
+        for (architecture, width, augment), part in _lines(table, dataset):
+            _, colour, marker = look(architecture)
+            dashes, _ = WITH if augment else WITHOUT
+            ax.plot(
+                part["R"],
+                part["test_error"],
+                ls=dashes,
+                color=colour,
+                marker=marker,
+                mfc="white" if augment else colour,
+            )
+            ends = part[["R", "test_error"]].to_numpy()[-2:]
+            if len(ends) == 2:
+                arrow = {"arrowstyle": "->", "color": colour, "lw": 2.0, "shrinkB": 5}
+                ax.annotate("", ends[1], ends[0], arrowprops=arrow, zorder=5)
+            handles.append(Line2D([], [], color=colour, marker=marker, label=net(architecture, width)))
+        ax.set(xscale="log", yscale="log", xlabel=NAMES["R"], title=label(dataset).replace("\n", " "))
+    axes[0, 0].set_ylabel(NAMES["test_error"])
+    legend(fig, [*handles, *_styles()], 3)
+    return fig
+
+
+def _lines(table, dataset):
+    """One group a kind of network, with and without crops and flips, in the order of δ."""
+    part = table[table["dataset"] == dataset].sort_values("displacement")
+    return part.groupby(["architecture", "width", "augment"], sort=False)
+
+
+def _styles():
+    return [
+        Line2D([], [], color=style.BLACK, ls=dashes, marker="o", mfc=face, label=name)
+        for (dashes, name), face in ((WITHOUT, style.BLACK), (WITH, "white"))
+    ]

@@ -1,0 +1,1 @@
+"""The study `bend_or_noise`: configs and rows, tables, figures, claims."""

@@ -1,0 +1,1 @@
+"""The study `diffeomorphisms`: configs and rows, tables, figures, claims."""

@@ -1,0 +1,138 @@
+"""Figures of the maximum-entropy ensemble: B Figs. 1 and 2, A Fig. 1 left."""
+
+import math
+
+import numpy as np
+import torch
+from matplotlib.offsetbox import AnnotationBbox, OffsetImage
+from matplotlib.patches import Circle
+
+from relbook.drawing import style
+from relstab import diffeo
+
+SAMPLE_CUTS = (3, 8, 24)  # where phase_diagram draws deformed images
+SAMPLE_FACTORS = (0.004, 0.2, 10.0)  # their temperatures, in units of the measured fold boundary
+
+
+def fold_boundary(rows, quantile=0.5, rule="code"):
+    """cut -> temperature below which a fraction 1 - quantile of the draws is free of folds."""
+    chosen = rows[(rows["rule"] == rule) & (rows["quantile"] == quantile)].sort_values("cut")
+    return chosen["cut"].to_numpy(), chosen["critical_temperature"].to_numpy()
+
+
+@style.styled
+def phase_diagram(rows, image, *, seed=0):
+    """B Fig. 1: temperature against cut-off, with the region of visible diffeomorphisms and deformed pictures.
+
+    rows:  of the study `diffeomorphisms`
+    image: [channel, n, n] in [0, 1]; n sets the δ lines
+    """
+    size = image.shape[-1]
+    cuts, boundary = fold_boundary(rows)
+    _, early = fold_boundary(rows, 0.05)
+    _, late = fold_boundary(rows, 0.95)
+    unit = np.array([diffeo.displacement(1.0, int(c), size, exact=True) for c in cuts])  # exact δ at T = 1
+    nominal = np.array([diffeo.temperature(1.0, int(c), size) for c in cuts])
+    fig, ax = style.figure(height=5.6)
+    ax.set(xscale="log", yscale="log", xlabel="cut-off $c$", ylabel="temperature $T$",
+           xlim=(cuts.min() * 0.9, cuts.max() * 1.25), ylim=(boundary.min() * 2e-3, boundary.max() * 40))  # fmt: skip
+    ax.fill_between(cuts, (0.5 / unit) ** 2, boundary, where=boundary > (0.5 / unit) ** 2, color=style.GREEN, alpha=0.22,
+                    lw=0, label=r"one-to-one and $\delta \geq \frac{1}{2}$ pixel")  # fmt: skip
+    ax.fill_between(cuts, early, late, color=style.GREY, alpha=0.35, lw=0, label="5 % to 95 % fold")
+    ax.plot(cuts, boundary, "o-", color=style.GREEN, label="half of the draws fold")
+    ax.plot(
+        cuts,
+        8 / (math.pi**3 * cuts**2),
+        ":",
+        color=style.RED,
+        label=r"$8/(\pi^3 c^2)$, text of B",
+    )
+    ax.plot(
+        cuts,
+        [diffeo.temperature_range(int(c), size)[1] for c in cuts],
+        "-.",
+        color=style.RED,
+        label="upper end, code of B",
+    )
+    ax.plot(cuts, nominal, "--", color=style.BLACK, label=r"$\delta = 1$, Eq. 3 (nominal)")
+    ax.plot(cuts, unit**-2.0, "-", color=style.BLACK, lw=1.0, label=r"$\delta = 1$, exact")
+    for cut in SAMPLE_CUTS:
+        for factor in SAMPLE_FACTORS:
+            temperature = factor * float(np.exp(np.interp(math.log(cut), np.log(cuts), np.log(boundary))))
+            picture = deformed(image, cut, temperature, seed=seed)
+            box = OffsetImage(picture, zoom=46 / picture.shape[0])
+            ax.add_artist(AnnotationBbox(box, (cut, temperature), pad=0.12, bboxprops={"lw": 0.8}))
+    ticks = [cut for cut in (2, 3, 5, 10, 20, 30, 50, 100) if cut <= cuts.max()]
+    ax.set_xticks(ticks, [str(cut) for cut in ticks])
+    ax.set_xticks([], minor=True)
+    fig.legend(loc="outside lower center", ncols=2)
+    return fig
+
+
+def deformed(image, cut, temperature, *, seed=0):
+    """The image [channel, n, n] under one draw, as an array [n, n(, 3)] for imshow."""
+    generator = torch.Generator().manual_seed(seed)
+    out = diffeo.deform(image[None], temperature=temperature, cut=cut, generator=generator)[0]
+    return out.permute(1, 2, 0).clamp(0, 1).squeeze(-1).numpy()
+
+
+@style.styled
+def noise_and_deformation(image, *, displacement=1.0, cut=3, seed=0):
+    """B Fig. 2: an image x, a diffeomorphism τx and the image with white noise of exactly the same norm.
+
+    Left, the plane through x, τx and x + η in the space of images, drawn to scale: both perturbations lie on
+    one sphere around x. image: [channel, n, n].
+    """
+    generator = torch.Generator().manual_seed(seed)
+    moved = diffeo.deform(image[None], displacement=displacement, cut=cut, generator=generator)[0]
+    change = moved - image
+    noise = torch.randn(image.shape, generator=generator)
+    noise *= change.norm() / noise.norm()
+    radius = change.norm().item()
+    angle = math.acos((change * noise).sum().item() / radius**2)
+    fig, axes = style.figure(1, 4, height=2.5, gridspec_kw={"width_ratios": [1.25, 1, 1, 1]})
+    plane = axes[0]
+    plane.add_patch(Circle((0, 0), radius, fill=False, color=style.GREY, lw=1.2))
+    points = [(0, 0, "x", style.BLACK, "o"), (radius, 0, r"$\tau x$", style.GREEN, "D"),
+              (radius * math.cos(angle), radius * math.sin(angle), r"$x+\eta$", style.RED, "s")]  # fmt: skip
+    for u, v, label, colour, marker in points:
+        plane.plot([0, u], [0, v], "-", color=colour, lw=1)
+        plane.plot(u, v, marker, color=colour)
+        plane.annotate(label, (u, v), xytext=(-5, 6), textcoords="offset points", ha="right")
+    plane.set(aspect="equal", xlim=(-1.15 * radius, 1.15 * radius), ylim=(-1.15 * radius, 1.25 * radius),
+              xlabel=rf"radius $\|\tau x - x\|$ = {radius:.1f}" + "\n(pixels from 0 to 1)", xticks=[], yticks=[])  # fmt: skip
+    for ax, picture, title in zip(
+        axes[1:], (image, moved, image + noise), (r"$x$", r"$\tau x$", r"$x+\eta$"), strict=True
+    ):
+        ax.imshow(picture.permute(1, 2, 0).clamp(0, 1).squeeze(-1).numpy(), cmap="gray", vmin=0, vmax=1)
+        ax.set(title=title)
+        ax.axis("off")
+    plane.grid(False)
+    for spine in plane.spines.values():
+        spine.set_visible(False)
+    return fig
+
+
+@style.styled
+def example(image, *, displacement=1.0, cut=3, arrows=16, seed=0):
+    """A Fig. 1, left: an image, the displacement field of one draw, and the deformed image. image: [channel, n, n]."""
+    size = image.shape[-1]
+    generator = torch.Generator().manual_seed(seed)
+    draw = diffeo.sample_coefficients(1, cut, generator=generator)
+    field = diffeo.displacement_field(draw, diffeo.temperature(displacement, cut, size), size)
+    moved = diffeo.warp(image[None], field)[0]
+    step = max(1, size // arrows)
+    at = torch.arange(step // 2, size, step)
+    dx, dy = field[0][:, at][:, :, at].numpy()
+    fig, axes = style.figure(1, 3, height=2.6)
+    for ax, picture, title in zip(
+        axes[::2], (image, moved), (r"image $x$", r"deformed image $\tau x$"), strict=True
+    ):
+        ax.imshow(picture.permute(1, 2, 0).clamp(0, 1).squeeze(-1).numpy(), cmap="gray", vmin=0, vmax=1)
+        ax.set(title=title)
+        ax.axis("off")
+    axes[1].quiver(at.numpy(), at.numpy(), dx, -dy, color=style.BLUE, pivot="tail")
+    axes[1].set(aspect="equal", xlim=(0, size - 1), ylim=(size - 1, 0), xticks=[], yticks=[],
+                title=rf"field $\tau$, up to {field.norm(dim=1).max():.0f} px")  # fmt: skip
+    axes[1].grid(False)
+    return fig

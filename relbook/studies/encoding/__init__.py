@@ -1,0 +1,1 @@
+"""The study `encoding`: configs and rows, tables, figures, claims."""

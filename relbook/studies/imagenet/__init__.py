@@ -1,0 +1,1 @@
+"""The study `imagenet`: configs and rows, tables, figures, claims."""

@@ -1,0 +1,1 @@
+"""The study `lazy_images`: configs and rows, tables, figures, claims."""

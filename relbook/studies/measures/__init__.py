@@ -1,0 +1,1 @@
+"""The study `measures`: configs and rows, tables, figures, claims."""

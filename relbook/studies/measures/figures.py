@@ -1,0 +1,132 @@
+"""The same networks under all measures: scatter plots, ranks, and what random labels change.
+
+Functions take tables of `relbook.studies.measures.tables`, but `agreement`, which takes rows of the study `measures`.
+"""
+
+import numpy as np
+from matplotlib.lines import Line2D
+
+from relbook.drawing import style
+from relbook.drawing.nets import drawn, legend, look, nothing
+from relbook.studies.measures import tables
+from relbook.studies.ruderman.figures import LOOKS
+
+NAMES = {"error": "test error", "D": "$D_f$", "G": "$G_f$", "R": "$R_f$", "cosine": "cosine, last layer",
+         "cosine_output": "cosine, output", "tv": "total variation", "low": "lowest mode",
+         "D_spline": "$D_f$, thin-plate", "cosine_maxent": "cosine, max-entropy"}  # fmt: skip
+CONV8 = ("nets of paper C", style.PURPLE, "*")
+
+
+def _points(ax, table, x, y):
+    """Scatter of a table, a mark and colour a family; the handles."""
+    handles = []
+    for line in table.dropna(subset=[x, y]).to_dict("records"):
+        conv8 = line["architecture"].startswith("conv8")
+        name, colour, marker = CONV8 if conv8 else look(line["architecture"])
+        ax.plot(line[x], line[y], marker, color=colour, ms=8 if conv8 else 6, mec="white", mew=0.5)
+        handles.append(Line2D([], [], ls="", marker=marker, color=colour, label=name))
+    ax.set(xlabel=NAMES[x], ylabel=NAMES[y])
+    return handles
+
+
+@drawn
+def agreement(rows):
+    """Left, deformations exchanged: D with B's against D with C's. Right, distance exchanged: D against cosine."""
+    fig, axes = style.figure(1, 2, height=3.9)
+    handles = []
+    for ax, (x, y) in zip(axes, (("D", "D_spline"), ("D_spline", "cosine_output")), strict=True):
+        if rows.empty:
+            nothing(ax)
+            continue
+        handles += _points(ax, rows, x, y)
+        ends = [rows[[x, y]].min().min() * 0.8, rows[[x, y]].max().max() * 1.2]
+        ax.plot(ends, ends, color=style.GREY, lw=0.8, ls=":")
+        ax.set(xscale="log", yscale="log")
+    legend(fig, handles, 3)
+    return fig
+
+
+@drawn
+def against_error(table):
+    """Test error against every measure, one mark a network; Spearman's rank correlation in each title."""
+    fig, axes = style.figure(2, 3, height=5.8, sharey=True)
+    handles, correlations = [], tables.ranks(table)
+    for ax, measure in zip(axes.flat, ("D", "G", "R", "cosine", "tv", "low"), strict=True):
+        if table[measure].notna().sum() == 0:
+            nothing(ax)
+            continue
+        handles += _points(ax, table, measure, "error")
+        ax.set(yscale="log", title=f"rank correlation {correlations.loc['error', measure]:+.2f}")
+        if measure not in ("tv", "low"):
+            ax.set_xscale("log")
+    for ax in axes[:, 1:].flat:
+        ax.set_ylabel("")
+    legend(fig, handles, 3)
+    return fig
+
+
+@drawn
+def error_and_stability(table):
+    """Test error against R over all networks with true labels: CIFAR-10 filled, other data sets hollow; B's law."""
+    fig, ax = style.figure(height=4.3)
+    handles = []
+    for line in table[table.task.eq("real")].dropna(subset=["R", "error"]).to_dict("records"):
+        conv8 = line["architecture"].startswith("conv8")
+        name, colour, marker = CONV8 if conv8 else look(line["architecture"])
+        face = colour if line["dataset"].startswith("cifar10") else "white"
+        ax.plot(line["R"], line["error"], marker, ms=9 if conv8 else 7, mec=colour, mfc=face, zorder=3)
+        handles.append(Line2D([], [], ls="", marker=marker, color=colour, label=name))
+    handles.append(
+        Line2D([], [], ls="", marker="o", mec=style.GREY, mfc="white", label="MNIST, Fashion-MNIST")
+    )
+    ends = np.array([table["R"].min() * 0.8, table["R"].max() * 1.25])
+    handles += ax.plot(
+        ends, 0.2 * np.sqrt(ends), color=style.GREY, ls="--", label=r"$0.2\,\sqrt{R_f}$, paper B, CIFAR-10"
+    )
+    ax.set(xscale="log", yscale="log", xlabel="relative stability $R_f$", ylabel="test error")
+    legend(fig, handles, 3)
+    return fig
+
+
+@style.styled
+def rank_correlations(table):
+    """Spearman's rank correlations of all measures and the error, as numbers on shades."""
+    matrix = tables.ranks(table)
+    fig, ax = style.figure(height=5.2)
+    ax.imshow(matrix, cmap="PuOr", vmin=-1, vmax=1)
+    for (i, j), value in np.ndenumerate(matrix.to_numpy()):
+        text = f"{value:+.2f}" if np.isfinite(value) else "–"
+        ax.text(j, i, text, ha="center", va="center", color="white" if abs(value) > 0.75 else "black")
+    labels = [NAMES[name] for name in matrix]
+    ax.set_xticks(range(len(labels)), labels, rotation=35, ha="right")
+    ax.set_yticks(range(len(labels)), labels)
+    ax.grid(False)
+    return fig
+
+
+@drawn
+def random_over_real(table):
+    """Every measure of networks trained on random labels over that of their twins trained on real ones."""
+    fig, ax = style.figure(height=3.6)
+    ratios, handles = tables.twins(table), []
+    if ratios.empty:
+        nothing(ax, "no network with a twin at this scale")
+        return fig
+    shown = list(tables.MEASURES)
+    for number, line in enumerate(ratios.to_dict("records")):
+        label, colour, marker = LOOKS[line["architecture"].removeprefix("conv8_")]
+        shift = 0.5 * (number / max(1, len(ratios) - 1) - 0.5)
+        ax.plot(
+            np.arange(len(shown)) + shift,
+            [line[name] for name in shown],
+            marker,
+            color=colour,
+            ms=6,
+            label=label,
+        )
+        handles.append(ax.lines[-1])
+    ax.axhline(1, color=style.GREY, lw=0.8, ls=":")
+    ax.set(yscale="log", ylabel="random / real labels")
+    ax.set_xticks(range(len(shown)), [NAMES[name] for name in shown], rotation=25, ha="right")
+    legend(fig, handles, 5)
+    return fig

@@ -1,0 +1,1 @@
+"""The study `omissions`: configs and rows, tables, figures, claims."""

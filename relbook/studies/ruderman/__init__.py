@@ -1,0 +1,1 @@
+"""The study `ruderman`: configs and rows, tables, figures, claims."""

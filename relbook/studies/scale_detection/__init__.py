@@ -1,0 +1,1 @@
+"""The study `scale_detection`: configs and rows, tables, figures, claims."""

@@ -1,0 +1,145 @@
+r"""Deep networks trained on scale detection in two dimensions (paper A, Sec. 3: Figs. 4 second row, 6, 7).
+
+One unit is one network: it learns from P = 1024 pictures of two active pixels whether their distance is below
+the scale ξ (task 1, hinge loss), and is probed before and after, with its channels shuffled, too. The
+"diffeomorphism" moves each pixel to a neighbouring site (clipped at the edge); the noise has the norm
+‖τx − x‖ of its own picture. Networks of one seed share training, test and probe pictures. Kinds of rows:
+
+``training``     status (ok, diverged, collapsed), test_error (on `test` pictures), train_loss, train_error,
+                 trained_epochs, seconds, parameters
+``sensitivity``  stage (init, trained), shuffle (-1 or the number of the draw), statistic, layer, depth,
+                 relative_depth, D, G, R
+``modes``        epoch, layer, depth, gamma_0 ... gamma_6, as in the study `zoo`
+
+>>> unit = configs("tiny")[0]
+>>> unit.study, unit.train, unit.image_size, unit.xi, unit.gap
+('scale_detection_2d', 1024, 32, 14, 2)
+"""
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from types import SimpleNamespace
+from typing import ClassVar
+
+import torch
+
+from relbook import scales
+from relbook.studies.zoo.probes import modes
+from relbook.studies.zoo.study import expand, step_ms
+from relstab import models
+from relstab.data.scale_detection import balanced_split, image_task, random_translation, sphere_noise
+from relstab.models import surgery
+from relstab.probes.sensitivity import compare
+from relstab.train import error_rate, fit, recipes, seeded
+
+FLOAT32_COST = 2.0  # a float32 step takes about so many times the zoo's bfloat16 step on a CPU
+
+
+@dataclass(frozen=True)
+class Network:
+    """One network on one draw of the task.
+
+    width:        factor on the channels of the architecture
+    image_size, xi, gap:  side of the picture, scale ξ and forbidden band g, in pixels
+    train, test, probes:  numbers of pictures, disjoint sets for training and test; the probes are test pictures
+    shuffles:     channel shuffles of the trained network that are probed
+    """
+
+    study: ClassVar[str] = "scale_detection_2d"
+    scale: str
+    architecture: str
+    width: float
+    epochs: int
+    image_size: int = 32
+    xi: int = 14
+    gap: int = 2
+    train: int = 1024
+    test: int = 4096
+    probes: int = 500
+    shuffles: int = 0
+    seed: int = 0
+
+    @property
+    def version(self):
+        """2 for networks with dropout, whose draws did not follow from the seed in version 1."""
+        return 2 if models.has_dropout(self.architecture) else 1
+
+    def data_digest(self):
+        """The data are pairs of pixels: nothing is read."""
+        return ""
+
+    @property
+    def cost_minutes(self):
+        """Estimated minutes of training, on one core or (scales gpu, paper) one GPU."""
+        cpu = 1.0 if self.scale in ("gpu", "paper") else FLOAT32_COST
+        return round(self.epochs * math.ceil(self.train / 128) * step_ms(self) * cpu / 60000, 2)
+
+    def run(self, *, workspace=None, progress=None):
+        """Train and probe; with a `workspace` an interrupted training goes on from its last epoch."""
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        train, test, probes = pictures(self)
+        model = models.build(
+            self.architecture, in_channels=1, num_classes=1, width=self.width, image_size=self.image_size,
+            generator=seeded(self.seed, "weights"),
+        ).to(device)  # fmt: skip
+        rows = measure(model, "init", probes)
+        result = fit(
+            model, train, recipes.scale_detection(self.architecture, reading="paper", epochs=self.epochs),
+            normalise=torch.nn.Identity(), seed=self.seed, device=device, progress=progress,
+            checkpoint=workspace and workspace / "checkpoint.pt",
+            snapshots=modes if self.architecture.startswith("vgg") else None,
+        )  # fmt: skip
+        last = result.history[-1]
+        training = {
+            "kind": "training", "status": result.status, "train_loss": last["loss"], "train_error": last["error"],
+            "trained_epochs": last["epoch"], "seconds": result.seconds,
+            "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        }  # fmt: skip
+        if result.status != "diverged":
+            training["test_error"] = error_rate(model, test.images, test.labels)
+            rows += measure(model, "trained", probes, shuffles=self.shuffles)
+        return [training, *rows, *({"kind": "modes", **row} for row in result.snapshots)]
+
+
+@lru_cache(maxsize=1)
+def _task(image_size, xi, gap):
+    return image_task(1, image_size, xi, gap)
+
+
+def pictures(unit):
+    """(training split, test split, probes): labels 0 (far) and 1 (near); probes are x, τx and x + η."""
+    task = _task(unit.image_size, unit.xi, unit.gap)
+    train, test, _ = balanced_split(task, unit.train, unit.test, seed=unit.seed)
+    sets = [
+        SimpleNamespace(images=part.images(), labels=(part.labels > 0).long())
+        for part in (task.take(train), task.take(test))
+    ]
+    mixed = test.reshape(2, -1).T.flatten()  # near and far by turns
+    probed, generator = task.take(mixed[: unit.probes]), seeded(unit.seed, "probe")
+    clean = probed.images()
+    deformed = probed.images(random_translation(probed, boundary="clip", generator=generator))
+    norms = (deformed - clean).flatten(1).norm(dim=1)
+    return *sets, (clean, deformed, clean + sphere_noise(norms, probed.shape, generator=generator))
+
+
+def measure(model, stage, probes, *, shuffles=0):
+    """The sensitivity rows of one stage: means at every depth, medians at the output, means when shuffled."""
+    nets = {-1: model} | {
+        draw: surgery.shuffle_channels(model, generator=seeded("shuffle", draw)) for draw in range(shuffles)
+    }
+    rows = []
+    for shuffle, net in nets.items():
+        for statistic, layers in (("mean", "blocks"), ("median", "output"))[: 1 if shuffle >= 0 else 2]:
+            table = compare(
+                net, *probes, layers=layers, statistic=statistic, batch_statistics=stage == "init"
+            )
+            label = {"kind": "sensitivity", "stage": stage, "shuffle": shuffle, "statistic": statistic}
+            rows.extend({**label, **row} for row in table.to_dict("records"))
+    return rows
+
+
+def configs(scale):
+    """The units of a scale, in the order of their value per minute."""
+    blocks = scales.SCALE_DETECTION_2D[scales.check(scale)]
+    return list(dict.fromkeys(unit for block in blocks for unit in expand(scale, block, Network)))

@@ -1,0 +1,1 @@
+"""The study `sphere`: configs and rows, tables, figures, claims."""

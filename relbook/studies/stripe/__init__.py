@@ -1,0 +1,1 @@
+"""The study `stripe`: configs and rows, tables, figures, claims."""

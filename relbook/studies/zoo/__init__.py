@@ -1,0 +1,1 @@
+"""The study `zoo`: configs and rows, tables, figures, claims."""

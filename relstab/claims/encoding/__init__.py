@@ -1,1 +1,0 @@
-"""Claims on what training on JPEG copies does."""

@@ -1,0 +1,194 @@
+"""Where the units of a study run: worker processes of this machine, a dask cluster, SLURM.
+
+`store.get_or_run(configs, executor)` takes anything with `submit` that returns jobs with `done`, `result` and
+`cancel`: every `concurrent.futures.Executor`, dask's, and submitit's.
+
+This machine, one single-threaded process per core::
+
+    with executors.processes() as pool:
+        rows = store.get_or_run(registry.configs("zoo", "laptop"), pool)
+
+A dask cluster (``pip install 'relstab[cluster]'``); one thread per worker, since a unit is a whole training
+run, and GPUs as a resource, so that a worker with one GPU gets one unit at a time::
+
+    dask scheduler                                                      # prints tcp://ADDRESS:8786
+    CUDA_VISIBLE_DEVICES=0 dask worker tcp://ADDRESS:8786 --nthreads 1 --resources GPU=1    # one line per GPU
+    relstab study zoo --scale gpu --scheduler tcp://ADDRESS:8786
+
+    with executors.connect("tcp://ADDRESS:8786", resources={"GPU": 1}) as cluster:
+        rows = store.get_or_run(registry.configs("zoo", "gpu"), cluster)
+
+SLURM through dask-jobqueue: jobs that come and go as there is work; a job that is killed or reaches its time
+limit loses at most the unit it was on, and that unit resumes from its checkpoint on another worker::
+
+    from dask_jobqueue import SLURMCluster
+    cluster = SLURMCluster(cores=1, processes=1, memory="16GB", walltime="04:00:00",
+                           job_extra_directives=["--gres=gpu:1"], worker_extra_args=["--resources", "GPU=1"])
+    cluster.adapt(maximum_jobs=16)
+    with executors.connect(cluster.scheduler_address, resources={"GPU": 1}) as workers:
+        rows = store.get_or_run(registry.configs("zoo", "paper"), workers)
+
+SLURM through submitit, one job per unit and no scheduler of our own::
+
+    import submitit
+    slurm = submitit.AutoExecutor(folder="build/slurm")
+    slurm.update_parameters(timeout_min=240, gpus_per_node=1, cpus_per_task=4, slurm_array_parallelism=16)
+    rows = store.get_or_run(registry.configs("zoo", "paper"), slurm)
+
+RELSTAB_STORE should name a folder that all machines see (and can write) under one path: each worker then
+stores its own results, and checkpoints survive their worker. Where a worker's folder is its own, the results
+still come back to the caller, which stores them too.
+"""
+
+import contextlib
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+
+from relstab.store import interruption
+
+
+def cores() -> int:
+    """Number of CPU cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _worker():
+    """Make a fresh process a worker: it ends with its parent, and computes with one thread.
+
+    Two OpenMP threads on a busy core cost far more than they bring; a process per core needs one each.
+    """
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    os.environ["OMP_NUM_THREADS"] = "1"
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def _end_with_parent():
+    """End this process when the one that started it is gone, however that ended; what it was on resumes later.
+
+    After `kill -9` of the parent nobody closes the pool, and its worker would wait for calls for ever
+    (python/cpython#111873). The stored files are whole at every moment, so that ending at any moment is safe.
+    """
+    multiprocessing.parent_process().join()
+    os._exit(1)
+
+
+class Processes(ThreadPoolExecutor):
+    """Worker processes, one behind each thread. One that dies takes nothing along but the call it was on.
+
+    That call is made once more, by a fresh process: a unit goes on from its checkpoint. If it kills that one, too
+    (for want of memory, say), it alone fails, with BrokenProcessPool.
+    """
+
+    def __init__(self, workers: int):
+        super().__init__(workers)
+        self._mine, self._pools, self._stopped = threading.local(), [], False
+        self._starting = threading.Lock()  # so that no process starts behind the back of `stop`
+
+    def submit(self, function: Callable, /, *arguments, **options) -> Future:
+        """As of any executor."""
+        return super().submit(self._call, function, arguments, options)
+
+    def _call(self, function, arguments, options):
+        for last in (False, True):
+            try:
+                with self._starting:
+                    if self._stopped:
+                        raise BrokenProcessPool("the executor was stopped")
+                    job = self._pool().submit(function, *arguments, **options)
+                return job.result()
+            except BrokenProcessPool:
+                self._mine.pool = None
+                if last or self._stopped:
+                    raise
+
+    def _pool(self):
+        """The pool of one process of this thread."""
+        if getattr(self._mine, "pool", None) is None:
+            # Spawned, not forked: torch and CUDA do not survive a fork.
+            context = multiprocessing.get_context("spawn")
+            self._mine.pool = ProcessPoolExecutor(1, mp_context=context, initializer=_worker)
+            self._pools.append(self._mine.pool)
+        return self._mine.pool
+
+    def stop(self) -> None:
+        """Kill the worker processes, whatever they do; the calls they were on fail.
+
+        Only processes of this executor end: a pool or a DataLoader of the caller's goes on.
+        """
+        with self._starting:
+            self._stopped = True
+            for pool in self._pools:
+                for process in list((pool._processes or {}).values()):
+                    process.kill()
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """As of any executor."""
+        super().shutdown(wait, cancel_futures=cancel_futures or self._stopped)
+        for pool in self._pools:
+            pool.shutdown(wait)
+
+
+def processes(workers: int | None = None) -> Processes:
+    """`workers` fresh single-threaded processes (default: one per core). ValueError unless >= 1."""
+    workers = cores() if workers is None else workers
+    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
+        raise ValueError(f"workers is {workers!r}; it must be a whole number of processes, at least 1")
+    return Processes(workers)
+
+
+@contextlib.contextmanager
+def connect(scheduler: str, *, resources: dict | None = None, timeout: float = 30.0) -> Iterator[Executor]:
+    """An executor on the dask cluster whose scheduler listens at `scheduler` ("tcp://host:port").
+
+    resources: what a unit occupies, e.g. {"GPU": 1}; only workers started with that resource then get units.
+    timeout: seconds to wait for the scheduler. Raises ModuleNotFoundError without dask.distributed,
+    ConnectionError when no scheduler answers, ValueError for an address that is none.
+    """
+    try:
+        from distributed import Client
+    except ModuleNotFoundError:
+        raise ModuleNotFoundError(
+            f"scheduler is {scheduler!r}, but dask.distributed is not installed; "
+            "pip install 'relstab[cluster]'"
+        ) from None
+    if not isinstance(scheduler, str) or "://" not in scheduler:
+        raise ValueError(f"scheduler is {scheduler!r}; it must be an address like 'tcp://host:8786'")
+    try:
+        client = Client(scheduler, timeout=timeout, set_as_default=False)
+    except OSError:
+        raise ConnectionError(
+            f"scheduler is {scheduler!r}, but no dask scheduler answers there within {timeout:g} s"
+        ) from None
+    with client:
+        yield client.get_executor(pure=False, **({"resources": resources} if resources else {}))
+
+
+@contextlib.contextmanager
+def executor(*, jobs: int = 1, scheduler: str | None = None, gpus: int = 0) -> Iterator[Executor | None]:
+    """What the command line asks for: a dask cluster, `jobs` processes, or None (one after the other, here).
+
+    gpus: dask resource "GPU" that a unit takes. ValueError for jobs < 1, or gpus without a scheduler.
+    """
+    if gpus and not scheduler:
+        raise ValueError(
+            f"gpus is {gpus!r}, but only the workers of a scheduler have the resource GPU; give one"
+        )
+    if scheduler:
+        with connect(scheduler, resources={"GPU": gpus} if gpus else None) as cluster:
+            yield cluster
+    elif jobs == 1:
+        yield None
+    else:
+        with interruption.unwinding(), processes(jobs) as pool:
+            try:
+                yield pool
+            # Ctrl-C and SIGTERM, too: what runs resumes from its checkpoint another time.
+            except BaseException:
+                pool.stop()
+                raise

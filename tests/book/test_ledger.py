@@ -1,0 +1,271 @@
+"""The ledger: claims as data, measurements with an interval, verdicts that follow from numbers, and locked intervals."""
+
+import datetime
+import itertools
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from relbook import ledger, measurement, papers
+from relbook.ledger import Accepted, Verdict
+from relbook.measurement import Measurement, bootstrap, correlation, exact, mean, rank_correlation, slope
+
+TABLE = {
+    "paper": "petrini2021", "section": "4", "figure": "fig-b-5", "statement": "It is so.", "said": "1", "quantity": "it",
+    "population": "those", "measure": "toy", "studies": ["zoo"], "accept": {"laptop": [0.9, 1.1]}, "because": "scatter",
+    "set": datetime.date(2026, 11, 21), "basis": "paper",
+}  # fmt: skip
+
+
+@pytest.fixture
+def make(monkeypatch):
+    """A claim whose measure gives the measurement at hand."""
+
+    def claim(found, **fields):
+        module = type("claims", (), {"toy": staticmethod(lambda rows: found)})
+        monkeypatch.setitem(sys.modules, f"{ledger.PACKAGE}.zoo.claims", module)
+        return ledger.read("b-5-toy", TABLE | fields, "zoo")
+
+    return claim
+
+
+def verdict(claim):
+    return claim.judge({"zoo": pd.DataFrame({"a": [1]})}, "laptop")["verdict"]
+
+
+def measured(low, high, n=6, needs=6):
+    return Measurement((low + high) / 2, low, high, tuple("abcdefgh"[:n]), needs)
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        (measured(0.95, 1.1), "holds"),
+        (exact(0.9), "holds"),
+        (measured(0.8, 1.0), "undecided"),
+        (measured(0.5, 2.0), "undecided"),
+        (measured(1.2, 1.3), "fails"),
+        (exact(math.inf), "fails"),
+        (measured(1.0, 1.0, n=5), "undecided"),
+        (measured(2.0, 2.0, n=5), "undecided"),
+        (measurement.nothing(), "not tested"),
+    ],
+)
+def test_the_verdict_follows_from_the_interval(make, found, expected):
+    assert verdict(make(found)) == expected
+
+
+def test_differs_takes_a_second_interval_that_the_measurement_meets(make):
+    differs = {"kind": "asymptotic", "interval": [1.2, 1.4], "because": "finite size"}
+    for (low, high), expected in (((1.25, 1.3), "differs"), ((1.25, 1.5), "fails"), ((1.0, 1.05), "holds"),
+                                  ((1.0, 1.3), "undecided")):  # fmt: skip
+        line = make(measured(low, high), differs=differs).judge({"zoo": pd.DataFrame({"a": [1]})}, "laptop")
+        assert line["verdict"] == expected
+        assert line["difference"] == ("asymptotic" if expected == "differs" else None)
+    with pytest.raises(ValueError, match="overlaps"):
+        make(exact(1), differs=differs | {"interval": [1.1, 2.0]})
+
+
+def test_no_rows_and_no_interval_are_not_tested(make):
+    claim = make(measured(1, 1))
+    assert claim.judge({"zoo": pd.DataFrame()}, "laptop")["verdict"] == "not tested"
+    line = claim.judge({"zoo": pd.DataFrame({"a": [1]})}, "tiny")
+    assert line["verdict"] == "not tested" and line["estimate"] == 1 and line["accepted_low"] is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"population": " "}, "population is empty"),
+        ({"because": ""}, "because is empty"),
+        ({"statement": ""}, "statement is empty"),
+        ({"measure": None}, "decides is empty"),
+        ({"paper": "nobody2020"}, "paper is 'nobody2020'"),
+        ({"paper": "tomasini2023"}, "the id must begin with a-"),
+        ({"basis": "hope"}, "'hope' is not a valid Basis"),
+        ({"accept": {"laptop": [1, 0]}}, "is empty; low must not exceed high"),
+        ({"accept": {"huge": [0, 1]}}, "scale is 'huge'"),
+        ({"colour": "red"}, "colour"),
+    ],
+)
+def test_a_claim_that_is_not_well_formed_is_one_sentence(fields, sentence):
+    with pytest.raises(ValueError, match=r"claim b-5-toy of zoo/claims\.toml") as error:
+        ledger.read("b-5-toy", TABLE | fields, "zoo")
+    assert sentence in str(error.value)
+
+
+def test_a_missing_field_is_named():
+    with pytest.raises(ValueError, match="population"):
+        ledger.read("b-5-toy", {k: v for k, v in TABLE.items() if k != "population"}, "zoo")
+
+
+def test_a_measurement_lies_in_its_interval():
+    with pytest.raises(ValueError, match="does not hold the estimate"):
+        Measurement(1.0, 1.1, 1.2)
+
+
+def test_the_interval_of_a_mean_covers_as_often_as_it_says():
+    generator = np.random.default_rng(0)
+    hits = 0
+    for seed in range(200):
+        found = bootstrap(mean, generator.normal(size=30), units=range(30), seed=seed)
+        hits += found.low <= 0 <= found.high
+    assert 0.88 <= hits / 200 <= 0.98
+
+
+def test_resamples_are_the_claims_own():
+    x = np.arange(10.0) ** 2
+    first, again, other = (bootstrap(mean, x, units=range(10), seed=seed) for seed in (1, 1, 2))
+    assert (first.low, first.high) == (again.low, again.high) != (other.low, other.high)
+
+
+def test_strata_are_resampled_apart_and_without_bias():
+    """Two strata of two: the mean of one draw of each, so that the variance is that of the mean."""
+    x = np.array([0.0, 1.0, 10.0, 11.0])
+    found = bootstrap(mean, x, units=range(4), seed=0, strata=["a", "a", "b", "b"], needs=0)
+    assert (found.low, found.estimate, found.high) == (5.0, 5.5, 6.0)
+
+
+def test_clusters_weigh_alike_and_are_resampled_as_one():
+    x = np.array([1.0, 1.0, 1.0, 5.0])
+    found = bootstrap(mean, x, units=range(4), seed=0, clusters=["a", "a", "a", "b"], needs=2)
+    assert (found.low, found.estimate, found.high) == (1.0, 3.0, 5.0)
+    assert found.n == 4 and found.enough
+    assert not bootstrap(mean, x, units=range(4), seed=0, clusters=list("aaab"), needs=3).enough
+
+
+def test_a_column_without_a_value_for_each_unit_is_refused():
+    with pytest.raises(ValueError, match="one value for each of the 3 units"):
+        bootstrap(mean, np.ones(4), units="abc", seed=0)
+
+
+def test_statistics_agree_with_pandas():
+    x, y = np.random.default_rng(0).normal(size=(2, 12)).round(1)
+    a, b = pd.Series(x), pd.Series(y)
+    assert correlation(x, y) == pytest.approx(a.corr(b))
+    assert rank_correlation(x, y) == pytest.approx(a.corr(b, method="spearman"))
+    assert slope(x, y) == pytest.approx(np.polyfit(x, y, 1)[0])
+    assert np.isnan(correlation(np.ones(3), np.arange(3.0)))
+    doubled, weights = np.r_[x, x[:3]], np.r_[np.full(3, 2.0), np.ones(9)]
+    assert correlation(x, y, weights) == pytest.approx(correlation(doubled, np.r_[y, y[:3]]))
+
+
+def test_few_distinct_points_make_no_correlation():
+    x = np.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
+    y = np.array([1.0, 3.0, 2.0, 5.0, 4.0, 6.0])
+    loose, strict = (bootstrap(correlation, x, y, units=x, seed=0, distinct=d).low for d in (1, 3))
+    assert loose < strict
+
+
+# ---- the ledger that is published
+
+
+def test_the_ledger_is_well_formed():
+    claims = papers.ledger(superseded=True)
+    assert claims
+    for claim in claims:
+        assert claim.statement.endswith("."), claim.id
+        if claim.measure and not claim.retired:
+            assert callable(claim.function), claim.id
+
+
+def test_no_interval_has_changed():
+    """Every interval stands in the lock as it was; `python -m relbook.ledger` adds new ones."""
+    for folder in ledger.folders():
+        known = ledger.locked(ledger.FOLDERS / folder / "claims.lock")
+        now = {}
+        for claim in papers.ledger(superseded=True):
+            now |= ledger.digest(claim) if claim.folder == folder else {}
+        assert now == known, folder
+
+
+def test_lock_lines_are_only_added():
+    root = Path(ledger.FOLDERS)
+    for folder in ledger.folders():
+        path = root / folder / "claims.lock"
+        history = subprocess.run(["git", "log", "--follow", "--format=%H", "--", path.name], cwd=path.parent,
+                                 capture_output=True, text=True, check=False)  # fmt: skip
+        if history.returncode or not history.stdout.strip():
+            continue  # no history here: an archive, or a file that is not committed yet
+        commit = history.stdout.split()[0]
+        name = subprocess.run(["git", "show", f"{commit}:./{path.name}"], cwd=path.parent, capture_output=True,
+                              text=True, check=False)  # fmt: skip
+        if name.returncode:
+            continue
+        before = name.stdout.splitlines()
+        assert path.read_text().splitlines()[: len(before)] == before, folder
+
+
+def test_an_interval_that_changes_in_place_is_refused(tmp_path):
+    folder = tmp_path / "zoo"
+    folder.mkdir()
+    text = "\n".join(["[b-5-toy]", *(f"{k} = {v!r}" for k, v in TABLE.items() if isinstance(v, str)),
+                      'studies = ["zoo"]', "set = 2026-11-21", "accept.laptop = {}"])  # fmt: skip
+    (folder / "claims.toml").write_text(text.format([0.9, 1.1]))
+    assert (ledger.lock(tmp_path), ledger.lock(tmp_path)) == (1, 0)
+    (folder / "claims.toml").write_text(text.format([0.8, 1.1]))
+    with pytest.raises(
+        ValueError, match="interval of b-5-toy at scale laptop is not the one that was published"
+    ):
+        ledger.lock(tmp_path)
+    (folder / "claims.toml").write_text("")
+    with pytest.raises(ValueError, match="b-5-toy"):
+        ledger.lock(tmp_path)
+
+
+def test_claims_come_in_the_papers_order():
+    claims = papers.ledger()
+    for a, b in itertools.pairwise(claims):
+        assert ledger.PAPERS.index(a.paper) <= ledger.PAPERS.index(b.paper)
+    assert papers._order("fig-b-5") < papers._order("fig-b-12")
+
+
+def test_a_reason_explains_the_verdict_that_it_was_written_for(make):
+    reason = {
+        "text": "too narrow",
+        "cause": "width",
+        "on": TABLE["set"],
+        "verdict": "fails",
+        "estimate": 1.25,
+    }
+    rows = {"zoo": pd.DataFrame({"a": [1]})}
+    assert make(measured(1.2, 1.3), reason=reason).judge(rows, "laptop")["reason"] == "too narrow (width)"
+    assert "too narrow" not in make(measured(1.0, 1.3), reason=reason).judge(rows, "laptop")["reason"]
+    assert Verdict("fails") == "fails" and str(Accepted(-math.inf, 2)) == "≤ 2"
+
+
+def test_a_retired_row_keeps_what_it_was(make):
+    old = make(
+        exact(1.0),
+        retired="The mean of opposite effects.",
+        was={"verdict": "holds", "estimate": 1.29, "scale": "laptop"},
+    )
+    (line,) = papers.evaluate([old]).to_dict("records")
+    assert line["verdict"] is None and line["estimate"] == 1.29
+    assert line["reason"] == "The mean of opposite effects. (Was: holds.)"
+
+
+def test_an_unknown_paper_or_id_is_one_sentence():
+    with pytest.raises(ValueError, match="paper is 'nobody2020'; it must be one of"):
+        papers.ledger("nobody2020")
+    with pytest.raises(ValueError, match="id is 'b-0-none'; no claim"):
+        papers.by_id("b-1-log-law", "b-0-none")
+
+
+def test_an_unknown_study_is_one_sentence(monkeypatch):
+    monkeypatch.setattr(
+        papers, "claims", lambda: [ledger.read("b-5-toy", TABLE | {"studies": ["zo"]}, "zoo")]
+    )
+    with pytest.raises(ValueError, match="claim b-5-toy: study is 'zo'; it must be one of"):
+        papers.ledger()
+
+
+def test_a_theorem_has_no_interval_of_its_own():
+    line = papers.evaluate(papers.by_id("b-1-log-law")).iloc[0]
+    assert (line["verdict"], line["scale"], line["n"]) == ("holds", "any", None)
+    assert line["low"] == line["estimate"] == line["high"] == pytest.approx(math.pi / 4, rel=0.02)

@@ -1,0 +1,214 @@
+"""The stripe model: data, hand-written gradients, stops, fits, and claims that can fail."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from relbook import claims, scales
+from relbook.claims.stripe import SECTION_6
+from relbook.studies.stripe import figures
+from relbook.studies.stripe import study as stripe
+from relstab.data import toys
+from relstab.models import one_hidden
+from relstab.store import records
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+SMALL = {"scale": "tiny", "seed": 1, "members": 2, "train": 256, "width": 32, "optimiser": "gd",
+         "alpha": 1e-3, "learning_rate": 0.5, "batch": 0, "stops": (0.5, 0.2), "limit": 1500}  # fmt: skip
+
+
+# data
+
+
+def test_classes_are_balanced_and_depend_on_one_coordinate():
+    normal = torch.distributions.Normal(0.0, 1.0)
+    low, high = (normal.cdf(torch.tensor(plane, dtype=torch.float64)).item() for plane in toys.INTERFACES)
+    assert high - low == pytest.approx(0.5, abs=1e-6)
+    x, y = toys.stripe(20000, 5, generator=generator())
+    assert abs(y.mean().item()) < 4 / math.sqrt(20000)
+    assert torch.equal(y > 0, (x[:, 0] > -0.3) & (x[:, 0] < 1.18549))
+    assert (x[:, 1:] * y[:, None]).mean(0).abs().max() < 4.5 / math.sqrt(20000)
+
+
+@pytest.mark.parametrize(
+    ("points", "dimension", "message"), [(0, 3, "points is 0"), (5, 1, "dimension is 1")]
+)
+def test_bad_sizes_are_one_clear_sentence(points, dimension, message):
+    for make in (toys.stripe, toys.sphere):
+        with pytest.raises(ValueError, match=message):
+            make(points, dimension, generator=generator())
+
+
+def test_noise_has_the_norm_asked_for_and_no_direction(dtype):
+    noise = toys.on_sphere(torch.zeros(5000, 4, dtype=dtype), 0.3, generator=generator())
+    assert noise.dtype == dtype
+    assert torch.allclose(noise.norm(dim=1), torch.full((5000,), 0.3, dtype=dtype))
+    assert noise.mean(0).abs().max() < 5 * 0.3 / math.sqrt(4 * 5000)
+
+
+# network
+
+
+def test_gradient_equals_autograd():
+    net = one_hidden.initialise(4, 20, [0, 1, 2], dtype=torch.float64)
+    x = torch.randn(3, 11, 4, generator=generator(), dtype=torch.float64)
+    slope = torch.randn(3, 11, generator=generator(1), dtype=torch.float64)
+    ours = one_hidden.gradient(net, x, net.hidden(x), slope)
+    weights, readout = net.weights.clone().requires_grad_(), net.readout.clone().requires_grad_()
+    output = (torch.relu(x @ weights.mT) * readout.unsqueeze(1)).mean(-1)
+    theirs = torch.autograd.grad((output * slope).sum() * 20, (weights, readout))
+    assert torch.allclose(ours.weights, theirs[0])
+    assert torch.allclose(ours.readout, theirs[1])
+    assert torch.allclose(net(x), output)
+
+
+def test_members_do_not_depend_on_their_company(dtype):
+    alone, together = (one_hidden.initialise(5, 8, seeds, dtype=dtype) for seeds in ([7], [3, 7]))
+    assert torch.equal(alone.weights[0], together.weights[1])
+    assert alone.weights.dtype == dtype
+    x = torch.randn(6, 5, generator=generator(), dtype=dtype)
+    assert torch.allclose(alone(x)[0], together(x)[1])
+
+
+def test_lift_is_the_ntk_scaling_with_biases():
+    x = torch.randn(3, 9, generator=generator())
+    weight, bias = torch.randn(2, 9, generator=generator(1)), torch.tensor([0.3, -0.2])
+    both = torch.cat([weight, bias[:, None]], 1)
+    assert torch.allclose(one_hidden.lift(x) @ both.T, x @ weight.T / 3 + bias, atol=1e-6)
+
+
+# measurement
+
+
+def neuron(parallel, orthogonal):
+    """One neuron, w_par = parallel and w_perp of rms `orthogonal` per direction."""
+    net = one_hidden.initialise(stripe.DIMENSION + 1, 1, [5])
+    rest = net.weights[..., 1:-1]
+    rest *= orthogonal * math.sqrt(stripe.DIMENSION - 1) / rest.norm(dim=-1, keepdim=True)
+    net.weights[..., 0] = parallel
+    return net
+
+
+def probes():
+    return stripe._Probes.draw([1], torch.device("cpu"))
+
+
+@pytest.mark.parametrize("Lambda", [1.0, 5.0, 30.0])
+def test_alignment_and_its_relation_to_relative_stability(Lambda):
+    row = probes().measure(neuron(Lambda, 1.0), None)[0]
+    assert row["Lambda"] == pytest.approx(Lambda, rel=1e-4)
+    assert row["R"] == pytest.approx(stripe.isotropic_relation(Lambda), rel=0.15)
+
+
+def test_a_function_of_the_informative_coordinate_ignores_the_rest():
+    row = probes().measure(neuron(1.0, 0.0), None)[0]
+    assert row["R"] < 1e-10
+    assert row["Lambda"] == math.inf
+
+
+def test_the_error_is_that_of_the_sign():
+    net = neuron(1.0, 0.0)
+    net.weights[..., -1] = 100.0  # always active: f = x_par / sqrt(d) + 100 > 0, wrong on half of the points
+    assert probes().measure(net, None)[0]["test_error"] == pytest.approx(0.5, abs=0.04)
+
+
+# the study
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return pd.DataFrame(stripe.Stripe(**SMALL).run())
+
+
+def test_stops_are_met_in_order(rows):
+    assert rows.groupby("stop").size().to_dict() == {1.0: 2, 0.5: 2, 0.2: 2}
+    trained = rows[rows.stop < 1]
+    assert (trained.violated <= trained.stop).all()
+    assert (trained.pivot(index="member", columns="stop", values="steps").diff(axis=1).iloc[:, 1] < 0).all()
+    first, last = (rows[rows.stop == stop] for stop in (1.0, 0.2))
+    assert first.R.between(0.8, 1.2).all()
+    assert last.R.max() < 0.5
+    assert last.Lambda.min() > 2
+
+
+def test_a_run_is_reproducible_and_members_are_alone(rows):
+    again = pd.DataFrame(stripe.Stripe(**SMALL | {"members": 1, "seed": 2}).run())
+    mine = rows[rows.member == 2].reset_index(drop=True)
+    assert again.steps.tolist() == mine.steps.tolist()
+    assert again.Lambda.to_numpy() == pytest.approx(mine.Lambda.to_numpy(), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    "change", [{"optimiser": "sgd", "batch": 16}, {"optimiser": "adam", "learning_rate": 0.05, "alpha": 0.1}]
+)
+def test_other_optimisers_fit_too(change):
+    found = pd.DataFrame(stripe.Stripe(**SMALL | change).run())
+    assert set(found.stop) == {1.0, 0.5, 0.2}
+
+
+def test_a_stop_that_is_not_reached_has_no_row():
+    found = stripe.Stripe(**SMALL | {"limit": 3}).run()
+    assert {row["stop"] for row in found} == {1.0}
+
+
+def made_up(
+    power, sizes=(512, 1024, 2048, 4096), members=4, stops=(1.0, 0.3, 0.0), error=lambda size: 100 / size
+):
+    lines = [
+        {"optimiser": "gd", "alpha": 1e-4, "stop": stop, "train": size, "member": m,
+         "R": (1 + 0.01 * m) * size**power, "Lambda": size ** (-power / 2), "test_error": error(size)}
+        for stop in stops for size in sizes for m in range(members)
+    ]  # fmt: skip
+    return pd.DataFrame(lines)
+
+
+def test_slope_finds_a_power_law_and_drops_sizes_with_absent_members():
+    rows = made_up(-1.0)
+    assert stripe.slope(rows) == pytest.approx((-1.0, 0.0), abs=1e-9)
+    assert stripe.slope(rows, "Lambda")[0] == pytest.approx(0.5)
+    late = (rows.stop == 0.0) & (rows.train == 4096) & (rows.member == 2)
+    rows.loc[late, "R"] = np.nan
+    assert stripe.complete(rows[~late], stop=0.0).index.tolist() == [512, 1024, 2048]
+    assert math.isnan(stripe.slope(rows[rows.train == 512])[0])
+    assert set(stripe.exponents(rows).stop) == {0.3, 0.0}
+
+
+@pytest.mark.parametrize(("power", "verdicts"), [(-1.0, {"holds"}), (-0.3, {"fails"}), (-2.5, {"fails"})])
+def test_claims_follow_from_the_rows(power, verdicts):
+    table = claims.evaluate(SECTION_6, scale="laptop", rows={"stripe": made_up(power)}).set_index("id")
+    slopes = table.loc[["b-7-slope", "b-7-slope-to-the-end", "b-7-alignment"], "verdict"]
+    assert set(slopes) == verdicts
+    unrelated = claims.evaluate(
+        SECTION_6, scale="laptop", rows={"stripe": made_up(-1.0, error=lambda size: size / 1e4)}
+    )
+    assert unrelated.set_index("id").loc["b-7-performance", "verdict"] == "fails"
+
+
+def test_rows_without_the_rule_cannot_be_judged():
+    other = made_up(-1.0).assign(optimiser="sgd")
+    table = claims.evaluate(SECTION_6, scale="laptop", rows={"stripe": other})
+    assert set(table.verdict) == {"not testable at this scale"}
+
+
+def test_every_scale_has_the_declared_rule_first():
+    for scale in scales.SCALES:
+        units = stripe.configs(scale)
+        assert (units[0].optimiser, units[0].alpha) == ("gd", stripe.RULE["alpha"])
+        assert all(stripe.RULE["stop"] in unit.stops and unit.cost_minutes > 0 for unit in units)
+        assert all((unit.batch > 0) == (unit.optimiser == "sgd") for unit in units)
+        assert len({records.key(unit) for unit in units}) == len(units)
+
+
+def test_figures_draw_with_few_and_with_many_protocols(rows):
+    one = made_up(-1.0)
+    several = pd.concat([one, one.assign(optimiser="adam"), one.assign(alpha=1e-6)])
+    for table in (one, several):
+        for figure in (figures.relative_stability, figures.alignment, figures.rules):
+            figure(table).canvas.draw()
