@@ -21,6 +21,7 @@ STUDIES = {
     "diffeomorphisms": "relbook.studies.diffeomorphisms.study",
     "zoo": "relbook.studies.zoo.study",
     "imagenet": "relbook.studies.imagenet.study",
+    "others": "relbook.studies.others.study",
     "scale_detection": "relbook.studies.scale_detection.study",
     "scale_detection_2d": "relbook.studies.scale_detection_2d.study",
     "stripe": "relbook.studies.stripe.study",

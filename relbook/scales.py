@@ -298,6 +298,15 @@ IMAGENET = {
 }
 
 
+# Networks of public repositories, which are only probed: fields of `relstab.studies.others.study.Network`.
+OTHERS = {
+    "tiny": {"probes": 100, "init_probes": 50, "draws": 2, "displacements": (0.5, 1.0), "sweep_probes": 50, "shuffles": 1},
+    "laptop": {},
+    "gpu": {"shuffles": 10, "sweep_probes": 500},
+    "paper": {"shuffles": 10, "sweep_probes": 500},
+}  # fmt: skip
+
+
 # Fully connected nets on images (slides D): nets are (architecture, width); alpha = 10^5 is lazy, 0.03 feature
 # training, None the exact lazy limit. Minutes: `relstab study lazy_images --dry-run`.
 _REGIMES, _BETWEEN = (1e5, 0.03), (1000.0, 30.0, 1.0)

@@ -1,0 +1,359 @@
+r"""Networks that others trained and published: does B's law ε ≈ 0.2 √R hold for networks that nobody here touched?
+
+One unit is one network of `networks.json`: rebuilt (`networks`), held to its error, and probed. Rows, by ``kind``:
+
+``network``      status, test_error on the lossless test images, error_jpeg on the same pictures as JPEG, train_error on
+                 the training images at hand (CIFAR-10: 8,068 lossless ones), training_images, published_error,
+                 parameters, robust, repository, digest
+``sensitivity``  D, G, R at the output, columns as in `relstab.studies.zoo` and R_low, R_high: 95 % over images and
+                 draws. Stage "init" is a fresh initialisation, torch's own, read with batch statistics
+``profile``      D, G, R by layer, trained and at initialisation, statistic "mean", one draw
+``sweep``        R against δ at the output, both interpolations, on the first `sweep_probes` images
+``shuffled``     the profile with shuffled channels, BatchNorm's statistics ``recorded`` or ``re-estimated`` on training
+                 images (column batch_norm); re-estimated only where there is BatchNorm
+
+At the output one row a statistic ("mean", "median", "component_median"). All networks see the same deformations and
+the same noise, those of the zoo. Weights are never published: rows name repository and digest. At scale tiny
+two networks are trained on the spot, in seconds.
+
+>>> from relstab.studies.others import study
+>>> [unit.name for unit in study.configs("tiny")]
+['tiny_chain', 'tiny_batch_norm']
+"""
+
+import copy
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import nn
+
+from relstab import data, scales
+from relstab.data import formats
+from relstab.models import surgery
+from relstab.probes import layers as reading
+from relstab.probes import moments
+from relstab.probes.perturbations import perturbations
+from relstab.probes.sensitivity import sensitivity
+from relstab.recipes import Recipe
+from relstab.studies.others import networks
+from relstab.studies.zoo_probes import loaded, test_images
+from relstab.train import error_rate, fit, seeded
+
+TABLE = Path(__file__).with_name("networks.json")
+MORE_TRAINING_IMAGES = "cifar10-lossless-more.npz"
+TRAINING_IMAGES = 10000  # at most so many are classified for the training error
+RESAMPLES = 1000
+BATCH = 100  # images a forward pass, three times as many
+INTERPOLATIONS = ("bilinear", "gaussian")
+_CHAIN = (["conv", 1, 8, 3, 1, 1, 1, True], ["relu"], ["maxpool", 2, 2, 0], ["conv", 8, 16, 3, 1, 1, 1, True], ["relu"],
+          ["maxpool", 2, 2, 0], ["flatten"], ["linear", 784, 10, True])  # fmt: skip
+_NORMED = (["conv", 1, 8, 3, 1, 1, 1, False], ["bn2", 8, 1e-5], ["relu"], ["maxpool", 2, 2, 0],
+           ["conv", 8, 16, 3, 1, 1, 1, False], ["bn2", 16, 1e-5], ["relu"], ["gap"], ["flatten"],
+           ["linear", 16, 10, True])  # fmt: skip
+ON_THE_SPOT = [
+    {"name": name, "repository": f"made on the spot ({name})", "commit": "", "path": "", "licence": "", "robust": False,
+     "dataset": "fashion-mini", "architecture": short, "norm": "half", "published_error": None, "note": "",
+     "parameters": 0, "million_macs": 0.2, "digest": "", "spec": {"kind": "seq", "layers": [list(layer) for layer in layers]}}
+    for name, short, layers in (("tiny_chain", "c8k3p1 mp c16k3p1 mp fc10", _CHAIN),
+                                ("tiny_batch_norm", "c8k3p1 bn mp c16k3p1 bn gap fc10", _NORMED))
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Network:
+    """One network of others: everything its numbers depend on, beside its tensors and the images.
+
+    dataset:       what it is measured on: "cifar10-lossless" (trained on CIFAR-10) or "mnist"
+    probes:        test images in a measurement, the first ones (the papers: 500)
+    init_probes:   as many at initialisation, where all of them must pass together
+    draws:         deformations and noises an image, for D, G, R at the output at c = 3
+    cuts:          cut-offs c at the output; the first is that of profiles and sweep
+    sweep_probes:  images of the sweep over δ and of the shuffles
+    The other fields are those by which tables and figures of the zoo tell networks apart.
+    """
+
+    study: ClassVar[str] = "others"
+    version: ClassVar[int] = 1
+    scale: str
+    name: str
+    dataset: str
+    architecture: str
+    probes: int = 500
+    init_probes: int = 128
+    draws: int = 3
+    cuts: tuple[int, ...] = (3, 5)
+    displacements: tuple[float, ...] = (0.25, 0.5, 1.0, 2.0, 4.0)
+    sweep_probes: int = 200
+    shuffles: int = 2
+    recipe: str = "published"
+    seed: int = 0
+    width: float = 1.0
+    train_size: int = 0
+    noise: float = 0.0
+    augment: bool = False
+    epochs: int = 0
+
+    @property
+    def entry(self):
+        """The network's line of the table."""
+        return entries(self.scale)[self.name]
+
+    def data_digest(self):
+        """The images, the description and the tensors; FileNotFoundError, with where they come from, for what is missing."""
+        described = json.dumps([self.entry["spec"], self.entry["norm"]], sort_keys=True)
+        parts = [digest(self.dataset), hashlib.sha256(described.encode()).hexdigest()[:16]]
+        if self.scale != "tiny":
+            weights_file(self.entry)
+            parts.append(self.entry["digest"])  # which `tensors` holds the file to
+        return "-".join(parts)
+
+    @property
+    def cost_minutes(self):
+        """Estimated minutes on one core, from its multiplications an image; on a GPU, guessed to be 50 times faster."""
+        images = 3 * self.probes * (self.draws + len(self.cuts) + 1) + 3 * self.sweep_probes * (
+            len(INTERPOLATIONS) * len(self.displacements) + 2 * self.shuffles
+        )
+        images += 3 * 2 * self.init_probes + TRAINING_IMAGES
+        minutes = 0.1 + images * self.entry["million_macs"] / 8e3 / 60
+        return round(minutes / (50 if self.scale in ("gpu", "paper") else 1), 2)
+
+    def run(self, *, workspace=None, progress=None):
+        """Rebuild, classify, probe."""
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        sets, entry = image_sets(self.dataset), self.entry
+
+        def placed(net):
+            return net.to(device, memory_format=torch.channels_last)
+
+        fresh = placed(networks.build(entry["spec"], seed=self.seed))
+        rows = self.outputs(fresh, sets["test"], "init") + self.profile(fresh, "init")
+        model = placed(networks.fill(networks.build(entry["spec"]), tensors(self)))
+        row = {"kind": "network", "status": "ok", "published_error": entry["published_error"],
+               "repository": entry["repository"], "digest": entry["digest"], "robust": entry["robust"],
+               "training_images": len(sets["train"]),
+               "parameters": sum(parameter.numel() for parameter in model.parameters())}  # fmt: skip
+        for name, images in sets.items():
+            column = {"test": "test_error", "train": "train_error", "jpeg": "error_jpeg"}[name]
+            row[column] = error_rate(model, images.images, images.labels, normalise=self.normalise, batch_size=200)
+        if progress:
+            progress(f"{self.name}: test error {row['test_error']:.3f}, training error {row['train_error']:.3f}")
+        rows += self.outputs(model, sets["test"], "trained", draws=self.draws) + self.profile(model, "trained")
+        for cut in self.cuts[1:]:
+            rows += self.outputs(model, sets["test"], "trained", cut=cut)
+        if "jpeg" in sets:
+            rows += self.outputs(model, sets["jpeg"], "trained", images="cifar10-jpeg")
+        for displacement in self.displacements:
+            for interpolation in INTERPOLATIONS:
+                rows += self.outputs(model, sets["test"], "trained", kind="sweep", probes=self.sweep_probes,
+                                     displacement=displacement, interpolation=interpolation)  # fmt: skip
+        for draw in range(self.shuffles):
+            shuffled = surgery.shuffle_channels(model, generator=seeded("shuffle", draw))
+            nets = {"recorded": shuffled}
+            if any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules()):
+                training = self.normalise(sets["train"].images[: self.probes]).to(device)
+                nets["re-estimated"] = with_statistics_of(shuffled, training)
+            for batch_norm, net in nets.items():
+                rows += self.profile(net, "trained", kind="shuffled", probes=self.sweep_probes, shuffle=draw,
+                                     batch_norm=batch_norm)  # fmt: skip
+        return [row, *rows]
+
+    def normalise(self, images):
+        """Pixels as the network's source normalised them."""
+        return data.normalise(images, *networks.norm(self.entry["norm"], images.shape[1]))
+
+    def inputs(self, model, split, probes):
+        """The first `probes` images as the network takes them."""
+        images = self.normalise(split.images[:probes]).to(next(model.parameters()).device)
+        return images.contiguous(memory_format=torch.channels_last)
+
+    def label(self, stage, *, kind="sensitivity", images=None, shuffle=-1, displacement=1.0, cut=None,
+              interpolation="bilinear", **more):  # fmt: skip
+        """The columns that say what a row was measured with."""
+        return {"kind": kind, "stage": stage, "images": images or self.dataset, "shuffle": shuffle,
+                "displacement": displacement, "cut": cut or self.cuts[0], "interpolation": interpolation, **more}  # fmt: skip
+
+    def outputs(self, model, split, stage, *, draws=1, probes=None, displacement=1.0, cut=None,
+                interpolation="bilinear", **label):  # fmt: skip
+        """Rows of D, G, R at the output, one a statistic, with the interval of R."""
+        fresh = stage == "init"
+        images = self.inputs(model, split, probes or (self.init_probes if fresh else self.probes))
+        found = [
+            responses(model, images, displacement=displacement, cut=cut or self.cuts[0], interpolation=interpolation,
+                      draw=draw, batch_statistics=fresh)
+            for draw in range(draws)
+        ]  # fmt: skip
+        label = self.label(stage, displacement=displacement, cut=cut, interpolation=interpolation, **label)
+        return [
+            {**label, "statistic": statistic, "layer": "output", "images_probed": len(images), "draws": draws, **numbers}
+            for statistic, numbers in summaries(found).items()
+        ]  # fmt: skip
+
+    def profile(self, model, stage, *, probes=None, **label):
+        """Rows of D, G, R by layer, statistic "mean", one draw."""
+        fresh = stage == "init"
+        images = self.inputs(model, image_sets(self.dataset)["test"], probes or (self.init_probes if fresh else self.probes))
+        table = sensitivity(
+            model, images, layers="blocks", displacement=1.0, cut=self.cuts[0], statistic="mean", batch_size=BATCH,
+            batch_statistics=fresh, generator=seeded("probe"),
+        )  # fmt: skip
+        label = self.label(stage, **{"kind": "profile"} | label)
+        label |= {"statistic": "mean", "images_probed": len(images), "draws": 1}
+        return [{**label, **row} for row in table.to_dict("records")]
+
+
+def responses(model, images, *, displacement, cut, interpolation="bilinear", draw=0, batch_statistics=False):
+    """f(x), f(τx) and f(x + η) at the output, float64 [3, image, component]; draw 0 is the zoo's τ and η."""
+    chunks = perturbations(
+        images, displacement=displacement, cut=cut, interpolation=interpolation,
+        generator=seeded("probe", draw) if draw else seeded("probe"),
+    )  # fmt: skip
+    parts = []
+    with reading.undisturbed(model, images.device, batch_statistics=batch_statistics, sets=3):
+        for triple in chunks(len(images) if batch_statistics else BATCH, images.device):
+            parts.append(model(torch.cat(triple)).flatten(1).unflatten(0, (3, -1)).double().cpu())
+    return torch.cat(parts, 1).numpy()
+
+
+def summaries(found, *, resamples=RESAMPLES):
+    r"""D, G, R of every statistic, from responses [3, image, component], one set a draw, and R's 95 % interval.
+
+    Means and medians are over images and draws together. The interval is the bootstrap over images, each with all its
+    draws; the normaliser cancels in R.
+
+    >>> x = np.arange(12.0).reshape(6, 2)
+    >>> summaries([np.stack([x, x + 1, x + 2])])["mean"]["R"]
+    0.25
+    """
+    clean = found[0][0]
+    tau, eta = (np.stack([(part[index] - clean) ** 2 for part in found]) for index in (1, 2))  # [draw, image, component]
+    picks = np.random.default_rng(0).integers(len(clean), size=(resamples, len(clean)))
+    pairs = moments._pair_distances(clean)
+    table = {}
+    for statistic in moments.STATISTICS:
+        normaliser = float(pairs.mean() if statistic == "mean" else np.median(pairs))
+        D, G = (numerator(change, statistic) for change in (tau, eta))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratios = [numerator(tau[:, pick], statistic) / numerator(eta[:, pick], statistic) for pick in picks]
+            values = np.array([D, G]) / (normaliser if normaliser > 0 else np.nan)
+            low, high = np.quantile(ratios, (0.025, 0.975))
+            table[statistic] = {"D": float(values[0]), "G": float(values[1]), "R": float(np.divide(D, G)),
+                                "R_low": float(low), "R_high": float(high)}  # fmt: skip
+    return table
+
+
+def numerator(changes, statistic):
+    """Mean or median over images and draws of the squared norm, or the sum over components of medians."""
+    if statistic == "component_median":
+        return np.median(changes.reshape(-1, changes.shape[-1]), 0).sum()
+    squares = changes.sum(-1)
+    return squares.mean() if statistic == "mean" else np.median(squares)
+
+
+@torch.no_grad()
+def with_statistics_of(model, images):
+    """Copy of a network whose BatchNorm layers carry the statistics of these images, and nothing of older ones."""
+    model = copy.deepcopy(model)
+    norms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the plain average over the batches that follow
+        norm.train()
+    for part in images.split(BATCH):
+        model(part)
+    return model.eval()
+
+
+# Images, tensors, units -----------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=2)
+def image_sets(dataset):
+    """{"test", "train" and, for CIFAR-10, "jpeg"}: the images on which the networks of a data set are measured."""
+    known = loaded(dataset)
+    if dataset != "cifar10-lossless":
+        return {"test": known.test, "train": known.train.take(slice(0, TRAINING_IMAGES))}
+    train = data.Split(*(torch.cat(parts) for parts in zip(*map(_parts, (known.train, more_training_images())), strict=True)))
+    return {"test": known.test, "train": train, "jpeg": test_images("cifar10-jpeg", "cifar10-jpeg")}
+
+
+def _parts(split):
+    return split.images, split.labels
+
+
+@lru_cache(maxsize=1)
+def more_training_images():
+    """2,983 further training images of CIFAR-10, bit-exact."""
+    with formats.open_npz(find(MORE_TRAINING_IMAGES, "2,983 lossless training images of CIFAR-10"), "an npz") as arrays:
+        images = torch.from_numpy(np.ascontiguousarray(arrays["x_train"].transpose(0, 3, 1, 2)))
+        return data.Split(images, torch.from_numpy(arrays["y_train"].reshape(-1).astype(np.int64)))
+
+
+@lru_cache(maxsize=8)
+def digest(dataset):
+    """The bytes of the images that networks of a data set are measured on."""
+    if dataset != "cifar10-lossless":
+        return data.digest(dataset)
+    more = hashlib.sha256(find(MORE_TRAINING_IMAGES, "2,983 lossless training images of CIFAR-10").read_bytes())
+    return "-".join([data.digest(dataset), data.digest("cifar10-jpeg"), more.hexdigest()])
+
+
+def find(name, what):
+    """The file `name` in a folder of the user's data; FileNotFoundError says where it was looked for."""
+    places = data.user_folders()
+    for place in places:
+        if (place / name).is_file():
+            return place / name
+    raise FileNotFoundError(
+        f"{what}: there is no {name} in {', '.join(map(str, places))} (RELSTAB_DATA adds a folder)"
+    )
+
+
+def weights_file(entry):
+    """The file with a network's tensors; FileNotFoundError says where they come from."""
+    source = f"{entry['path'] or 'a file'} of the public repository {entry['repository']}"
+    commit = f" at commit {entry['commit']}" if entry["commit"] else ""
+    name = entry.get("file") or f"others/weights/{entry['name']}.pt"
+    return find(name, f"the weights of {entry['name']} were not found; they are the tensors of {source}{commit}, "
+                      "saved by torch.save as a state dict")  # fmt: skip
+
+
+def tensors(unit):
+    """The state dict of a unit's network; ValueError where it is not the one of the table."""
+    if unit.scale == "tiny":
+        return trained_on_the_spot(unit)
+    file = weights_file(unit.entry)
+    state = torch.load(file, map_location="cpu", weights_only=True)
+    found = networks.digest(state)
+    if found != unit.entry["digest"]:
+        raise ValueError(f"{file} is not the network of the table: its digest is {found}, not {unit.entry['digest']}")
+    return state
+
+
+def trained_on_the_spot(unit):
+    """The state dict of a small network after a few epochs on the training images."""
+    model = networks.build(unit.entry["spec"], seed=unit.seed)
+    recipe = Recipe(epochs=6, lr=0.05, weight_decay=0.0)
+    fit(model, image_sets(unit.dataset)["train"], recipe, normalise=unit.normalise, seed=unit.seed)
+    return model.state_dict()
+
+
+@lru_cache(maxsize=2)
+def entries(scale):
+    """{name: line of the table}; at scale tiny the networks made on the spot."""
+    table = ON_THE_SPOT if scale == "tiny" else json.loads(TABLE.read_text(encoding="utf-8"))
+    return {entry["name"]: entry for entry in table}
+
+
+def configs(scale):
+    """The units of a scale, the fastest networks first."""
+    options = scales.OTHERS[scales.check(scale)]
+    return [
+        Network(scale=scale, name=entry["name"], dataset=entry["dataset"], architecture=entry["architecture"], **options)
+        for entry in entries(scale).values()
+    ]
