@@ -302,7 +302,11 @@ def _dense(config, growth, channels, inner):
     parts = {}
     for index, count in enumerate(config):
         if index:
-            halved = {"bn": nn.BatchNorm2d(channels), "relu": nn.ReLU(), "conv": conv(channels, channels // 2, 1)}
+            halved = {
+                "bn": nn.BatchNorm2d(channels),
+                "relu": nn.ReLU(),
+                "conv": conv(channels, channels // 2, 1),
+            }
             parts[f"transition{index}"] = named(**halved, pool=nn.AvgPool2d(2))
             channels //= 2
         layers = nn.Sequential(*(layer(channels + growth * position) for position in range(count)))
@@ -426,7 +430,9 @@ def postnorm_transformer(d=128, depth=6, heads=8, mlp=256):
 def patches_and_perceptron(d=128, mlp=256):
     """One convolution of patches, averaged over the picture, and a fully connected network."""
     cnn = nn.Sequential(nn.Conv2d(3, d, 4, 4), nn.ReLU(), nn.BatchNorm2d(d))
-    layers = nn.Sequential(nn.Linear(d, mlp), nn.ReLU(), nn.BatchNorm1d(mlp), nn.Identity(), nn.Linear(mlp, 10))
+    layers = nn.Sequential(
+        nn.Linear(d, mlp), nn.ReLU(), nn.BatchNorm1d(mlp), nn.Identity(), nn.Linear(mlp, 10)
+    )
     return named(cnn=cnn, pool=nn.AdaptiveAvgPool2d(1), flatten=nn.Flatten(), mlp=layers)
 
 

@@ -140,10 +140,16 @@ class Network:
                "parameters": sum(parameter.numel() for parameter in model.parameters())}  # fmt: skip
         for name, images in sets.items():
             column = {"test": "test_error", "train": "train_error", "jpeg": "error_jpeg"}[name]
-            row[column] = error_rate(model, images.images, images.labels, normalise=self.normalise, batch_size=200)
+            row[column] = error_rate(
+                model, images.images, images.labels, normalise=self.normalise, batch_size=200
+            )
         if progress:
-            progress(f"{self.name}: test error {row['test_error']:.3f}, training error {row['train_error']:.3f}")
-        rows += self.outputs(model, sets["test"], "trained", draws=self.draws) + self.profile(model, "trained")
+            progress(
+                f"{self.name}: test error {row['test_error']:.3f}, training error {row['train_error']:.3f}"
+            )
+        rows += self.outputs(model, sets["test"], "trained", draws=self.draws) + self.profile(
+            model, "trained"
+        )
         for cut in self.cuts[1:]:
             rows += self.outputs(model, sets["test"], "trained", cut=cut)
         if "jpeg" in sets:
@@ -197,7 +203,9 @@ class Network:
     def profile(self, model, stage, *, probes=None, **label):
         """Rows of D, G, R by layer, statistic "mean", one draw."""
         fresh = stage == "init"
-        images = self.inputs(model, image_sets(self.dataset)["test"], probes or (self.init_probes if fresh else self.probes))
+        images = self.inputs(
+            model, image_sets(self.dataset)["test"], probes or (self.init_probes if fresh else self.probes)
+        )
         table = sensitivity(
             model, images, layers="blocks", displacement=1.0, cut=self.cuts[0], statistic="mean", batch_size=BATCH,
             batch_statistics=fresh, generator=seeded("probe"),
@@ -231,7 +239,9 @@ def summaries(found, *, resamples=RESAMPLES):
     0.25
     """
     clean = found[0][0]
-    tau, eta = (np.stack([(part[index] - clean) ** 2 for part in found]) for index in (1, 2))  # [draw, image, component]
+    tau, eta = (
+        np.stack([(part[index] - clean) ** 2 for part in found]) for index in (1, 2)
+    )  # [draw, image, component]
     picks = np.random.default_rng(0).integers(len(clean), size=(resamples, len(clean)))
     pairs = moments._pair_distances(clean)
     table = {}
@@ -239,7 +249,9 @@ def summaries(found, *, resamples=RESAMPLES):
         normaliser = float(pairs.mean() if statistic == "mean" else np.median(pairs))
         D, G = (numerator(change, statistic) for change in (tau, eta))
         with np.errstate(divide="ignore", invalid="ignore"):
-            ratios = [numerator(tau[:, pick], statistic) / numerator(eta[:, pick], statistic) for pick in picks]
+            ratios = [
+                numerator(tau[:, pick], statistic) / numerator(eta[:, pick], statistic) for pick in picks
+            ]
             values = np.array([D, G]) / (normaliser if normaliser > 0 else np.nan)
             low, high = np.quantile(ratios, (0.025, 0.975))
             table[statistic] = {"D": float(values[0]), "G": float(values[1]), "R": float(np.divide(D, G)),
@@ -278,7 +290,9 @@ def image_sets(dataset):
     known = loaded(dataset)
     if dataset != "cifar10-lossless":
         return {"test": known.test, "train": known.train.take(slice(0, TRAINING_IMAGES))}
-    train = data.Split(*(torch.cat(parts) for parts in zip(*map(_parts, (known.train, more_training_images())), strict=True)))
+    train = data.Split(
+        *(torch.cat(parts) for parts in zip(*map(_parts, (known.train, more_training_images())), strict=True))
+    )
     return {"test": known.test, "train": train, "jpeg": test_images("cifar10-jpeg", "cifar10-jpeg")}
 
 
@@ -289,7 +303,9 @@ def _parts(split):
 @lru_cache(maxsize=1)
 def more_training_images():
     """2,983 further training images of CIFAR-10, bit-exact."""
-    with formats.open_npz(find(MORE_TRAINING_IMAGES, "2,983 lossless training images of CIFAR-10"), "an npz") as arrays:
+    with formats.open_npz(
+        find(MORE_TRAINING_IMAGES, "2,983 lossless training images of CIFAR-10"), "an npz"
+    ) as arrays:
         images = torch.from_numpy(np.ascontiguousarray(arrays["x_train"].transpose(0, 3, 1, 2)))
         return data.Split(images, torch.from_numpy(arrays["y_train"].reshape(-1).astype(np.int64)))
 
@@ -299,7 +315,9 @@ def digest(dataset):
     """The bytes of the images that networks of a data set are measured on."""
     if dataset != "cifar10-lossless":
         return data.digest(dataset)
-    more = hashlib.sha256(find(MORE_TRAINING_IMAGES, "2,983 lossless training images of CIFAR-10").read_bytes())
+    more = hashlib.sha256(
+        find(MORE_TRAINING_IMAGES, "2,983 lossless training images of CIFAR-10").read_bytes()
+    )
     return "-".join([data.digest(dataset), data.digest("cifar10-jpeg"), more.hexdigest()])
 
 
@@ -331,7 +349,9 @@ def tensors(unit):
     state = torch.load(file, map_location="cpu", weights_only=True)
     found = networks.digest(state)
     if found != unit.entry["digest"]:
-        raise ValueError(f"{file} is not the network of the table: its digest is {found}, not {unit.entry['digest']}")
+        raise ValueError(
+            f"{file} is not the network of the table: its digest is {found}, not {unit.entry['digest']}"
+        )
     return state
 
 
@@ -354,6 +374,12 @@ def configs(scale):
     """The units of a scale, the fastest networks first."""
     options = scales.OTHERS[scales.check(scale)]
     return [
-        Network(scale=scale, name=entry["name"], dataset=entry["dataset"], architecture=entry["architecture"], **options)
+        Network(
+            scale=scale,
+            name=entry["name"],
+            dataset=entry["dataset"],
+            architecture=entry["architecture"],
+            **options,
+        )
         for entry in entries(scale).values()
     ]

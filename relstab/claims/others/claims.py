@@ -1,0 +1,192 @@
+"""What is measured for the claims on networks that others trained (study `others`).
+
+A point is a network on CIFAR-10 that was not refused (`tables.found`). Every repository has weight one, shared by its
+networks, and repositories are resampled: forks and checkpoints of one training are not independent. "Natural" networks
+were not trained to be robust; "fitted" means a training error below 0.1, "not fitted" one of at least 0.2. ε is the error
+on the lossless test images; R, D, G are at the output, δ = 1, c = 3.
+"""
+
+import numpy as np
+
+from relstab.measurement import NETWORKS, bootstrap, correlation, geometric, mean, nothing, slope
+from relstab.studies.others import tables
+
+LEAST_GAP = 0.01  # a smaller difference of errors is not told from none on 1,017 images
+GROUPS = {"all": lambda table: table, "fitted": tables.fitted, "not fitted": tables.not_fitted}
+
+
+def _over(statistic, table, *columns, seed, distinct=4, needs=NETWORKS):
+    """The statistic of the columns with repositories resampled."""
+    if len(table) < 3:
+        return nothing()
+    return bootstrap(statistic, *columns, units=table["name"], clusters=table["repository"], seed=seed, needs=needs,
+                     distinct=distinct)  # fmt: skip
+
+
+def _logs(table, *names):
+    return [np.log(table[name].to_numpy(float)) for name in names]
+
+
+def _with_groups(table):
+    """The networks of both groups, and which of them are fitted."""
+    table = table[(table["train_error"] < tables.FITTED) | (table["train_error"] >= tables.NOT_FITTED)]
+    return table, (table["train_error"] < tables.FITTED).to_numpy(float)
+
+
+def _between(statistic):
+    """A statistic of the fitted, less the same of the others; NaN where a group has no weight."""
+
+    def difference(*columns, weights):
+        *columns, inside = columns
+        parts = []
+        for group in (inside, 1 - inside):
+            weight = weights * group
+            empty = weight.sum(-1) <= 0
+            value = statistic(*columns, weights=np.where(empty[..., None], 1.0, weight))
+            parts.append(np.where(empty, np.nan, value))
+        return parts[0] - parts[1]
+
+    return difference
+
+
+def error_correlation(
+    rows, *, group="all", quantity="R", statistic="component_median", dataset="cifar10-lossless", seed
+):
+    """Correlation of log ε with log R, D or G over the natural networks of a group."""
+    table = GROUPS[group](tables.natural(rows, statistic=statistic, dataset=dataset))
+    table = table[table["test_error"] > 0]
+    return _over(correlation, table, *_logs(table, quantity, "test_error"), seed=seed)
+
+
+def difference_of_correlations(rows, *, seed):
+    """Correlation of log ε with log R among the fitted, less that among the not fitted."""
+    table, inside = _with_groups(tables.natural(rows))
+    return _over(_between(correlation), table, *_logs(table, "R", "test_error"), inside, seed=seed)
+
+
+def exponent(rows, *, group="fitted", seed):
+    """Slope of log ε against log R."""
+    table = GROUPS[group](tables.natural(rows))
+    return _over(slope, table, *_logs(table, "R", "test_error"), seed=seed)
+
+
+def prefactor(rows, *, group="fitted", seed):
+    """Geometric mean of ε / √R."""
+    table = GROUPS[group](tables.natural(rows))
+    return _over(geometric, table, table["test_error"] / np.sqrt(table["R"]), seed=seed, distinct=1)
+
+
+def _scatter(x, y, weights):
+    """Root mean squared residual of y on the line through the points."""
+    square = mean(y * y, weights) - mean(y, weights) ** 2
+    return np.sqrt(np.maximum(square * (1 - correlation(x, y, weights) ** 2), 1e-12))
+
+
+def ratio_of_scatters(rows, *, seed):
+    """Scatter of log ε about its own line in log R, not fitted over fitted."""
+    table, inside = _with_groups(tables.natural(rows))
+
+    def ratio(x, y, inside, weights):
+        logs = _between(lambda *columns, weights: np.log(_scatter(*columns, weights)))(
+            x, y, inside, weights=weights
+        )
+        return np.exp(-logs)
+
+    return _over(ratio, table, *_logs(table, "R", "test_error"), inside, seed=seed)
+
+
+def _gap(table):
+    return np.log(np.maximum(table["test_error"] - table["train_error"], LEAST_GAP))
+
+
+def gap_correlation(rows, *, seed):
+    """Correlation of log R with the log of test less training error, at least 0.01, over all natural networks."""
+    table = tables.natural(rows)
+    return _over(correlation, table, *_logs(table, "R"), _gap(table), seed=seed)
+
+
+def gap_or_error(rows, *, seed):
+    """How much better log R goes with the log gap than with the log error, over all natural networks."""
+    table = tables.natural(rows)
+
+    def advantage(R, gap, error, weights):
+        return correlation(R, gap, weights) - correlation(R, error, weights)
+
+    R, error = _logs(table, "R", "test_error")
+    return _over(advantage, table, R, _gap(table), error, seed=seed)
+
+
+def robust_factor(rows, *, seed):
+    """R of robust networks over that of natural ones of equal error (by their line of log R on log ε), geometric mean."""
+    table = tables.networks(rows)
+    if table.empty or not table["robust"].any():
+        return nothing()
+    robust = table["robust"].to_numpy(float)
+
+    def factor(error, R, robust, weights):
+        natural, own = weights * (1 - robust), weights * robust
+        empty = own.sum(-1) <= 0
+        own = np.where(empty[..., None], 1.0, own)
+        steep = slope(error, R, natural)
+        above = R - mean(R, natural)[..., None] - steep[..., None] * (error - mean(error, natural)[..., None])
+        return np.where(empty, np.nan, np.exp(mean(above, own)))
+
+    repositories = table.groupby("robust")["repository"].nunique()
+    enough = table["repository"].nunique() - repositories[True] + NETWORKS  # so many robust ones are needed
+    return _over(factor, table, *_logs(table, "test_error", "R"), robust, seed=seed, needs=enough)
+
+
+def two_variables(rows, *, coefficient, group="fitted", seed):
+    """log ε fitted by a log D + b log G + const: a ("D"), b ("G") or a + b ("sum"); statistic "mean"."""
+    table = GROUPS[group](tables.natural(rows, statistic="mean"))
+
+    def fit(D, G, error, weights):
+        found = tables.regression(error, [D, G], weights)
+        return found.sum(-1) if coefficient == "sum" else found[..., ["D", "G"].index(coefficient)]
+
+    return _over(fit, table, *_logs(table, "D", "G", "test_error"), seed=seed)
+
+
+def residual_factor(rows, *, seed):
+    """Factor, at least one, between ε and 0.2 √R of the CIFAR ResNets, geometric mean."""
+    table = tables.natural(rows)
+    table = table[table["architecture"].str.startswith("CifarResNet")]
+    factors = np.exp(np.abs(np.log(table["test_error"] / (0.2 * np.sqrt(table["R"])))))
+    return _over(geometric, table, factors, seed=seed, distinct=1, needs=3)
+
+
+def share(rows, *, quantity, rises, group="all", seed):
+    """Share of natural networks, one a repository, whose D, G or R rises (or falls) by training; statistic "mean"."""
+    table = GROUPS[group](tables.natural(rows, statistic="mean"))
+    risen = (table[quantity] > table[f"{quantity}_init"]).to_numpy()
+    return _over(mean, table, (risen == rises).astype(float), seed=seed, distinct=1)
+
+
+def gain(rows, *, quantity="G", seed):
+    """Trained over initial G, geometric mean: of the fitted over that of the not fitted; statistic "mean"."""
+    table, inside = _with_groups(tables.natural(rows, statistic="mean"))
+    logs = np.log(table[quantity].to_numpy(float) / table[f"{quantity}_init"].to_numpy(float))
+    difference = _between(lambda x, weights: mean(x, weights))
+    return _over(
+        lambda x, group, weights: np.exp(difference(x, group, weights=weights)),
+        table,
+        logs,
+        inside,
+        seed=seed,
+    )
+
+
+def shuffling(rows, *, batch_norm="re-estimated", seed):
+    """Share of natural CIFAR-10 networks with convolutions whose R at the output is larger with shuffled channels."""
+    table = tables.shuffled(rows)
+    table = table[(table["batch_norm"] == batch_norm) & (table["dataset"] == "cifar10-lossless")]
+    table = table[~table["robust"].astype(bool) & ~table["family"].isin(["fully connected", "transformer"])]
+    return _over(mean, table, (table["ratio"] > 1).astype(float), seed=seed, distinct=1)
+
+
+def interpolation(rows, *, displacement, seed):
+    """Factor, at least one, between R with bilinear and with Gaussian interpolation, geometric mean over networks."""
+    table = tables.interpolations(rows, displacement)
+    return _over(
+        geometric, table, np.exp(np.abs(np.log(table["ratio"].to_numpy(float)))), seed=seed, distinct=1
+    )

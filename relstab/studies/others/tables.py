@@ -1,0 +1,168 @@
+"""The rows of the study `others` as tables that its figures and claims share: one line a network.
+
+>>> family("c32k3p1 bn mp c64k3p1 bn mp fc10"), family("CifarResNet n=3"), family("fc128 fc10")
+('convolutional, batch norm', 'residual', 'fully connected')
+"""
+
+import numpy as np
+import pandas as pd
+
+QUANTITIES = ["D", "G", "R"]
+FITTED, NOT_FITTED = 0.1, 0.2  # training error below, or at least
+LARGEST_ERROR = {"mnist": 0.2, "cifar10-lossless": 0.65, "fashion-mini": 0.65}
+STATED_WITHIN = 0.03
+FAMILIES = (
+    "residual",
+    "dense",
+    "convolutional, batch norm",
+    "convolutional",
+    "transformer",
+    "fully connected",
+)
+REASONS = ("error too large", "not the error that its source states")
+COLUMNS = ["name", "dataset", "architecture", "family", "repository", "robust", "parameters", "test_error", "error_jpeg",
+           "train_error", "published_error", "refused"]  # fmt: skip
+
+
+def family(architecture: str) -> str:
+    """What kind of network an architecture in short is; a chain is known by its layers."""
+    words = architecture.replace("Hybrid", "ViT").split()
+    kinds = {"Res": "residual", "Dense": "dense", "ViT": "transformer", "Mobile": "convolutional, batch norm"}
+    for part, kind in kinds.items():
+        if part in words[0]:
+            return kind
+    if any(word[0] == "c" and word[1:2].isdigit() for word in words) or words[0][0].isupper():
+        return "convolutional, batch norm" if "bn" in words else "convolutional"
+    return "fully connected"
+
+
+def refused(network) -> str:
+    """Why a network is left out, or "": its error has to show that it was rebuilt rightly."""
+    if network["test_error"] > LARGEST_ERROR[network["dataset"]]:
+        return REASONS[0]
+    stated = network["published_error"]
+    if pd.notna(stated) and abs(network["test_error"] - stated) > STATED_WITHIN:
+        return REASONS[1]
+    return ""
+
+
+def found(rows: pd.DataFrame) -> pd.DataFrame:
+    """Every network that was measured, a line each, with the reason where it was refused."""
+    table = rows[rows["kind"] == "network"] if len(rows) else pd.DataFrame()
+    if table.empty:
+        return pd.DataFrame(columns=COLUMNS)
+    table = table.assign(
+        family=table["architecture"].map(family),
+        refused=[refused(line) for line in table.to_dict("records")],
+        robust=table["robust"].astype(bool),
+    )
+    return table.reindex(columns=COLUMNS).reset_index(drop=True)
+
+
+def measured(
+    rows: pd.DataFrame, *, statistic="component_median", stage="trained", cut=3, images=None
+) -> pd.DataFrame:
+    """D, G, R at the output with R's interval, a line a network: on its data set's images, or on `images`."""
+    chosen = rows[(rows["kind"] == "sensitivity") & (rows["stage"] == stage) & (rows["cut"] == cut)]
+    chosen = chosen[(chosen["statistic"] == statistic) & (chosen["images"] == (images or chosen["dataset"]))]
+    return chosen[["name", *QUANTITIES, "R_low", "R_high"]]
+
+
+def networks(
+    rows: pd.DataFrame, *, statistic="component_median", dataset="cifar10-lossless", cut=3
+) -> pd.DataFrame:
+    """The networks that are not refused, a line each: errors, D, G, R, R_low, R_high, and D_init, G_init, R_init."""
+    table = found(rows)
+    table = table[(table["refused"] == "") & (table["dataset"] == dataset)].drop(columns="refused")
+    if table.empty:
+        return table.reindex(
+            columns=[*table, *QUANTITIES, "R_low", "R_high", *(f"{q}_init" for q in QUANTITIES)]
+        )
+    table = table.merge(measured(rows, statistic=statistic, cut=cut), on="name")
+    fresh = (
+        measured(rows, statistic=statistic, stage="init").set_index("name")[QUANTITIES].add_suffix("_init")
+    )
+    return table.merge(fresh, left_on="name", right_index=True)
+
+
+def natural(rows: pd.DataFrame, **options) -> pd.DataFrame:
+    """Those of `networks` that were not trained to be robust."""
+    table = networks(rows, **options)
+    return table[~table["robust"].astype(bool)].reset_index(drop=True)
+
+
+def fitted(table: pd.DataFrame) -> pd.DataFrame:
+    """Networks that fit their training set."""
+    return table[table["train_error"] < FITTED]
+
+
+def not_fitted(table: pd.DataFrame) -> pd.DataFrame:
+    """Networks that do not."""
+    return table[table["train_error"] >= NOT_FITTED]
+
+
+def sweep(rows: pd.DataFrame, *, statistic="component_median") -> pd.DataFrame:
+    """R against δ at the output for both interpolations, networks that are not refused."""
+    table = rows[(rows["kind"] == "sweep") & (rows["statistic"] == statistic)]
+    accepted = found(rows).query("refused == ''")[["name", "train_error", "family", "repository", "robust"]]
+    columns = ["name", "dataset", "displacement", "interpolation", *QUANTITIES, "R_low", "R_high"]
+    return table[columns].merge(accepted, on="name")
+
+
+def interpolations(rows: pd.DataFrame, displacement: float, **options) -> pd.DataFrame:
+    """R with bilinear over R with Gaussian interpolation at one δ, a line a natural network on CIFAR-10."""
+    table = sweep(rows, **options)
+    table = table[np.isclose(table["displacement"], displacement) & (table["dataset"] == "cifar10-lossless")]
+    table = table[~table["robust"].astype(bool)]
+    wide = table.pivot(index=["name", "repository"], columns="interpolation", values="R").reset_index()
+    return wide.reindex(columns=["name", "repository", "bilinear", "gaussian"]).eval(
+        "ratio = bilinear / gaussian"
+    )
+
+
+def shuffled(rows: pd.DataFrame) -> pd.DataFrame:
+    """What channel shuffles do to R at the output: a line a network and treatment of BatchNorm, mean over draws of the log.
+
+    Columns R (trained, on the same images and deformations), R_shuffled, ratio, batch_norm: "recorded", "re-estimated";
+    networks without BatchNorm count as both.
+    """
+    chosen = rows[(rows["kind"] == "shuffled") & (rows["layer"] == "output") & (rows["R"] > 0)]
+    logs = np.log(chosen["R"].astype(float)).groupby([chosen["name"], chosen["batch_norm"]]).mean()
+    table = np.exp(logs).rename("R_shuffled").reset_index()
+    both = table.groupby("name")["batch_norm"].transform("size") > 1
+    table = pd.concat([table, table[~both].assign(batch_norm="re-estimated")], ignore_index=True)
+    whole = sweep(rows, statistic="mean")
+    whole = whole[np.isclose(whole["displacement"], 1) & (whole["interpolation"] == "bilinear")]
+    table = table.merge(
+        whole[["name", "dataset", "R", "family", "repository", "robust", "train_error"]], on="name"
+    )
+    return table.assign(ratio=table["R_shuffled"] / table["R"])
+
+
+def profiles(rows: pd.DataFrame) -> pd.DataFrame:
+    """D, G, R by relative depth, at initialisation and trained, networks that are not refused."""
+    accepted = found(rows).query("refused == ''")["name"]
+    table = rows[(rows["kind"] == "profile") & rows["name"].isin(accepted)]
+    return table[["name", "dataset", "stage", "layer", "depth", "relative_depth", *QUANTITIES]]
+
+
+def refusals(rows: pd.DataFrame) -> pd.DataFrame:
+    """How many networks were measured and accepted, and how many refused for each reason."""
+    table = found(rows)
+    counts = {"measured": len(table), "accepted": int((table["refused"] == "").sum())}
+    counts |= {f"refused: {reason}": int((table["refused"] == reason).sum()) for reason in REASONS}
+    return pd.DataFrame({"networks": counts})
+
+
+def regression(y, columns, weights):
+    """Least-squares coefficients of y on the columns and a constant over the last axis: [..., column].
+
+    >>> x = np.arange(5.0)
+    >>> regression(2 * x - 3 * x**2, [x, x**2], np.ones(5)).round(6).tolist()
+    [2.0, -3.0]
+    """
+    design = np.stack(np.broadcast_arrays(*columns, np.ones_like(columns[0])), -1)  # [..., n, column]
+    scaled = design * np.asarray(weights)[..., None]
+    gram = np.swapaxes(scaled, -1, -2) @ design
+    right = np.swapaxes(scaled, -1, -2) @ np.broadcast_to(y, design.shape[:-1])[..., None]
+    return (np.linalg.pinv(gram, hermitian=True) @ right)[..., :-1, 0]
