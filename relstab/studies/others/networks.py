@@ -104,7 +104,7 @@ def chain(layers) -> nn.Sequential:
 # Parts of the other networks ------------------------------------------------------------------------------------------
 
 
-def named(**parts: nn.Module) -> nn.Sequential:
+def named(**parts: nn.Module | None) -> nn.Sequential:
     """The parts one after the other, under these names; None is left out."""
     sequence = nn.Sequential()
     for name, part in parts.items():

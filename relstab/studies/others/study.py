@@ -49,6 +49,7 @@ TABLE = Path(__file__).with_name("networks.json")
 MORE_TRAINING_IMAGES = "cifar10-lossless-more.npz"
 TRAINING_IMAGES = 10000  # at most so many are classified for the training error
 RESAMPLES = 1000
+FEW_RESAMPLES = 200  # for the sweep and what is read beside the main measurement
 BATCH = 100  # images a forward pass, three times as many
 INTERPOLATIONS = ("bilinear", "gaussian")
 _CHAIN = (["conv", 1, 8, 3, 1, 1, 1, True], ["relu"], ["maxpool", 2, 2, 0], ["conv", 8, 16, 3, 1, 1, 1, True], ["relu"],
@@ -197,7 +198,7 @@ class Network:
         label = self.label(stage, displacement=displacement, cut=cut, interpolation=interpolation, **label)
         return [
             {**label, "statistic": statistic, "layer": "output", "images_probed": len(images), "draws": draws, **numbers}
-            for statistic, numbers in summaries(found).items()
+            for statistic, numbers in summaries(found, resamples=RESAMPLES if draws > 1 else FEW_RESAMPLES).items()
         ]  # fmt: skip
 
     def profile(self, model, stage, *, probes=None, **label):

@@ -1,0 +1,370 @@
+"""Networks of public repositories: rebuilding, the study's rows, its tables, and the measures of its claims."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch.nn import functional
+
+from relstab import data, ledger, studies
+from relstab.claims.others import claims as measures
+from relstab.probes.sensitivity import sensitivity
+from relstab.studies.others import networks, study, tables
+from relstab.train import error_rate, seeded
+
+NETWORKS = study.entries("laptop")
+
+
+def lossless_there():
+    return any((place / "cifar10-lossless-6k.npz").is_file() for place in data.user_folders())
+
+
+def weights_there():
+    return any((place / "others" / "weights").is_dir() for place in data.user_folders())
+
+
+# Rebuilding -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_chain_computes_what_its_layers_say():
+    layers = [["conv", 3, 4, 3, 2, 1, 1, True], ["bn2", 4, 1e-3], ["leaky", 0.1], ["maxpool", 2, 2, 0], ["flatten"],
+              ["linear", 4 * 64, 5, False]]  # fmt: skip
+    model = networks.build({"kind": "seq", "layers": layers}, seed=1)
+    state = {key: torch.rand_like(value.float()) for key, value in model.state_dict().items() if "num" not in key}
+    state["1.num_batches_tracked"] = torch.tensor(0)
+    networks.fill(model, state)
+    x = torch.rand(2, 3, 32, 32)
+    y = functional.conv2d(x, state["0.weight"], state["0.bias"], stride=2, padding=1)
+    y = functional.batch_norm(y, state["1.running_mean"], state["1.running_var"], state["1.weight"], state["1.bias"],
+                              eps=1e-3)  # fmt: skip
+    y = functional.max_pool2d(functional.leaky_relu(y, 0.1), 2).flatten(1) @ state["5.weight"].T
+    torch.testing.assert_close(model(x), y)
+
+
+def test_a_residual_network_of_one_block_adds_its_padded_shortcut():
+    model = networks.build({"kind": "CifarResNet", "n": 1, "widths": [4, 8]})
+    block = model.layer2[0]
+    x = torch.rand(2, 4, 8, 8)
+    main = block.bn2(block.conv2(torch.relu(block.bn1(block.conv1(x)))))
+    padded = functional.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, 2, 2))
+    torch.testing.assert_close(block(x), torch.relu(main + padded))
+
+
+def test_a_dense_block_appends_its_channels():
+    block = networks.build({"kind": "DenseNetJason", "config": [1], "growth": 4, "init": 6}).features.denseblock1.block[0]
+    x = torch.rand(2, 6, 8, 8)
+    y = block(x)
+    assert y.shape[1] == 10
+    torch.testing.assert_close(y[:, :6], x)
+
+
+def test_a_mean_picture_is_taken_off_after_scaling():
+    model = networks.build({"kind": "CaffeNet", "which": "quick"}, seed=3)
+    x, mean = torch.rand(2, 3, 32, 32), torch.rand(3, 32, 32)
+    model.mean.copy_(mean)
+    shifted = model(x)
+    model.mean.zero_()
+    torch.testing.assert_close(shifted, model(x - mean / 255), rtol=1e-4, atol=1e-4)
+
+
+def test_the_names_of_keras_lead_to_the_same_tensors():
+    model = networks.build({"kind": "KerasResNetV1", "n": 2}, seed=5)
+    back = {here: there for there, here in model.source_names.items()}
+
+    def source(key):
+        module, _, leaf = key.rpartition(".")
+        return f"{back.get(module, module)}.{leaf}".lstrip(".")
+
+    state = {source(key): value + 1 for key, value in model.state_dict().items()}
+    assert {"convs.12.weight", "bns.12.running_var", "shorts.1.bias", "fc.weight", "mean"} <= set(state)
+    other = networks.fill(networks.build({"kind": "KerasResNetV1", "n": 2}, seed=6), state)
+    for key, value in other.state_dict().items():
+        torch.testing.assert_close(value, model.state_dict()[key] + 1)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in networks.KINDS if kind != "seq"])
+def test_every_kind_of_the_table_gives_logits_image_by_image(kind):
+    spec = next(entry["spec"] for entry in NETWORKS.values() if entry["spec"]["kind"] == kind)
+    model = networks.build(spec, seed=2)
+    x = torch.rand(3, 3, 32, 32)
+    with torch.no_grad():
+        together, alone = model(x), model(x[1:2])
+    assert together.shape == (3, 10)
+    torch.testing.assert_close(together[1:2], alone, rtol=1e-3, atol=1e-4)
+    table = sensitivity(model, x, batch_statistics=True, generator=seeded(0))
+    assert len(table) > 3  # blocks or activations are found
+
+
+def test_all_descriptions_have_the_parameters_that_the_table_counts():
+    for name, entry in NETWORKS.items():
+        model = networks.build(entry["spec"])
+        assert sum(parameter.numel() for parameter in model.parameters()) == entry["parameters"], name
+        channels = 1 if entry["dataset"] == "mnist" else 3
+        assert len(networks.norm(entry["norm"], channels)[0]) == channels
+
+
+def test_building_leaves_the_random_state_alone_and_follows_its_seed():
+    spec = NETWORKS["ashu_vit"]["spec"]
+    before = torch.get_rng_state()
+    one, two, three = (networks.build(spec, seed=seed).pos_embed for seed in (0, 0, 1))
+    assert torch.equal(before, torch.get_rng_state())
+    assert torch.equal(one, two) and not torch.equal(one, three)
+
+
+@pytest.mark.parametrize(("call", "sentence"), [
+    (lambda: networks.build({"kind": "GoogLeNet"}), "kind is 'GoogLeNet'; it must be one of seq, "),
+    (lambda: networks.build({"kind": "seq", "layers": [["dropout"]]}), "layers holds 'dropout'"),
+    (lambda: networks.norm("zero", 3), "norm is 'zero'; it must be one of 01, "),
+    (lambda: networks.build({"kind": "CaffeNet", "which": "full"}), "only the 'quick' network"),
+    (lambda: networks.build({"kind": "Bn3ResNet", "mode": "y"}), "mode is 'y'"),
+])  # fmt: skip
+def test_what_cannot_be_built_is_named(call, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        call()
+
+
+# The study ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def rows():
+    units = study.configs("tiny")
+    return pd.concat(
+        [pd.DataFrame(unit.run()).assign(name=unit.name, dataset=unit.dataset, architecture=unit.architecture)
+         for unit in units], ignore_index=True,
+    )  # fmt: skip
+
+
+def test_two_networks_made_on_the_spot_give_every_kind_of_row(rows):
+    assert set(rows["kind"]) == {"network", "sensitivity", "profile", "sweep", "shuffled"}
+    found = tables.found(rows)
+    assert found["family"].tolist() == ["convolutional", "convolutional, batch norm"]
+    assert (found["test_error"] < 0.65).all() and (found["refused"] == "").all()
+    table = tables.networks(rows, dataset="fashion-mini")
+    assert len(table) == 2
+    assert (table["R_low"] < table["R"]).all() and (table["R"] < table["R_high"]).all()
+    assert table["R"].iloc[1] < table["R_init"].iloc[1] / 3  # training lowers R, with batch norm
+
+
+def test_one_draw_is_what_sensitivity_measures(rows):
+    unit = study.configs("tiny")[0]
+    model = networks.fill(networks.build(unit.entry["spec"]), study.tensors(unit))
+    images = unit.inputs(model, study.image_sets(unit.dataset)["test"], 60)
+    found = study.summaries([study.responses(model, images, displacement=1.0, cut=3)], resamples=20)
+    for statistic, numbers in found.items():
+        table = sensitivity(model, images, layers="output", statistic=statistic, generator=seeded("probe"))
+        for name in ("D", "G", "R"):
+            assert numbers[name] == pytest.approx(float(table[name].iloc[0]), rel=1e-4)
+
+
+def test_draws_are_pooled_and_tighten_the_interval():
+    generator = np.random.default_rng(0)
+    clean = generator.normal(size=(200, 3))
+    draws = [np.stack([clean, clean + generator.normal(size=(200, 3)), clean + 2 * generator.normal(size=(200, 3))])
+             for _ in range(8)]  # fmt: skip
+    one, all_ = (study.summaries(draws[:count], resamples=300)["mean"] for count in (1, 8))
+    assert all_["R"] == pytest.approx(0.25, abs=0.02)
+    assert all_["R_low"] < 0.25 < all_["R_high"]
+    assert all_["R_high"] - all_["R_low"] < 0.6 * (one["R_high"] - one["R_low"])
+
+
+def test_re_estimated_statistics_are_those_of_the_images():
+    model = networks.build({"kind": "seq", "layers": [["bn2", 3, 1e-5], ["gap"], ["flatten"]]})
+    images = torch.randn(300, 3, 8, 8) * 3 + 2
+    norm = study.with_statistics_of(model, images)[0]
+    torch.testing.assert_close(norm.running_mean, images.mean((0, 2, 3)), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(norm.running_var, images.var((0, 2, 3)), atol=0.05, rtol=0.02)
+    assert not norm.training and torch.equal(model[0].running_var, torch.ones(3))
+
+
+def test_missing_weights_are_named_with_their_source(monkeypatch, tmp_path):
+    monkeypatch.setenv("RELSTAB_DATA", str(tmp_path))
+    monkeypatch.setattr(study, "digest", lambda name: "images")
+    unit = next(unit for unit in study.configs("laptop") if unit.name == "elanury_cifar10_model")
+    with pytest.raises(FileNotFoundError, match=r"cifar10_model\.pth of the public repository ElanurY/.* at commit 29b4"):
+        unit.data_digest()
+
+
+def test_other_tensors_are_refused(monkeypatch, tmp_path):
+    unit = next(unit for unit in study.configs("laptop") if unit.name == "dango_f_models_mlp")
+    file = tmp_path / "others" / "weights" / f"{unit.name}.pt"
+    file.parent.mkdir(parents=True)
+    torch.save(networks.build(unit.entry["spec"]).state_dict(), file)
+    monkeypatch.setenv("RELSTAB_DATA", str(tmp_path))
+    with pytest.raises(ValueError, match="is not the network of the table: its digest is"):
+        study.tensors(unit)
+
+
+def test_units_come_once_with_the_fields_of_other_studies():
+    units = studies.configs("others", "laptop")
+    assert len({unit.name for unit in units}) == len(units) == 116
+    assert {unit.recipe for unit in units} == {"published"}
+    assert sum(unit.cost_minutes for unit in units) < 240
+    costs = [unit.cost_minutes for unit in units]
+    assert costs == sorted(costs)
+
+
+@pytest.mark.data
+@pytest.mark.skipif(not (lossless_there() and weights_there()), reason="needs the weights and CIFAR-10 in RELSTAB_DATA")
+@pytest.mark.parametrize("name", ["akamaster_resnet20", "oval_sgd_8px"])
+def test_networks_reach_the_error_that_their_source_states(name):
+    unit = next(unit for unit in study.configs("laptop") if unit.name == name)
+    model = networks.fill(networks.build(unit.entry["spec"]), study.tensors(unit))
+    test = data.load("cifar10-lossless").test
+    error = error_rate(model, test.images, test.labels, normalise=unit.normalise)
+    assert abs(error - unit.entry["published_error"]) < tables.STATED_WITHIN
+
+
+# Tables and claims ----------------------------------------------------------------------------------------------------
+
+
+def made_up(lines):
+    """Rows of networks: dicts of name, repository, error, train, R and, if wanted, G, R_init, G_init, robust, ..."""
+    rows = []
+    for line in lines:
+        line = {"repository": line["name"], "dataset": "cifar10-lossless", "architecture": "c8k3 fc10", "robust": False,
+                "stated": math.nan, "G": 1.0, "R_init": 1.0, "G_init": 1.0, "shuffled": 2 * line["R"], "gaussian": line["R"],
+                **line}  # fmt: skip
+        base = {"name": line["name"], "dataset": line["dataset"], "architecture": line["architecture"]}
+        rows.append({**base, "kind": "network", "repository": line["repository"], "robust": line["robust"],
+                     "test_error": line["error"], "train_error": line["train"], "published_error": line["stated"],
+                     "error_jpeg": line["error"], "parameters": 10})  # fmt: skip
+        common = {**base, "images": line["dataset"], "cut": 3, "layer": "output", "shuffle": -1}
+        for statistic in ("mean", "component_median"):
+            for stage, end in (("trained", ""), ("init", "_init")):
+                R, G = line[f"R{end}"], line[f"G{end}"]
+                rows.append({**common, "kind": "sensitivity", "stage": stage, "statistic": statistic, "displacement": 1.0,
+                             "interpolation": "bilinear", "D": R * G, "G": G, "R": R, "R_low": R / 2, "R_high": 2 * R})  # fmt: skip
+            for kind, R in (("bilinear", line["R"]), ("gaussian", line["gaussian"])):
+                for displacement in (1.0, 2.0):
+                    rows.append({**common, "kind": "sweep", "stage": "trained", "statistic": statistic, "R": R, "D": R,
+                                 "G": 1.0, "displacement": displacement, "interpolation": kind})  # fmt: skip
+        rows.append({**common, "kind": "shuffled", "stage": "trained", "statistic": "mean", "batch_norm": "recorded",
+                     "R": line["shuffled"], "D": 1.0, "G": 1.0})  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def collection(count=12, *, exponent=0.5, prefactor=0.2, train=0.01, prefix="fit", **more):
+    Rs = np.geomspace(0.1, 4, count)
+    return [{"name": f"{prefix}{k}", "R": R, "error": prefactor * R**exponent, "train": train, **more}
+            for k, R in enumerate(Rs)]  # fmt: skip
+
+
+def loose(count=12):
+    """Networks that do not fit: errors that have nothing to do with R."""
+    Rs = np.geomspace(0.1, 4, count)
+    return [{"name": f"loose{k}", "R": R, "error": 0.4 + 0.1 * (-1) ** k, "train": 0.35} for k, R in enumerate(Rs)]
+
+
+def measured(id_, rows, **changes):
+    claim = next(claim for claim in ledger.claims() if claim.id == id_)
+    return claim.measured({"others": rows})
+
+
+def test_networks_are_refused_by_their_error_and_counted():
+    lines = [
+        {"name": "good", "error": 0.3, "train": 0.1, "R": 1.0},
+        {"name": "bad", "error": 0.66, "train": 0.1, "R": 1.0},
+        {"name": "digits", "error": 0.21, "train": 0.1, "R": 1.0, "dataset": "mnist"},
+        {"name": "other", "error": 0.3, "train": 0.1, "R": 1.0, "stated": 0.26},
+        {"name": "near", "error": 0.3, "train": 0.1, "R": 1.0, "stated": 0.275},
+    ]
+    rows = made_up(lines)
+    assert tables.networks(rows)["name"].tolist() == ["good", "near"]
+    assert tables.refusals(rows)["networks"].tolist() == [5, 2, 2, 1]
+
+
+def test_a_perfect_law_is_found_among_the_fitted_and_not_among_the_rest():
+    rows = made_up(collection() + loose())
+    found = measured("o-others-fitted", rows)
+    assert found.estimate == pytest.approx(1) and set(found.units) == {f"fit{k}" for k in range(12)}
+    assert measured("b-others-exponent", rows).estimate == pytest.approx(0.5)
+    assert measured("b-others-prefactor", rows).estimate == pytest.approx(0.2)
+    other = measured("o-others-not-fitted", rows)
+    assert abs(other.estimate) < 0.2 and set(other.units) == {f"loose{k}" for k in range(12)}
+    difference = measured("o-others-difference", rows)
+    assert difference.estimate == pytest.approx(1 - other.estimate)
+    assert difference.low > 0 and len(difference.units) == 24
+    assert len(measured("b-others-correlation", rows).units) == 24
+    assert measured("o-others-scatter", rows).estimate > 10
+
+
+def test_networks_of_one_repository_share_one_weight():
+    many = [{"name": f"fork{k}", "repository": "course", "R": 1.0, "error": 0.6, "train": 0.01} for k in range(50)]
+    rows = made_up(collection() + many)
+    found = measured("b-others-prefactor", rows)
+    assert found.groups == 13
+    assert found.estimate == pytest.approx(np.exp((12 * np.log(0.2) + np.log(0.6)) / 13))
+
+
+def test_robust_networks_enter_nothing_but_their_own_claim():
+    robust = [{"name": f"robust{k}", "R": 3 * (0.3 / 0.2) ** 2, "error": 0.3, "train": 0.01, "robust": True} for k in range(6)]
+    rows = made_up(collection() + robust)
+    for claim in ledger.claims():
+        if claim.folder == "others" and claim.id != "o-others-robust":
+            assert not any(unit.startswith("robust") for unit in claim.measured({"others": rows}).units), claim.id
+    found = measured("o-others-robust", rows)
+    assert found.estimate == pytest.approx(3) and found.enough
+    assert not measured("o-others-robust", made_up(collection() + robust[:5])).enough
+
+
+def test_two_variables_are_told_apart():
+    generator = np.random.default_rng(1)
+    D, G = np.exp(generator.normal(size=(2, 20)))
+    lines = [{"name": f"n{k}", "R": d / g, "G": g, "error": 0.2 * d**0.3 * g**-0.1, "train": 0.01}
+             for k, (d, g) in enumerate(zip(D, G, strict=True))]  # fmt: skip
+    rows = made_up(lines)
+    numbers = {name: measured(f"o-others-two-{name}", rows).estimate for name in ("D", "G", "ratio")}
+    assert numbers == pytest.approx({"D": 0.3, "G": -0.1, "ratio": 0.2}, abs=1e-6)
+    assert measured("a-others-D", rows).estimate > 0 > measured("a-others-G", rows).estimate
+
+
+def test_the_gap_is_test_less_training_error():
+    lines = [{"name": f"n{k}", "R": R, "train": 0.05 * k, "error": 0.05 * k + 0.1 * R} for k, R in enumerate(np.geomspace(0.1, 2, 8))]
+    rows = made_up(lines)
+    table = tables.natural(rows)
+    error = float(np.corrcoef(np.log(table["R"]), np.log(table["test_error"]))[0, 1])
+    assert measured("o-others-gap", rows).estimate == pytest.approx(1)
+    assert measured("o-others-gap-better", rows).estimate == pytest.approx(1 - error)
+
+
+def test_gains_and_shares_are_counted_network_by_network():
+    gained = collection(prefix="fit", G=2.0, G_init=1.0)
+    lost = [{**line, "G": 0.5, "R_init": 0.01} for line in loose()]
+    rows = made_up(gained + lost)
+    assert measured("a-others-gain", rows).estimate == 1
+    assert measured("o-others-gain", rows).estimate == pytest.approx(4)
+    falls = [line["R"] < 1 for line in gained] + [False] * len(lost)
+    assert measured("b-others-training-lowers-R", rows).estimate == pytest.approx(np.mean(falls))
+
+
+def test_shuffles_interpolations_and_resnets_are_read_from_their_rows():
+    lines = collection(8, shuffled=0.01) + [{**line, "name": f"up{k}", "shuffled": 99.0} for k, line in enumerate(collection(8))]
+    lines = [{**line, "gaussian": line["R"] / 1.5} for line in lines]
+    lines += [{**line, "name": f"fc{k}", "architecture": "fc10"} for k, line in enumerate(collection(8))]
+    rows = made_up(lines)
+    assert measured("a-others-shuffling", rows).estimate == pytest.approx(0.5)
+    assert measured("b-others-interpolation", rows).estimate == pytest.approx(1.5 ** (16 / 24))
+    resnets = [{**line, "name": f"res{k}", "architecture": "CifarResNet n=3", "error": 1.3 * line["error"]}
+               for k, line in enumerate(collection(4))]  # fmt: skip
+    found = measured("b-others-resnets", made_up(lines + resnets))
+    assert found.estimate == pytest.approx(1.3) and len(found.units) == 4
+
+
+def test_mnist_is_a_population_of_its_own():
+    digits = [{**line, "dataset": "mnist", "error": line["error"] / 10} for line in collection(prefix="digit")]
+    rows = made_up(collection() + digits)
+    assert all(unit.startswith("digit") for unit in measured("b-others-mnist", rows).units)
+    assert not any(unit.startswith("digit") for unit in measured("b-others-correlation", rows).units)
+
+
+@pytest.mark.parametrize("claim", [claim for claim in ledger.claims() if claim.folder == "others"], ids=lambda claim: claim.id)
+def test_a_claim_says_nothing_without_rows_and_little_of_few_networks(claim):
+    assert math.isnan(claim.measured({"others": pd.DataFrame()}).estimate)
+    few = made_up(collection(3))
+    found = claim.measured({"others": few})
+    assert math.isnan(found.estimate) or not found.enough or claim.id == "b-others-resnets"
+    assert claim.judge({"others": few}, "laptop")["verdict"] in ("not tested", "undecided")
+    assert hasattr(measures, claim.measure)
