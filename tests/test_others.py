@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from relstab import data, ledger, studies
+from relstab import data, ledger, store, studies
 from relstab.claims.others import claims as measures
 from relstab.probes.sensitivity import sensitivity
 from relstab.studies.others import networks, study, tables
@@ -32,7 +32,9 @@ def test_a_chain_computes_what_its_layers_say():
     layers = [["conv", 3, 4, 3, 2, 1, 1, True], ["bn2", 4, 1e-3], ["leaky", 0.1], ["maxpool", 2, 2, 0], ["flatten"],
               ["linear", 4 * 64, 5, False]]  # fmt: skip
     model = networks.build({"kind": "seq", "layers": layers}, seed=1)
-    state = {key: torch.rand_like(value.float()) for key, value in model.state_dict().items() if "num" not in key}
+    state = {
+        key: torch.rand_like(value.float()) for key, value in model.state_dict().items() if "num" not in key
+    }
     state["1.num_batches_tracked"] = torch.tensor(0)
     networks.fill(model, state)
     x = torch.rand(2, 3, 32, 32)
@@ -53,7 +55,9 @@ def test_a_residual_network_of_one_block_adds_its_padded_shortcut():
 
 
 def test_a_dense_block_appends_its_channels():
-    block = networks.build({"kind": "DenseNetJason", "config": [1], "growth": 4, "init": 6}).features.denseblock1.block[0]
+    block = networks.build(
+        {"kind": "DenseNetJason", "config": [1], "growth": 4, "init": 6}
+    ).features.denseblock1.block[0]
     x = torch.rand(2, 6, 8, 8)
     y = block(x)
     assert y.shape[1] == 10
@@ -181,10 +185,19 @@ def test_re_estimated_statistics_are_those_of_the_images():
 
 def test_missing_weights_are_named_with_their_source(monkeypatch, tmp_path):
     monkeypatch.setenv("RELSTAB_DATA", str(tmp_path))
-    monkeypatch.setattr(study, "digest", lambda name: "images")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(data, "require", lambda name, download: None)
     unit = next(unit for unit in study.configs("laptop") if unit.name == "elanury_cifar10_model")
-    with pytest.raises(FileNotFoundError, match=r"cifar10_model\.pth of the public repository ElanurY/.* at commit 29b4"):
-        unit.data_digest()
+    with pytest.raises(
+        FileNotFoundError, match=r"there is no others/weights in .*; networks\.json of the study names"
+    ):
+        unit.require()
+    (tmp_path / "others" / "weights").mkdir(parents=True)
+    with pytest.raises(
+        FileNotFoundError, match=r"cifar10_model\.pth of the public repository ElanurY/.* at commit 29b4"
+    ):
+        unit.require()
+    assert store.lacking(study.configs("tiny")[0]) == ""
 
 
 def test_other_tensors_are_refused(monkeypatch, tmp_path):
@@ -207,7 +220,9 @@ def test_units_come_once_with_the_fields_of_other_studies():
 
 
 @pytest.mark.data
-@pytest.mark.skipif(not (lossless_there() and weights_there()), reason="needs the weights and CIFAR-10 in RELSTAB_DATA")
+@pytest.mark.skipif(
+    not (lossless_there() and weights_there()), reason="needs the weights and CIFAR-10 in RELSTAB_DATA"
+)
 @pytest.mark.parametrize("name", ["akamaster_resnet20", "oval_sgd_8px"])
 def test_networks_reach_the_error_that_their_source_states(name):
     unit = next(unit for unit in study.configs("laptop") if unit.name == name)
@@ -236,7 +251,8 @@ def made_up(lines):
             for stage, end in (("trained", ""), ("init", "_init")):
                 R, G = line[f"R{end}"], line[f"G{end}"]
                 rows.append({**common, "kind": "sensitivity", "stage": stage, "statistic": statistic, "displacement": 1.0,
-                             "interpolation": "bilinear", "D": R * G, "G": G, "R": R, "R_low": R / 2, "R_high": 2 * R})  # fmt: skip
+                             "interpolation": "bilinear", "D": R * G, "G": G, "R": R, "R_low": R / 2,
+                             "R_high": 2 * R})  # fmt: skip
             for kind, R in (("bilinear", line["R"]), ("gaussian", line["gaussian"])):
                 for displacement in (1.0, 2.0):
                     rows.append({**common, "kind": "sweep", "stage": "trained", "statistic": statistic, "R": R, "D": R,
@@ -255,7 +271,9 @@ def collection(count=12, *, exponent=0.5, prefactor=0.2, train=0.01, prefix="fit
 def loose(count=12):
     """Networks that do not fit: errors that have nothing to do with R."""
     Rs = np.geomspace(0.1, 4, count)
-    return [{"name": f"loose{k}", "R": R, "error": 0.4 + 0.1 * (-1) ** k, "train": 0.35} for k, R in enumerate(Rs)]
+    return [
+        {"name": f"loose{k}", "R": R, "error": 0.4 + 0.1 * (-1) ** k, "train": 0.35} for k, R in enumerate(Rs)
+    ]
 
 
 def measured(id_, rows, **changes):
@@ -292,7 +310,9 @@ def test_a_perfect_law_is_found_among_the_fitted_and_not_among_the_rest():
 
 
 def test_networks_of_one_repository_share_one_weight():
-    many = [{"name": f"fork{k}", "repository": "course", "R": 1.0, "error": 0.6, "train": 0.01} for k in range(50)]
+    many = [
+        {"name": f"fork{k}", "repository": "course", "R": 1.0, "error": 0.6, "train": 0.01} for k in range(50)
+    ]
     rows = made_up(collection() + many)
     found = measured("b-others-prefactor", rows)
     assert found.groups == 13
@@ -300,11 +320,16 @@ def test_networks_of_one_repository_share_one_weight():
 
 
 def test_robust_networks_enter_nothing_but_their_own_claim():
-    robust = [{"name": f"robust{k}", "R": 3 * (0.3 / 0.2) ** 2, "error": 0.3, "train": 0.01, "robust": True} for k in range(6)]
+    robust = [
+        {"name": f"robust{k}", "R": 3 * (0.3 / 0.2) ** 2, "error": 0.3, "train": 0.01, "robust": True}
+        for k in range(6)
+    ]
     rows = made_up(collection() + robust)
     for claim in ledger.claims():
         if claim.folder == "others" and claim.id != "o-others-robust":
-            assert not any(unit.startswith("robust") for unit in claim.measured({"others": rows}).units), claim.id
+            assert not any(unit.startswith("robust") for unit in claim.measured({"others": rows}).units), (
+                claim.id
+            )
     found = measured("o-others-robust", rows)
     assert found.estimate == pytest.approx(3) and found.enough
     assert not measured("o-others-robust", made_up(collection() + robust[:5])).enough
@@ -322,7 +347,10 @@ def test_two_variables_are_told_apart():
 
 
 def test_the_gap_is_test_less_training_error():
-    lines = [{"name": f"n{k}", "R": R, "train": 0.05 * k, "error": 0.05 * k + 0.1 * R} for k, R in enumerate(np.geomspace(0.1, 2, 8))]
+    lines = [
+        {"name": f"n{k}", "R": R, "train": 0.05 * k, "error": 0.05 * k + 0.1 * R}
+        for k, R in enumerate(np.geomspace(0.1, 2, 8))
+    ]
     rows = made_up(lines)
     table = tables.natural(rows)
     error = float(np.corrcoef(np.log(table["R"]), np.log(table["test_error"]))[0, 1])
@@ -341,7 +369,9 @@ def test_gains_and_shares_are_counted_network_by_network():
 
 
 def test_shuffles_interpolations_and_resnets_are_read_from_their_rows():
-    lines = collection(8, shuffled=0.01) + [{**line, "name": f"up{k}", "shuffled": 99.0} for k, line in enumerate(collection(8))]
+    lines = collection(8, shuffled=0.01) + [
+        {**line, "name": f"up{k}", "shuffled": 99.0} for k, line in enumerate(collection(8))
+    ]
     lines = [{**line, "gaussian": line["R"] / 1.5} for line in lines]
     lines += [{**line, "name": f"fc{k}", "architecture": "fc10"} for k, line in enumerate(collection(8))]
     rows = made_up(lines)
@@ -354,13 +384,17 @@ def test_shuffles_interpolations_and_resnets_are_read_from_their_rows():
 
 
 def test_mnist_is_a_population_of_its_own():
-    digits = [{**line, "dataset": "mnist", "error": line["error"] / 10} for line in collection(prefix="digit")]
+    digits = [
+        {**line, "dataset": "mnist", "error": line["error"] / 10} for line in collection(prefix="digit")
+    ]
     rows = made_up(collection() + digits)
     assert all(unit.startswith("digit") for unit in measured("b-others-mnist", rows).units)
     assert not any(unit.startswith("digit") for unit in measured("b-others-correlation", rows).units)
 
 
-@pytest.mark.parametrize("claim", [claim for claim in ledger.claims() if claim.folder == "others"], ids=lambda claim: claim.id)
+@pytest.mark.parametrize(
+    "claim", [claim for claim in ledger.claims() if claim.folder == "others"], ids=lambda claim: claim.id
+)
 def test_a_claim_says_nothing_without_rows_and_little_of_few_networks(claim):
     assert math.isnan(claim.measured({"others": pd.DataFrame()}).estimate)
     few = made_up(collection(3))

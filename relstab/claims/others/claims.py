@@ -132,7 +132,9 @@ def robust_factor(rows, *, seed):
         return np.where(empty, np.nan, np.exp(mean(above, own)))
 
     repositories = table.groupby("robust")["repository"].nunique()
-    enough = int(table["repository"].nunique() - repositories[True]) + NETWORKS  # so many robust ones are needed
+    enough = (
+        int(table["repository"].nunique() - repositories[True]) + NETWORKS
+    )  # so many robust ones are needed
     return _over(factor, table, *_logs(table, "test_error", "R"), robust, seed=seed, needs=enough)
 
 

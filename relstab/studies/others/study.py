@@ -34,7 +34,6 @@ import torch
 from torch import nn
 
 from relstab import data, scales
-from relstab.data import formats
 from relstab.models import surgery
 from relstab.probes import layers as reading
 from relstab.probes import moments
@@ -46,7 +45,8 @@ from relstab.studies.zoo_probes import loaded, test_images
 from relstab.train import error_rate, fit, seeded
 
 TABLE = Path(__file__).with_name("networks.json")
-MORE_TRAINING_IMAGES = "cifar10-lossless-more.npz"
+WEIGHTS = "others/weights"  # folder of state dicts, NAME.pt, in a folder of the user's data
+CIFAR = "cifar10-lossless-8k"  # all lossless images at hand
 TRAINING_IMAGES = 10000  # at most so many are classified for the training error
 RESAMPLES = 1000
 FEW_RESAMPLES = 200  # for the sweep and what is read beside the main measurement
@@ -106,13 +106,20 @@ class Network:
         return entries(self.scale)[self.name]
 
     def data_digest(self):
-        """The images, the description and the tensors; FileNotFoundError, with where they come from, for what is missing."""
+        """The images, the description and the tensors."""
         described = json.dumps([self.entry["spec"], self.entry["norm"]], sort_keys=True)
-        parts = [digest(self.dataset), hashlib.sha256(described.encode()).hexdigest()[:16]]
+        images = "-".join(map(data.digest, sources(self.dataset)))
+        parts = [images, hashlib.sha256(described.encode()).hexdigest()[:16], self.entry["digest"]]
+        if self.scale != "tiny":
+            weights_file(self.entry)  # which `tensors` holds to the digest
+        return "-".join(parts)
+
+    def require(self, *, download=True):
+        """Raise FileNotFoundError, with where to get them, when images or tensors are missing on this machine."""
+        for name in sources(self.dataset):
+            data.require(name, download=download)
         if self.scale != "tiny":
             weights_file(self.entry)
-            parts.append(self.entry["digest"])  # which `tensors` holds the file to
-        return "-".join(parts)
 
     @property
     def cost_minutes(self):
@@ -291,55 +298,37 @@ def image_sets(dataset):
     known = loaded(dataset)
     if dataset != "cifar10-lossless":
         return {"test": known.test, "train": known.train.take(slice(0, TRAINING_IMAGES))}
-    train = data.Split(
-        *(torch.cat(parts) for parts in zip(*map(_parts, (known.train, more_training_images())), strict=True))
-    )
-    return {"test": known.test, "train": train, "jpeg": test_images("cifar10-jpeg", "cifar10-jpeg")}
+    return {
+        "test": known.test,
+        "train": loaded(CIFAR).train,
+        "jpeg": test_images("cifar10-jpeg", "cifar10-jpeg"),
+    }
 
 
-def _parts(split):
-    return split.images, split.labels
-
-
-@lru_cache(maxsize=1)
-def more_training_images():
-    """2,983 further training images of CIFAR-10, bit-exact."""
-    with formats.open_npz(
-        find(MORE_TRAINING_IMAGES, "2,983 lossless training images of CIFAR-10"), "an npz"
-    ) as arrays:
-        images = torch.from_numpy(np.ascontiguousarray(arrays["x_train"].transpose(0, 3, 1, 2)))
-        return data.Split(images, torch.from_numpy(arrays["y_train"].reshape(-1).astype(np.int64)))
-
-
-@lru_cache(maxsize=8)
-def digest(dataset):
-    """The bytes of the images that networks of a data set are measured on."""
-    if dataset != "cifar10-lossless":
-        return data.digest(dataset)
-    more = hashlib.sha256(
-        find(MORE_TRAINING_IMAGES, "2,983 lossless training images of CIFAR-10").read_bytes()
-    )
-    return "-".join([data.digest(dataset), data.digest("cifar10-jpeg"), more.hexdigest()])
-
-
-def find(name, what):
-    """The file `name` in a folder of the user's data; FileNotFoundError says where it was looked for."""
-    places = data.user_folders()
-    for place in places:
-        if (place / name).is_file():
-            return place / name
-    raise FileNotFoundError(
-        f"{what}: there is no {name} in {', '.join(map(str, places))} (RELSTAB_DATA adds a folder)"
-    )
+def sources(dataset):
+    """The data sets from which `image_sets` takes its images."""
+    return (dataset, CIFAR, "cifar10-jpeg") if dataset == "cifar10-lossless" else (dataset,)
 
 
 def weights_file(entry):
-    """The file with a network's tensors; FileNotFoundError says where they come from."""
+    """The file with a network's tensors; FileNotFoundError says where it was looked for and where they come from."""
+    places = data.user_folders()
+    name = entry.get("file") or f"{WEIGHTS}/{entry['name']}.pt"
+    for place in places:
+        if (place / name).is_file():
+            return place / name
+    looked = f"in {', '.join(map(str, places))} (RELSTAB_DATA adds a folder)"
+    if not any((place / name).parent.is_dir() for place in places):
+        raise FileNotFoundError(
+            f"the networks of public repositories were not found: there is no {Path(name).parent} {looked}; "
+            f"{TABLE.name} of the study names repository, commit and file of each"
+        )
     source = f"{entry['path'] or 'a file'} of the public repository {entry['repository']}"
     commit = f" at commit {entry['commit']}" if entry["commit"] else ""
-    name = entry.get("file") or f"others/weights/{entry['name']}.pt"
-    return find(name, f"the weights of {entry['name']} were not found; they are the tensors of {source}{commit}, "
-                      "saved by torch.save as a state dict")  # fmt: skip
+    raise FileNotFoundError(
+        f"the weights of {entry['name']} were not found: there is no {name} {looked}; they are the tensors of "
+        f"{source}{commit}, saved by torch.save as a state dict"
+    )
 
 
 def tensors(unit):
