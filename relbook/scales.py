@@ -298,7 +298,7 @@ IMAGENET = {
 }
 
 
-# Networks of public repositories, which are only probed: fields of `relstab.studies.others.study.Network`.
+# Networks of public repositories, which are only probed: fields of `relbook.studies.others.study.Network`.
 OTHERS = {
     "tiny": {"probes": 100, "init_probes": 50, "draws": 2, "displacements": (0.5, 1.0), "sweep_probes": 50, "shuffles": 1},
     "laptop": {},

@@ -5,7 +5,7 @@ One unit is one network of `networks.json`: rebuilt (`networks`), held to its er
 ``network``      status, test_error on the lossless test images, error_jpeg on the same pictures as JPEG, train_error on
                  the training images at hand (CIFAR-10: 8,068 lossless ones), training_images, published_error,
                  parameters, robust, repository, digest
-``sensitivity``  D, G, R at the output, columns as in `relstab.studies.zoo` and R_low, R_high: 95 % over images and
+``sensitivity``  D, G, R at the output, columns as in `relbook.studies.zoo.study` and R_low, R_high: 95 % over images and
                  draws. Stage "init" is a fresh initialisation, torch's own, read with batch statistics
 ``profile``      D, G, R by layer, trained and at initialisation, statistic "mean", one draw
 ``sweep``        R against δ at the output, both interpolations, on the first `sweep_probes` images
@@ -16,7 +16,7 @@ At the output one row a statistic ("mean", "median", "component_median"). All ne
 the same noise, those of the zoo. Weights are never published: rows name repository and digest. At scale tiny
 two networks are trained on the spot, in seconds.
 
->>> from relstab.studies.others import study
+>>> from relbook.studies.others import study
 >>> [unit.name for unit in study.configs("tiny")]
 ['tiny_chain', 'tiny_batch_norm']
 """
@@ -33,16 +33,17 @@ import numpy as np
 import torch
 from torch import nn
 
-from relstab import data, scales
+from relbook import scales
+from relbook.studies.others import networks
+from relbook.studies.zoo.probes import loaded, test_images
+from relstab import data
 from relstab.models import surgery
 from relstab.probes import layers as reading
 from relstab.probes import moments
 from relstab.probes.perturbations import perturbations
 from relstab.probes.sensitivity import sensitivity
-from relstab.recipes import Recipe
-from relstab.studies.others import networks
-from relstab.studies.zoo_probes import loaded, test_images
 from relstab.train import error_rate, fit, seeded
+from relstab.train.recipes import Recipe
 
 TABLE = Path(__file__).with_name("networks.json")
 WEIGHTS = "others/weights"  # folder of state dicts, NAME.pt, in a folder of the user's data

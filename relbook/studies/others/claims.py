@@ -8,8 +8,8 @@ on the lossless test images; R, D, G are at the output, δ = 1, c = 3.
 
 import numpy as np
 
-from relstab.measurement import NETWORKS, bootstrap, correlation, geometric, mean, nothing, slope
-from relstab.studies.others import tables
+from relbook.measurement import NETWORKS, bootstrap, correlation, geometric, mean, nothing, slope
+from relbook.studies.others import tables
 
 LEAST_GAP = 0.01  # a smaller difference of errors is not told from none on 1,017 images
 GROUPS = {"all": lambda table: table, "fitted": tables.fitted, "not fitted": tables.not_fitted}

@@ -8,10 +8,12 @@ import pytest
 import torch
 from torch.nn import functional
 
-from relstab import data, ledger, store, studies
-from relstab.claims.others import claims as measures
+from relbook import ledger
+from relbook import registry as studies
+from relbook.studies.others import claims as measures
+from relbook.studies.others import networks, study, tables
+from relstab import data, store
 from relstab.probes.sensitivity import sensitivity
-from relstab.studies.others import networks, study, tables
 from relstab.train import error_rate, seeded
 
 NETWORKS = study.entries("laptop")

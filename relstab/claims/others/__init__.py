@@ -1,1 +1,0 @@
-"""Claims on networks of public repositories."""
