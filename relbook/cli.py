@@ -100,7 +100,7 @@ def _study(options):
             print("\n".join([f"relstab: {failures}", *getattr(failures, "__notes__", [])]), file=sys.stderr)
             return 1
     if options.publish:
-        print(f"published {store.publish(options.scale, options.name)} units")
+        print(f"published {registry.publish(options.name, options.scale)} units")
     missing = rows.attrs.get("missing", 0)
     print(f"{options.name} at scale {options.scale}: {len(rows)} rows, {missing} units left")
     return 1 if missing else 0
@@ -122,7 +122,7 @@ def _status(options):
             for want in plan.lacking:
                 lacking.setdefault(want, []).append(f"{name} at {scale}")
             if options.units:
-                units = store.provenance(name, scale)
+                units = store.provenance(registry.configs(name, scale))
                 if len(units):
                     print(units.to_string(index=False))
     for want, where in lacking.items():

@@ -201,7 +201,7 @@ def status():
     for study in registry.names():
         for scale in scales.SCALES:
             configs = registry.configs(study, scale)
-            units = store.provenance(study, scale)
+            units = store.provenance(configs)
             left = sum(getattr(config, "cost_minutes", 0) or 0 for config in configs) / 60
             line = {
                 "study": study,
@@ -255,10 +255,11 @@ def source(rows):
 
     rows: what `relbook.registry.shown` returns
     """
+    from relbook import registry
     from relstab import store
 
     study, scale = rows.attrs["study"], rows.attrs["scale"]
-    units = store.provenance(study, scale)
+    units = store.provenance(registry.configs(study, scale))
     minutes = units["seconds"].sum() / 60
     missing = rows.attrs.get("missing", 0)
     text = (

@@ -72,7 +72,7 @@ def rows(study: str, scale: str, *, compute: bool | None = None, executor=None) 
     units = configs(study, scale)
     if compute is None:
         compute = scale == "tiny"
-    frame = store.get_or_run(units, executor) if compute else store.load(study, scale)
+    frame = store.get_or_run(units, executor) if compute else store.load(units)
     frame.attrs |= {"study": study, "scale": scale}
     return frame
 
@@ -89,10 +89,23 @@ def shown(study: str, scale: str = "tiny", *, needs=None) -> pd.DataFrame:
     """
     scales.check(scale)
     for larger in scales.SCALES[: scales.SCALES.index(scale) : -1]:
-        frame = store.load(study, larger)
+        frame = rows(study, larger, compute=False)
         if frame.attrs["missing"] < frame.attrs["units"] and (needs is None or _any(needs(frame))):
             return frame
-    return store.load(study, scale)
+    return rows(study, scale, compute=False)
+
+
+def publish(study: str, scale: str) -> int:
+    """Publish what is stored of a study at a scale (`relstab.store.publish`); the number of units published.
+
+    Raises:
+        ValueError: Scale tiny, which every reader computes; results that cannot be traced.
+    """
+    if scales.check(scale) == "tiny":
+        raise ValueError(
+            "scale is 'tiny'; it must be laptop, gpu or paper: tiny rows are computed by each reader"
+        )
+    return store.publish(configs(study, scale))
 
 
 def _any(found) -> bool:

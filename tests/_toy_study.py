@@ -76,11 +76,10 @@ def log(event=None):
 
 
 def isolate(folder, monkeypatch):
-    """A store, published results and a log of a test's own, and "toy" among the studies; the folder.
+    """A store, published results and a log of a test's own: the folder.
 
     The code counts as committed, so that results can be published while it is being worked on.
     """
-    from relbook import registry
     from relstab.store import origin
 
     monkeypatch.setattr(origin, "commit_of", lambda digest: "c" * 40)
@@ -89,7 +88,6 @@ def isolate(folder, monkeypatch):
     monkeypatch.setenv("RELSTAB_RESULTS", str(folder / "results"))
     monkeypatch.setenv("TOY_LOG", str(folder / "log"))
     monkeypatch.delenv("RELSTAB_NO_RUN", raising=False)
-    monkeypatch.setitem(registry.STUDIES, "toy", "_toy_study")
     return folder
 
 

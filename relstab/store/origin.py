@@ -19,10 +19,9 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
-import relstab
 from relstab.store import numerics
 
-PACKAGE = Path(relstab.__file__).parent
+PACKAGE = Path(__file__).resolve().parents[1]
 PACKAGES = ("relstab", "relbook")  # whose sources are the code of a result
 SOURCES = (".py", ".toml", ".json")
 FIELDS = ("device", "capability", "threads", "precision", "python", "torch", "numpy", "scipy", "relstab", "commit",
@@ -170,8 +169,7 @@ def start() -> Callable[[], dict]:
             "threads": None if torch is None else torch.get_num_threads(),
             "precision": numerics.precision(),
             "python": platform.python_version(),
-            **{package: _version(package) for package in ("torch", "numpy", "scipy")},
-            "relstab": relstab.__version__,
+            **{package: _version(package) for package in ("torch", "numpy", "scipy", "relstab")},
             "commit": head,
             "dirty": dirty,
             "code": sources,

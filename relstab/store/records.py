@@ -22,8 +22,6 @@ import math
 import re
 from typing import Any
 
-from relbook import scales
-
 KEY_FORMAT = 1
 _SLUG_LENGTH = 72
 
@@ -61,7 +59,8 @@ def fields(config) -> dict:
             raise TypeError(
                 f"{name}.{attribute} is missing or no {kind.__name__}; every config must have one"
             )
-    scales.check(config.scale)
+    if not re.fullmatch(r"[\w-]+", config.scale):  # it names a folder
+        raise ValueError(f"{name}.scale is {config.scale!r}; it must be a word")
     return {
         field.name: _canonical(getattr(config, field.name), f"{name}.{field.name}")
         for field in dataclasses.fields(config)

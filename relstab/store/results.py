@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from relbook import scales
 from relstab.store import atomic, origin, records, units
 from relstab.store.origin import FIELDS
 from relstab.store.records import key
@@ -106,10 +105,8 @@ class Plan:
 def plan(configs) -> Plan:
     """What `get_or_run(configs)` would find and run, and its estimated cost; runs nothing.
 
-    >>> from relbook import registry
-    >>> found = plan(registry.configs("diffeomorphisms", "tiny"))
-    >>> found.found + found.missing == len(registry.configs("diffeomorphisms", "tiny"))
-    True
+    >>> plan([])
+    Plan(found=0, missing=0, minutes=0.0, unpriced=0, lacking={})
     """
     shelves = catalogue()
     configs = _unique(configs, shelves)
@@ -133,10 +130,6 @@ def why(config) -> str:
 
     "in the working store", "published", "never run", "study version 2, results are of 1", "other data",
     "damaged file".
-
-    >>> from relbook import registry
-    >>> why(registry.configs("diffeomorphisms", "laptop")[0]) in ("in the working store", "published", "never run")
-    True
     """
     shelves = catalogue()
     found = find(config, shelves, quiet=True)
@@ -295,29 +288,18 @@ def _failure(failures, total, stored, late) -> RuntimeError:
     return error
 
 
-def _configs(study: str, scale: str) -> list:
-    from relbook import registry  # the registry imports this module
-
-    return registry.configs(study, scale)
-
-
-def load(study: str, scale: str) -> pd.DataFrame:
-    """Rows that exist, stored or published, for the study's present configs; runs nothing.
-
-    attrs: study, scale, units, and missing, the number of units without a result.
-    """
+def load(configs) -> pd.DataFrame:
+    """Rows of the configs that exist, stored or published; runs nothing. attrs as those of `get_or_run`."""
     shelves = catalogue()
-    configs = _unique(_configs(study, scale), shelves)
+    configs = _unique(configs, shelves)
     hits = {records.recipe(config): find(config, shelves) for config in configs}
-    frame = _frame(configs, {recipe: hit[0] for recipe, hit in hits.items() if hit is not None})
-    frame.attrs |= {"study": study, "scale": scale}
-    return frame
+    return _frame(configs, {recipe: hit[0] for recipe, hit in hits.items() if hit is not None})
 
 
-def provenance(study: str, scale: str) -> pd.DataFrame:
-    """One line per unit that exists: unit, where ("store" or "published"), rows, key, data, provenance."""
+def provenance(configs) -> pd.DataFrame:
+    """One line per config that has a result: unit, where ("store" or "published"), rows, key, data, provenance."""
     lines, shelves = [], catalogue()
-    for config in _unique(_configs(study, scale), shelves):
+    for config in _unique(configs, shelves):
         hit = find(config, shelves, quiet=True)
         if hit is not None:
             record, root = hit
@@ -333,42 +315,27 @@ def provenance(study: str, scale: str) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=columns)
 
 
-def publish(scale: str, study: str | None = None, *, prune: bool = False) -> int:
-    """Copy the stored rows of the present configs at `scale` to results/; the number of units there.
+def publish(configs) -> int:
+    """Copy the stored rows of configs to the published results; the number of those that are there now.
 
-    study: one study, or None for all. Floats are rounded to 7 significant digits, so that the files stay
-    small and readable in a diff; a result already published with the same rows is left alone, unless it cannot
-    be traced. Published means traceable: only results whose code is that of a commit here are copied, and name
-    that commit. prune=True also removes published files that belong to no present config (an older study
-    version, other data).
-    ValueError for "tiny", which every reader computes, and, after all others have been published, for results
-    of code that is in no commit; OSError when results/ cannot be written.
+    Floats are rounded to 7 significant digits, so that the files stay small and readable in a diff; a result
+    already published with the same rows is left alone, unless it cannot be traced. Published means traceable:
+    only results whose code is that of a commit here are copied, and name that commit.
+    ValueError, after all others have been published, for results of code that is in no commit; OSError when the
+    folder cannot be written.
     """
-    if scales.check(scale) == "tiny":
-        raise ValueError(
-            "scale is 'tiny'; it must be laptop, gpu or paper: tiny rows are computed by each reader"
-        )
     root = published()
     if root is None:
         raise ValueError(
             "RELSTAB_RESULTS is not set and this is no checkout; set it to the folder to publish in"
         )
-    from relbook import registry  # the registry imports this module
-
-    kept, refused = set(), []
-    for name in [study] if study else registry.names():
-        shelves = catalogue()
-        configs = _unique(_configs(name, scale), shelves)
-        for config in configs:
-            try:
-                kept.add(_publish_one(config, shelves, root))
-            except Untraceable as error:
-                refused.append(str(error))
-        kept.discard(None)
-        if prune:
-            for folder in {root / scale / config.study for config in configs}:
-                for path in set(folder.glob("*.json")) - kept:
-                    path.unlink()
+    kept, refused, shelves = set(), [], catalogue()
+    for config in _unique(configs, shelves):
+        try:
+            kept.add(_publish_one(config, shelves, root))
+        except Untraceable as error:
+            refused.append(str(error))
+    kept.discard(None)
     if refused:
         raise ValueError(
             f"{len(refused)} results were not published, the other {len(kept)} were: their code is that of no "

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from relbook import claims, scales
+from relbook import claims, registry, scales
 from relbook.drawing import profile
 from relbook.studies.imagenet import figures
 from relbook.studies.imagenet import study as imagenet
@@ -137,12 +137,12 @@ def test_published_rows_are_shown_without_pictures_or_packages(place, monkeypatc
     store.get_or_run([UNIT])
     monkeypatch.setattr(imagenet, "configs", lambda scale: [UNIT] if scale == "laptop" else [])
     monkeypatch.setattr(origin, "commit_of", lambda digest: "c" * 40)
-    assert store.publish("laptop", "imagenet") == 1
+    assert registry.publish("imagenet", "laptop") == 1
     monkeypatch.setenv("RELSTAB_STORE", str(place / "empty"))
     monkeypatch.setenv("RELSTAB_DATA", str(place / "empty"))
     (place / "imagenet-sample-images").rename(place / "elsewhere")
     imagenet.pictures.cache_clear()
-    assert len(store.load("imagenet", "laptop")) == 2 * len(UNIT.cuts) + 4 * 4 + 3
+    assert len(store.load(registry.configs("imagenet", "laptop"))) == 2 * len(UNIT.cuts) + 4 * 4 + 3
 
 
 def test_figures_and_claims(place):

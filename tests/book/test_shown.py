@@ -11,9 +11,9 @@ def shelves(monkeypatch):
     """tiny has two kinds of rows, laptop only the first, gpu and paper none."""
     contents = {"tiny": ["a", "b"], "laptop": ["a"]}
 
-    def load(study, scale):
-        frame = pd.DataFrame({"kind": contents.get(scale, [])})
-        frame.attrs |= {"study": study, "scale": scale, "units": 2, "missing": 2 - len(frame)}
+    def load(configs):
+        frame = pd.DataFrame({"kind": contents.get(configs[0].scale, [])})
+        frame.attrs |= {"units": 2, "missing": 2 - len(frame)}
         return frame
 
     monkeypatch.setattr("relstab.store.load", load)

@@ -12,6 +12,7 @@ from relstab.store import origin, records
 
 @pytest.fixture(autouse=True)
 def place(tmp_path, monkeypatch):
+    monkeypatch.setitem(registry.STUDIES, "toy", "_toy_study")
     return toy.isolate(tmp_path, monkeypatch)
 
 
@@ -38,6 +39,18 @@ def test_shown_is_the_largest_scale_with_rows():
     assert set(frame["scale"]) == {"gpu"}
     assert registry.shown("toy", "paper").attrs["scale"] == "paper"
     assert registry.shown("toy", "paper").empty
+
+
+def test_publish_takes_the_units_of_one_scale(tmp_path):
+    registry.rows("toy", "gpu", compute=True)
+    assert registry.publish("toy", "laptop") == 0
+    assert registry.publish("toy", "gpu") == 3
+    assert {path.parent for path in toy.files(tmp_path / "results")} == {tmp_path / "results" / "gpu" / "toy"}
+
+
+def test_tiny_is_not_published():
+    with pytest.raises(ValueError, match="scale is 'tiny'; it must be laptop, gpu or paper"):
+        registry.publish("toy", "tiny")
 
 
 def test_unknown_studies_and_scales():

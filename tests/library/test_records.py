@@ -80,8 +80,8 @@ def test_what_is_no_config_is_refused():
         store.get_or_run([{"seed": 1}])
     with pytest.raises(TypeError, match=r"Nameless\.study is missing"):
         store.get_or_run([Nameless()])
-    with pytest.raises(ValueError, match="scale is 'huge'; it must be one of"):
-        store.get_or_run([Toy(scale="huge")])
+    with pytest.raises(ValueError, match=r"Toy\.scale is 'a/b'; it must be a word"):
+        store.get_or_run([Toy(scale="a/b")])
 
 
 # the file format

@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 from _toy_study import Toy
 
-from relbook import registry
 from relstab import store
 from relstab.store import executors, origin, records
 
@@ -75,7 +74,7 @@ def test_of_two_encodings_what_is_found_counts_then_what_is_present(monkeypatch,
     )
 
     def chosen():
-        return store.load("toy", "laptop")["seed"].unique().tolist()
+        return store.load(toy.configs("laptop"))["seed"].unique().tolist()
 
     monkeypatch.setattr(toy, "configs", lambda scale: [Toy()] if scale == "laptop" else [])
     assert store.plan([Toy()]).missing == 1  # neither is here, the original can be fetched
@@ -209,27 +208,27 @@ def test_results_of_a_worker_that_does_not_see_the_store(monkeypatch, place):
 
 
 def test_publish_copies_once_rounds_and_is_found(place, monkeypatch):
-    frame = registry.rows("toy", "laptop", compute=True)
-    assert store.publish("laptop", "toy") == 4
+    frame = store.get_or_run(toy.configs("laptop"))
+    assert store.publish(toy.configs("laptop")) == 4
     paths = toy.files(place / "results")
     assert len(paths) == 4
     assert all(path.parent == place / "results" / "laptop" / "toy" for path in paths)
     before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in paths}
-    assert store.publish("laptop", "toy") == 4
+    assert store.publish(toy.configs("laptop")) == 4
     assert before == {
         path: (path.read_bytes(), path.stat().st_mtime_ns) for path in toy.files(place / "results")
     }
     monkeypatch.setenv("RELSTAB_STORE", str(place / "empty"))
     monkeypatch.setenv("RELSTAB_NO_RUN", "1")
-    shown = registry.rows("toy", "laptop")
+    shown = store.load(toy.configs("laptop"))
     np.testing.assert_allclose(shown["value"], frame["value"], rtol=5e-7)
     assert all(value == float(f"{value:.7g}") for value in shown["value"])
     assert store.why(Toy()) == "published"
     assert not (place / "empty").exists()
-    table = store.provenance("toy", "laptop")
+    table = store.provenance(toy.configs("laptop"))
     assert len(table) == 4
-    assert store.provenance("toy", "paper").empty
-    assert list(store.provenance("toy", "paper").columns) == list(table.columns)
+    assert store.provenance(toy.configs("paper")).empty
+    assert list(store.provenance(toy.configs("paper")).columns) == list(table.columns)
     assert set(table["where"]) == {"published"}
     assert {"unit", "key", "seconds", "device", "torch", "commit"} <= set(table.columns)
 
@@ -243,7 +242,7 @@ def test_published_means_traceable(place, monkeypatch):
     with pytest.raises(
         ValueError, match=r"1 results were not published, the other 1 were.*no commit.*\(default\)"
     ):
-        store.publish("laptop", "toy")
+        store.publish(toy.configs("laptop"))
     (path,) = toy.files(place / "results")
     record = records.loads(path.read_bytes())
     assert record["config"]["seed"] == 1
@@ -252,56 +251,57 @@ def test_published_means_traceable(place, monkeypatch):
 
 def test_a_result_that_cannot_be_traced_is_replaced_by_an_equal_one(place, monkeypatch):
     store.get_or_run([Toy(seed=0)])
-    store.publish("laptop", "toy")
+    store.publish(toy.configs("laptop"))
     (path,) = toy.files(place / "results")
     record = records.loads(path.read_bytes())
     record["provenance"] |= {"dirty": True, "commit": "e" * 40}
     path.write_bytes(records.dumps(record))
-    store.publish("laptop", "toy")
+    store.publish(toy.configs("laptop"))
     source = records.loads(path.read_bytes())["provenance"]
     assert (source["commit"], source["dirty"]) == ("c" * 40, False)
 
 
 def test_what_is_published_stays_without_the_working_store(place, monkeypatch):
     store.get_or_run([Toy(seed=0)])
-    store.publish("laptop", "toy")
+    store.publish(toy.configs("laptop"))
     monkeypatch.setenv("RELSTAB_STORE", str(place / "empty"))
     monkeypatch.setattr(origin, "commit_of", lambda digest: None)
-    assert store.publish("laptop", "toy") == 1
+    assert store.publish(toy.configs("laptop")) == 1
 
 
-def test_old_published_results_go_only_when_asked(place, monkeypatch):
-    registry.rows("toy", "gpu", compute=True)
-    store.publish("gpu", "toy")
+def test_results_of_an_older_version_stay_published_and_are_not_found(place, monkeypatch):
+    configs = toy.configs("gpu")
+    store.get_or_run(configs)
+    store.publish(configs)
     monkeypatch.setattr(Toy, "version", 2)
-    assert store.load("toy", "gpu").attrs["missing"] == 3
-    registry.rows("toy", "gpu", compute=True)
-    assert store.publish("gpu", "toy") == 3
+    assert store.load(configs).attrs["missing"] == 3
+    store.get_or_run(configs)
+    assert store.publish(configs) == 3
     assert len(toy.files(place / "results")) == 6
-    assert store.publish("gpu", "toy", prune=True) == 3
-    assert len(toy.files(place / "results")) == 3
-    assert store.load("toy", "gpu").attrs["missing"] == 0
+    assert store.load(configs).attrs["missing"] == 0
 
 
-def test_tiny_is_not_published():
-    with pytest.raises(ValueError, match="scale is 'tiny'; it must be laptop, gpu or paper"):
-        store.publish("tiny")
+def test_of_configs_only_those_with_results_are_published(place):
+    store.get_or_run([Toy(seed=1)])
+    assert store.publish(toy.configs("laptop")) == 1
+    assert store.publish([]) == 0
+    assert len(toy.files(place / "results")) == 1
 
 
 def test_published_results_show_without_the_data(place, monkeypatch):
-    frame = registry.rows("toy", "laptop", compute=True)
+    frame = store.get_or_run(toy.configs("laptop"))
     monkeypatch.setitem(toy.DATA, "digest", None)
-    pd.testing.assert_frame_equal(store.load("toy", "laptop"), frame)
+    pd.testing.assert_frame_equal(store.load(toy.configs("laptop")), frame)
     assert len(store.get_or_run([Toy(seed=1)])) == 2
     with pytest.raises(FileNotFoundError, match="toy data were looked for"):
         store.get_or_run([Toy(seed=77)])
     monkeypatch.setattr(Toy, "version", 2)
-    assert store.load("toy", "laptop").attrs["missing"] == 4
+    assert store.load(toy.configs("laptop")).attrs["missing"] == 4
 
 
 def test_an_empty_store_never_asks_for_data(monkeypatch):
     monkeypatch.setattr(Toy, "data_digest", lambda self: pytest.fail("the data were opened"))
-    frame = store.load("toy", "paper")
+    frame = store.load(toy.configs("paper"))
     assert frame.empty
     assert frame.attrs["missing"] == 3
     assert store.plan(toy.configs("paper")).missing == 3
