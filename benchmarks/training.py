@@ -18,7 +18,8 @@ from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, Dataset
 
 from relstab import data, models
-from relstab.train import Observer, TrainingSet, error_rate, fit, layout, make_optimizer, seeded, train_epoch
+from relstab.random import seeded
+from relstab.train import Observer, TrainingSet, error_rate, fit, layout, make_optimizer, train_epoch
 from relstab.train.recipes import learning_rate, one_cycle
 from relstab.vision import torchvision
 

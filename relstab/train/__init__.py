@@ -18,25 +18,19 @@ weights as one that was not.
 ('ok', [1, 2, 3])
 """
 
+from relstab.random import seeded
+from relstab.train.data import TrainingSet, batches, gaussian, layout
+from relstab.train.evaluate import collapsed, error_rate, predictions
 from relstab.train.loop import (
     Fit,
     Observer,
-    TrainingSet,
-    batches,
-    collapsed,
     duration,
     effective,
-    error_rate,
     fit,
-    gaussian,
-    global_draws,
-    layout,
     loss_and_errors,
     make_optimizer,
     parameter_groups,
-    predictions,
     report,
-    seeded,
     snapshot_steps,
     stopped,
     train_epoch,
@@ -53,7 +47,6 @@ __all__ = [
     "error_rate",
     "fit",
     "gaussian",
-    "global_draws",
     "layout",
     "loss_and_errors",
     "make_optimizer",

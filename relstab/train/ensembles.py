@@ -22,8 +22,8 @@ from torch import Tensor
 
 from relstab.models import simple_cnn
 from relstab.models.simple_cnn import Ensemble
+from relstab.random import seeded
 from relstab.train import checkpoints
-from relstab.train.loop import seeded
 
 
 @dataclass(frozen=True)

@@ -1,26 +1,25 @@
 """The loop that trains every network of the book but the small ensembles."""
 
-import contextlib
 import copy
-import hashlib
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
-from jaxtyping import Float, Int64, Shaped
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from relstab.random import global_draws
 from relstab.train import checkpoints
-from relstab.train.augment import crop_and_flip, deformations, deformed, draw, windows
+from relstab.train.data import TrainingSet, layout
+from relstab.train.evaluate import collapsed, error_rate
 from relstab.train.recipes import Recipe, learning_rate
 
 _DEFORMATION = ("displacement", "cut")
 CHECKPOINT_SECONDS = 2.0  # at least, between two checkpoints: on few images an epoch is shorter than a write
-COLLAPSE_SAMPLE = 1000  # about so many training images are compared at the end of a run
 
 
 @dataclass(frozen=True)
@@ -38,39 +37,6 @@ class Fit:
     seconds: float = 0.0
     images_per_second: float = 0.0
     snapshots: list[dict] = field(default_factory=list)
-
-
-def seeded(*parts, device: str | torch.device = "cpu") -> torch.Generator:
-    """A generator whose seed is a hash of `parts`: no state to keep, no accidental reuse.
-
-    >>> bool(torch.rand(1, generator=seeded(0, "a")) == torch.rand(1, generator=seeded(0, "a")))
-    True
-    """
-    digest = hashlib.sha256(repr(parts).encode()).digest()
-    return torch.Generator(device).manual_seed(int.from_bytes(digest[:7], "big"))
-
-
-@contextlib.contextmanager
-def global_draws(*parts, device: str | torch.device = "cpu") -> Iterator[None]:
-    """Let what a network draws from torch's global generators (dropout) follow from `parts`, then restore their state.
-
-    >>> before = torch.get_rng_state()
-    >>> with global_draws(0, "dropout", 3):
-    ...     first = torch.nn.functional.dropout(torch.ones(5))
-    >>> with global_draws(0, "dropout", 3):
-    ...     bool((torch.nn.functional.dropout(torch.ones(5)) == first).all())
-    True
-    >>> bool((torch.get_rng_state() == before).all())
-    True
-    """
-    device, seed = torch.device(device), seeded(*parts).initial_seed()
-    on_cuda = device.type == "cuda"
-    index = (torch.cuda.current_device() if device.index is None else device.index) if on_cuda else None
-    with torch.random.fork_rng([index] if on_cuda else []):
-        torch.default_generator.manual_seed(seed)
-        if on_cuda:
-            torch.cuda.default_generators[index].manual_seed(seed)
-        yield
 
 
 def parameter_groups(model: nn.Module, recipe: Recipe) -> list[dict]:
@@ -117,45 +83,6 @@ def loss_and_errors(outputs: Float[Tensor, "batch output"], labels: Int64[Tensor
     return torch.relu(1 - margins).mean(), (margins <= 0).sum()
 
 
-@torch.no_grad()
-def predictions(model: nn.Module, images: Shaped[Tensor, "image channel height width"], *,
-                normalise: Callable | None = None, batch_size: int = 500
-                ) -> Int64[Tensor, " image"]:  # fmt: skip
-    """The predicted classes in evaluation mode; a single output f is binary, class 1 where f > 0.
-
-    >>> model = nn.Sequential(nn.Flatten(), nn.Identity())
-    >>> predictions(model.append(nn.Linear(4, 1, bias=False).requires_grad_(False)), torch.zeros(3, 1, 2, 2)).tolist()
-    [0, 0, 0]
-    """
-    device, training = next(model.parameters()).device, model.training
-    model.eval()
-    chunks = []
-    for chunk in images.split(batch_size):
-        chunk = chunk.to(device)
-        outputs = model(normalise(chunk) if normalise else chunk)
-        chunks.append(outputs.argmax(1) if outputs.shape[1] > 1 else (outputs[:, 0] > 0).long())
-    model.train(training)
-    return torch.cat(chunks).cpu()
-
-
-def error_rate(model: nn.Module, images: Shaped[Tensor, "image channel height width"],
-               labels: Int64[Tensor, " image"], *, normalise: Callable | None = None,
-               batch_size: int = 500) -> float:  # fmt: skip
-    """The fraction of wrong predictions, float32, evaluation mode, in batches of `batch_size`.
-
-    `images` are what the model takes, or, with `normalise`, what that takes. ValueError without images.
-
-    >>> model = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
-    >>> images = torch.zeros(6, 1, 2, 2)
-    >>> error_rate(model, images, predictions(model, images))
-    0.0
-    """
-    if len(images) == 0:
-        raise ValueError("images is empty; an error rate needs at least one image")
-    predicted = predictions(model, images, normalise=normalise, batch_size=batch_size)
-    return (predicted != labels.cpu()).double().mean().item()
-
-
 def snapshot_steps(steps_per_epoch: int, epochs: int, count: int) -> list[int]:
     """`count` log-spaced times in steps, from a tenth of an epoch to the end, and 0: initialisation.
 
@@ -169,19 +96,6 @@ def snapshot_steps(steps_per_epoch: int, epochs: int, count: int) -> list[int]:
         {0}
         | {min(max(round(steps_per_epoch * 10**e), 1), steps_per_epoch * epochs) for e in exponents.tolist()}
     )
-
-
-def batches(count: int, batch_size: int, generator: torch.Generator,
-            device: torch.device | str = "cpu") -> list[Int64[Tensor, " batch"]]:  # fmt: skip
-    """A random partition of range(count); a last batch of one is left out (batch norm cannot take it).
-
-    >>> [len(part) for part in batches(10, 4, torch.Generator().manual_seed(0))]
-    [4, 4, 2]
-    >>> [len(part) for part in batches(9, 4, torch.Generator().manual_seed(0))]
-    [4, 4]
-    """
-    parts = list(torch.randperm(count, generator=generator).to(device).split(batch_size))
-    return parts[:-1] if len(parts) > 1 and len(parts[-1]) == 1 else parts
 
 
 def duration(seconds: float | int) -> str:
@@ -278,7 +192,7 @@ def fit(model: nn.Module, split, recipe: Recipe, *, normalise: Callable[[Tensor]
     return Fit(history, status, seconds, len(history) * data.count / seconds, observer.rows)
 
 
-def train_epoch(forward: Callable, data: "TrainingSet", optimizer: torch.optim.Optimizer, epoch: int, *,
+def train_epoch(forward: Callable, data: TrainingSet, optimizer: torch.optim.Optimizer, epoch: int, *,
                 seed: int, observer: "Observer") -> dict:  # fmt: skip
     """One pass over the data; the loss and the errors are read from the device once, at its end."""
     recipe, device = data.recipe, data.device
@@ -304,55 +218,6 @@ def train_epoch(forward: Callable, data: "TrainingSet", optimizer: torch.optim.O
         "error": errors.item() / data.seen,
         "lr": rate,
     }
-
-
-class TrainingSet:
-    """The training images on the device, and an iterator over the augmented batches of an epoch."""
-
-    def __init__(self, split, recipe: Recipe, normalise: Callable, device: torch.device):
-        self.recipe, self.normalise, self.device, self.count = recipe, normalise, device, len(split.labels)
-        self.images, self.labels = split.images.to(device), split.labels.to(device)
-        self.augmented = bool(recipe.crop or recipe.flip)
-        self.views = windows(self.images, recipe.crop) if self.augmented else None
-        lengths = [len(batch) for batch in batches(self.count, recipe.batch_size, seeded(0))]
-        self.steps, self.seen = len(lengths), sum(lengths)
-
-    def epoch(self, epoch: int, seed: int):
-        """Batches (inputs, labels) in an order, with crops, flips, deformations and noise, given by (seed, epoch)."""
-        recipe, generator = self.recipe, seeded(seed, "epoch", epoch)
-        order = batches(self.count, recipe.batch_size, generator, self.device)
-        draws = draw(self.count, padding=recipe.crop, flip=recipe.flip, generator=generator).to(self.device)
-        modes = self.modes(epoch, seed)
-        noise = seeded(seed, "noise", epoch, device=self.device)
-        for indices in order:
-            raw = crop_and_flip(self.views, indices, draws) if self.augmented else self.images[indices]
-            inputs = self.normalise(raw)
-            if modes is not None:  # normalising commutes with a warp, rounding to uint8 would not
-                inputs = deformed(inputs, modes[indices])
-            if recipe.noise:
-                inputs = inputs + gaussian(inputs, recipe.noise, noise)
-            yield inputs.contiguous(memory_format=layout(recipe)), self.labels[indices]
-
-    def modes(self, epoch: int, seed: int) -> Tensor | None:
-        """The deformations of all images in an epoch, on the device; None where the recipe has none."""
-        recipe = self.recipe
-        if not recipe.displacement:
-            return None
-        size, generator = self.images.shape[-2:], seeded(seed, "diffeo", epoch)
-        drawn = deformations(self.count, recipe.displacement, recipe.cut, size, generator=generator)
-        return drawn.to(self.device)
-
-
-def gaussian(like: Float[Tensor, "image channel height width"], norm: float,
-             generator: torch.Generator) -> Float[Tensor, "image channel height width"]:  # fmt: skip
-    """White noise N(0, s²/d) of total norm about s = `norm` for each image of d components (A Fig. 10).
-
-    >>> noise = gaussian(torch.zeros(2, 3, 32, 32), 5.0, seeded(0))
-    >>> noise.flatten(1).norm(dim=1).round().tolist()
-    [5.0, 5.0]
-    """
-    white = torch.randn(like.shape, generator=generator, device=generator.device, dtype=like.dtype)
-    return white.to(like.device) * (norm / like[0].numel() ** 0.5)
 
 
 class Observer:
@@ -381,11 +246,6 @@ def effective(recipe: Recipe) -> dict:
     )
 
 
-def layout(recipe: Recipe) -> torch.memory_format:
-    """The memory format of images and weights; channels_last is 1.3 to 1.6 times faster for 2-D nets."""
-    return torch.channels_last if recipe.channels_last else torch.contiguous_format
-
-
 def stopped(history: list[dict], recipe: Recipe) -> bool:
     """Whether training ends before its last epoch: the loss is no number, or zero where that is the goal."""
     loss = history[-1]["loss"] if history else 1.0
@@ -399,11 +259,3 @@ def report(history: list[dict], recipe: Recipe) -> str:
     return (
         f"epoch {row['epoch']}/{recipe.epochs}, loss {row['loss']:.3g}, error {row['error']:.3f}, {left} left"
     )
-
-
-def collapsed(model: nn.Module, split, normalise: Callable) -> bool:
-    """Whether images of several classes, spread over the training set, all get the same prediction."""
-    stride = -(-len(split.labels) // COLLAPSE_SAMPLE)
-    images, labels = split.images[::stride], split.labels[::stride]
-    predicted = predictions(model, images, normalise=normalise)
-    return len(labels.unique()) > 1 and len(predicted.unique()) == 1

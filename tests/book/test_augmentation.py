@@ -15,7 +15,8 @@ from relbook.studies.augmentation import figures, study, tables
 from relbook.studies.zoo import study as zoo
 from relstab import diffeo, train
 from relstab.data.pictures import clothing
-from relstab.train import TrainingSet, checkpoints, fit, recipes, seeded
+from relstab.random import seeded
+from relstab.train import TrainingSet, checkpoints, fit, recipes
 from relstab.train import augment as augmentation
 from relstab.train.recipes import Recipe
 
@@ -69,7 +70,7 @@ def test_deformations_disturb_neither_order_nor_crops_nor_noise(device):
 def test_without_displacement_nothing_is_drawn(monkeypatch):
     one, two = linear(), linear()
     fit(one, split(), RECIPE, normalise=unit, seed=3)
-    monkeypatch.setattr("relstab.train.loop.deformations", lambda *a, **k: pytest.fail("drew deformations"))
+    monkeypatch.setattr("relstab.train.data.deformations", lambda *a, **k: pytest.fail("drew deformations"))
     fit(two, split(), replace(RECIPE, cut=9), normalise=unit, seed=3)
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))
 

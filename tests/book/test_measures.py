@@ -17,7 +17,7 @@ from relstab.diffeo import thin_plate
 from relstab.probes.cosine import cosine_sensitivity
 from relstab.probes.filters import projections, total_variation
 from relstab.probes.sensitivity import sensitivity
-from relstab.train import seeded
+from relstab.random import seeded
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ from relbook.studies.others import claims as measures
 from relbook.studies.others import networks, study, tables
 from relstab import data
 from relstab.probes.sensitivity import sensitivity
-from relstab.train import error_rate, seeded
+from relstab.random import seeded
+from relstab.train import error_rate
 
 NETWORKS = study.entries("laptop")
 

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from relstab import models
+from relstab.random import seeded
 from relstab.train import (
     TrainingSet,
     batches,
@@ -22,7 +23,6 @@ from relstab.train import (
     gaussian,
     loss_and_errors,
     make_optimizer,
-    seeded,
     snapshot_steps,
 )
 from relstab.train.augment import Draws, crop_and_flip, draw, windows

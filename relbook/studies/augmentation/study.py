@@ -39,7 +39,8 @@ from relbook.studies.zoo.probes import (
 )
 from relstab import data, diffeo, models
 from relstab.probes.sensitivity import sensitivity
-from relstab.train import error_rate, fit, recipes, seeded
+from relstab.random import seeded
+from relstab.train import error_rate, fit, recipes
 
 COARSE = {"displacement": 1.0, "cut": 3}
 FINE = {"displacement": 0.5, "cut": 10}

@@ -20,7 +20,8 @@ from relbook import scales
 from relbook.studies.zoo import study as zoo
 from relbook.studies.zoo.probes import errors, loaded, probe_images, probe_sets
 from relstab.probes.sensitivity import sensitivity
-from relstab.train import fit, seeded
+from relstab.random import seeded
+from relstab.train import fit
 
 
 @dataclass(frozen=True)

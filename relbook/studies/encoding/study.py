@@ -31,7 +31,8 @@ from relstab.data.reencode import ENCODINGS
 from relstab.probes import spectrum
 from relstab.probes.perturbations import perturbations
 from relstab.probes.sensitivity import compare, sensitivity
-from relstab.train import checkpoints, error_rate, fit, recipes, seeded
+from relstab.random import seeded
+from relstab.train import checkpoints, error_rate, fit, recipes
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ from relstab.data import folders, formats
 from relstab.data.normalisations import NORMALISATIONS
 from relstab.models import surgery
 from relstab.probes.sensitivity import sensitivity
-from relstab.train import seeded
+from relstab.random import seeded
 
 SAMPLES = (folders.IMAGENET_SAMPLE, "imagenet-sample-images")
 SIZE = 224

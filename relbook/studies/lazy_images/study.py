@@ -37,7 +37,8 @@ from relstab import data, models
 from relstab.models.fc import HIDDEN
 from relstab.models.lazy import Centred, Predictor
 from relstab.probes.sensitivity import sensitivity
-from relstab.train import error_rate, seeded
+from relstab.random import seeded
+from relstab.train import error_rate
 
 LAZY, FEATURE, LIMIT = 1e5, 0.03, math.inf  # the two regimes that are compared, and the exact lazy limit
 START = 0.0  # stands for the network before training, where values of alpha are compared

@@ -36,7 +36,8 @@ from relstab.probes.cosine import cosine_sensitivity
 from relstab.probes.filters import projections, total_variation
 from relstab.probes.perturbations import perturbations
 from relstab.probes.sensitivity import compare, sensitivity
-from relstab.train import checkpoints, error_rate, seeded
+from relstab.random import seeded
+from relstab.train import checkpoints, error_rate
 
 COSINE_IMAGES = 128  # C Sec. 2.1
 

@@ -24,7 +24,8 @@ from relstab.diffeo.fields import invert, warp
 from relstab.models.surgery import shuffle_channels
 from relstab.probes import filters, moments
 from relstab.probes.sensitivity import sensitivity
-from relstab.train import fit, recipes, seeded
+from relstab.random import seeded
+from relstab.train import fit, recipes
 
 SIERPINSKI = math.pi * (2 * np.euler_gamma + 2 * math.log(2) + 3 * math.log(math.pi) - 4 * math.lgamma(1 / 4))
 LAWS = ("truncated normal", "normal", "uniform")

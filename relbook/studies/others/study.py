@@ -42,7 +42,8 @@ from relstab.probes import layers as reading
 from relstab.probes import moments
 from relstab.probes.perturbations import perturbations
 from relstab.probes.sensitivity import sensitivity
-from relstab.train import error_rate, fit, seeded
+from relstab.random import seeded
+from relstab.train import error_rate, fit
 from relstab.train.recipes import Recipe
 
 TABLE = Path(__file__).with_name("networks.json")

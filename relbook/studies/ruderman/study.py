@@ -43,7 +43,8 @@ from relstab.models import surgery
 from relstab.probes.cosine import cosine_sensitivity
 from relstab.probes.filters import grouped, projections, total_variation
 from relstab.probes.sensitivity import sensitivity
-from relstab.train import error_rate, fit, recipes, seeded
+from relstab.random import seeded
+from relstab.train import error_rate, fit, recipes
 
 PROBES = 128  # images of a cosine sensitivity (C Sec. 2.1)
 RELATIVE = 500  # images of D, G and R

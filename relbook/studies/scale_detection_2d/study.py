@@ -31,7 +31,8 @@ from relstab import models
 from relstab.data.scale_detection import balanced_split, image_task, random_translation, sphere_noise
 from relstab.models import surgery
 from relstab.probes.sensitivity import compare
-from relstab.train import error_rate, fit, recipes, seeded
+from relstab.random import seeded
+from relstab.train import error_rate, fit, recipes
 
 FLOAT32_COST = 2.0  # a float32 step takes about so many times the zoo's bfloat16 step on a CPU
 

@@ -27,8 +27,8 @@ import torch
 from relbook import scales
 from relstab.data import toys
 from relstab.models import one_hidden
+from relstab.random import seeded
 from relstab.theory import ntk
-from relstab.train import seeded
 
 ANGLE = math.radians(10)
 TEST = 4000  # points on which mse and S are measured

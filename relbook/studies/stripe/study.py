@@ -28,7 +28,7 @@ import torch
 from relbook import scales
 from relstab.data import toys
 from relstab.models import one_hidden
-from relstab.train import seeded
+from relstab.random import seeded
 
 DIMENSION = 30
 NOISE = 0.1  # norm of ν and η, in units of √d, the norm of an input

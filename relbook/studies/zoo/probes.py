@@ -17,7 +17,8 @@ from relstab import data
 from relstab.models import surgery
 from relstab.probes import filters
 from relstab.probes.sensitivity import sensitivity
-from relstab.train import error_rate, gaussian, seeded
+from relstab.random import seeded
+from relstab.train import error_rate, gaussian
 
 INTERPOLATIONS = ("bilinear", "gaussian")
 

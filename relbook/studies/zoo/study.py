@@ -43,8 +43,9 @@ from relbook.studies.zoo.probes import (
 )
 from relstab import data, models
 from relstab.data.normalisations import NORMALISATIONS
+from relstab.random import seeded
 from relstab.store import origin, records
-from relstab.train import checkpoints, fit, recipes, seeded
+from relstab.train import checkpoints, fit, recipes
 
 PUBLISHED_ERROR = {"cifar_resnet20": 0.0827, "cifar_resnet32": 0.0737, "cifar_resnet44": 0.0690,
                    "cifar_resnet56": 0.0661}  # fmt: skip
