@@ -3,6 +3,7 @@
 
     python3 run.py book [--scale tiny] [--jobs 2] [--only NAME]    execute notebooks, render the book
     python3 run.py test [pytest options]                           lint and the test suite
+    python3 run.py test -m numerical                               the tests of the numerical part alone
     python3 run.py test tests/site                                 the built book in a browser
 
 An active virtual or conda environment that has everything is used as it is. Otherwise .venv is made, once
@@ -50,15 +51,22 @@ def become(command):
     os.execv(command[0], command)
 
 
+LINT = (
+    ["ruff", "check", "."],
+    ["ruff", "format", "--check", "."],
+)
+
+
 def test(python, options):
     """Lint, then tests; all are run, and the first that fails gives the exit code.
 
-    The browser tests need the built book and are left out unless an option names them.
+    Options that choose tests (a path, -k, -m) leave lint out. The browser tests need the built book and are left out
+    unless an option names them.
     """
+    chosen = any(option in ("-k", "-m") or option.startswith("tests") for option in options)
     browser = [] if any("tests/site" in option for option in options) else ["--ignore=tests/site"]
     commands = [
-        ["ruff", "check", "."],
-        ["ruff", "format", "--check", "."],
+        *([] if chosen else LINT),
         ["pytest", "--jaxtyping-packages=relstab,relbook,beartype.beartype", *browser, *options],
     ]
     codes = [subprocess.call([python, "-m", *command]) for command in commands]

@@ -57,6 +57,8 @@ def main(arguments=None):
         )
         return 2
     options = parser(arguments).parse_args(arguments)
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(line_buffering=True)  # progress is seen in a file or a pipe, too
     try:
         return options.function(options) or 0
     except KeyboardInterrupt:

@@ -18,6 +18,7 @@ import os
 import shutil
 import subprocess
 import time
+import tomllib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -199,8 +200,8 @@ def _forbidden(waiting, say) -> dict[str, Result]:
 
 
 def _run(waiting, jobs, timeout, root, say) -> dict[str, Result]:
-    """Run the plans, the longest of last time first, and report as they start and end."""
-    queue = sorted(waiting, key=lambda plan: -(plan.result.seconds or 1e9))
+    """Run the plans, the longest first, and report as they start and end."""
+    queue = _longest_first(waiting, root)
     began, total, done = time.monotonic(), len(queue), {}
     running: dict[subprocess.Popen, tuple[_Plan, float]] = {}
 
@@ -236,6 +237,18 @@ def _run(waiting, jobs, timeout, root, say) -> dict[str, Result]:
             process.wait()
             plan.discard()
     return done
+
+
+def _longest_first(waiting, root) -> list[_Plan]:
+    """The plans by what they took last time or, if that was more, usually take (notebooks/seconds.toml).
+
+    Those of which nothing is known come first: a long one that starts last runs alone.
+    """
+    path = Path(root) / "notebooks" / "seconds.toml"
+    usual = tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return sorted(
+        waiting, key=lambda plan: -(max(plan.result.seconds, usual.get(plan.result.name, 0)) or float("inf"))
+    )
 
 
 def _start(plan, root) -> subprocess.Popen:

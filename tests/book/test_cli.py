@@ -61,6 +61,26 @@ def test_bad_requests_are_one_sentence_and_exit_2(arguments, sentence, capsys, u
     assert error.count("\n") == 1 and "Traceback" not in error
 
 
+def test_progress_reaches_a_file_at_once(tmp_path):
+    """Standard output is a file in a log or a queue; a line must not wait there until the end."""
+    code = """
+import sys
+from relbook.press import execute
+from relstab import cli
+
+def run(**options):
+    print("[0:00] start  a/one")
+    seen.append(open(sys.argv[1]).read())
+    return []
+
+seen, execute.execute = [], run
+cli.main(["run"])
+sys.exit("start" not in seen[0])
+"""
+    with open(tmp_path / "log", "w") as log:
+        subprocess.run([sys.executable, "-c", code, log.name], stdout=log, check=True, cwd=tmp_path)
+
+
 def test_claims_json_has_the_fields_of_the_ledger(capsys, tmp_path, monkeypatch):
     monkeypatch.setenv("RELSTAB_STORE", str(tmp_path))
     assert cli.main(["claims", "--json"]) == 0

@@ -236,11 +236,13 @@ def test_order_and_parameters(project):
     write(project, "a/one", "print(scale, rate, flag, label, count)", header=header)
     write(project, "a/two", "print(scale, rate, flag, label, count)", header=header)
     write(project, "summary", "print(rate, flag, label, count)", header=header)
+    (project / "notebooks" / "seconds.toml").write_text('"a/one" = 2\n"a/two" = 3.5\nsummary = 60\n')
     given = {"rate": 1e-05, "flag": False, "label": "no", "count": 3}
     results, said = run(project, jobs=2, parameters=given)
     assert all(result.ok for result in results.values())
     words = [line.split()[1:3] for line in said.splitlines() if line.startswith("[")]
     assert [word for word, _ in words] == ["start", "start", "done", "done", "start", "done"]
+    assert [name for _, name in words[:2]] == ["a/two", "a/one"]  # the longer one first
     assert words[-1] == ["done", "summary"]
     text = nbformat.read(results["a/one"].executed, as_version=4).cells[-1].outputs[0].text
     assert text == "tiny 1e-05 False no 3\n"

@@ -4,7 +4,9 @@ import importlib.util
 import re
 import subprocess
 import sys
+import tarfile
 import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -25,7 +27,16 @@ def load(path):
 
 
 run = load(ROOT / "run.py")
+setup = load(ROOT / "setup.py")
 vendor = load(ROOT / "tools" / "vendor.py")
+
+
+def committed():
+    """Names of the files in the repository."""
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if listed.returncode or not listed.stdout:
+        pytest.skip("not a git checkout")
+    return [name for name in listed.stdout.splitlines() if (ROOT / name).is_file()]
 
 
 def split(requirement):
@@ -56,11 +67,56 @@ def test_constraints_pin_every_requirement_within_its_bounds():
 
 def test_versions_agree():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
-    assert citation["version"] == PROJECT["version"] == relstab.__version__
+    assert citation["version"] == relstab.__version__
+    assert "version" in PROJECT["dynamic"]  # setuptools reads it from the package
     assert citation["license"] == PROJECT["license"] == "MIT"
     assert (
         (ROOT / "LICENSE").read_text().startswith("MIT License\n\nCopyright (c) 2026 The relstab authors\n")
     )
+
+
+def test_addresses_hang_on_one_switch():
+    config = (ROOT / "_config.yml").read_text()
+    public = re.sub(r"(?m)^    public: .*\n", "", config) + "\n    public: true\n"
+    assert setup.address(public) == yaml.safe_load(config)["repository"]["url"]
+    assert setup.address(public.replace("public: true", "public: false")) == ""
+
+
+def test_readme_of_the_package_index_has_no_dead_link():
+    """There no file lies beside it, and formulas are not set."""
+    text = (ROOT / "README.md").read_text()
+    files = {found["path"] for found in setup.LINK.finditer(text)}
+    assert "CONTRIBUTING.md" in files
+    assert all((ROOT / path).is_file() for path in files)
+    bare, linked = setup.readme(text, ""), setup.readme(text, "https://example.org/it")
+    assert not re.search(r"\]\((?!https?:)", bare + linked)
+    assert "overview.png" not in bare
+    assert "](https://example.org/it/raw/main/book/assets/overview.png)" in linked
+    assert "[contributing](https://example.org/it/blob/main/CONTRIBUTING.md)" in linked
+    assert "```\nR = \\frac" in bare and "$$" not in bare
+
+
+def test_the_source_distribution_is_the_repository(tmp_path):
+    """All that is committed, so that its tests run there; and the wheel tells type checkers that it has types."""
+    files = committed()
+    pytest.importorskip("setuptools")
+    for name in files:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    code = "import sys; from setuptools import build_meta as b; print(getattr(b, sys.argv[1])('dist'))"
+    for kind in ("build_sdist", "build_wheel"):
+        subprocess.run([sys.executable, "-c", code, kind], cwd=tmp_path, check=True, capture_output=True)
+    with tarfile.open(next(tmp_path.glob("dist/*.tar.gz"))) as archive:
+        packed = {name.partition("/")[2] for name in archive.getnames()}
+    assert set(files) - packed == set()
+    wheel = zipfile.ZipFile(next(tmp_path.glob("dist/*.whl")))
+    modules = {
+        name for name in files if name.startswith("rel") and name.endswith((".py", ".toml", ".typed", ".npz"))
+    }
+    assert {name for name in modules if "/" in name} - set(wheel.namelist()) == set()
+    assert "relstab/py.typed" in modules
+    metadata = wheel.read(next(name for name in wheel.namelist() if name.endswith("/METADATA"))).decode()
+    assert f"Version: {relstab.__version__}\n" in metadata
 
 
 def test_vendored_files_are_the_listed_ones(tmp_path):
@@ -91,24 +147,12 @@ relstab.sensitivity, relstab.models, relstab.data, relstab.theory
 
 
 def test_nothing_names_a_machine():
-    """No absolute path of a developer's machine and no package index in what is committed."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-co", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    files = [ROOT / name for name in listed.stdout.split("\n") if name and "assets/vendor" not in name]
-    if listed.returncode or not files:
-        pytest.skip("not a git checkout")
-    words = re.compile("/" + "work/|/" + "tmp/v/|/" + "root/|pypi" + r"\.org|registry" + r"\.npmjs")
-    for path in files:
-        if (
-            path.suffix in {".py", ".md", ".yml", ".yaml", ".toml", ".txt", ".cff", ".json", ""}
-            and path.is_file()
-        ):
-            assert not words.search(path.read_text(errors="replace")), path
+    """No home folder of a developer and no package index in what is committed."""
+    words = re.compile("/" + "home/[a-z]|/" + "Users/|/" + "root/|pypi" + r"\.org|registry" + r"\.npmjs")
+    kinds = {".py", ".md", ".yml", ".yaml", ".toml", ".txt", ".cff", ".json", ""}
+    for name in committed():
+        if Path(name).suffix in kinds and "assets/vendor" not in name:
+            assert not words.search((ROOT / name).read_text(errors="replace")), name
 
 
 @pytest.mark.parametrize(
