@@ -31,6 +31,8 @@ STUDIES = {
     "measures": "relbook.studies.measures.study",
     "augmentation": "relbook.studies.augmentation.study",
     "encoding": "relbook.studies.encoding.study",
+    "trajectories": "relbook.studies.trajectories.study",
+    "widths": "relbook.studies.widths.study",
     "bend_or_noise": "relbook.studies.bend_or_noise.study",
 }
 

@@ -414,6 +414,46 @@ BEND_OR_NOISE = {
     "paper": _SWEPT,
 }
 
+# Networks measured along their training, and one architecture at several widths. Blocks of units, read as the zoo's;
+# fields: `relbook.studies.trajectories.study.Trajectory`.
+_ON_THE_WAY = {"dataset": "cifar10-lossless-8k", "precision": "bfloat16", "recipe": ["one_cycle", "step"]}
+_WIDTHS = (("vgg11_bn", 0.125, 30), ("vgg11_bn", 0.25, 30), ("vgg11_bn", 0.5, 30), ("vgg11_bn", 1, 30))
+TRAJECTORIES = {
+    "tiny": (
+        {"dataset": "fashion-mini", "probes": 200, "recipe": ["one_cycle", "step"],
+         "nets": (("lenet", 1, 6), ("vgg11_bn", 0.0625, 4))},
+    ),
+    "laptop": (
+        {**_ON_THE_WAY, "augment": [False, True], "nets": (("lenet", 1, 96), ("vgg11_bn", 0.25, 64))},
+        {**_ON_THE_WAY, "augment": [False, True], "nets": (("vgg11", 0.25, 64),)},
+        {**_ON_THE_WAY, "augment": [False, True], "nets": (("cifar_resnet20", 1, 64),)},
+    ),
+    "gpu": (
+        {**_ON_THE_WAY, "augment": [False, True], "seed": [0, 1, 2],
+         "nets": (("lenet", 1, 200), ("vgg11", 1, 120), ("vgg11_bn", 1, 120), ("cifar_resnet20", 1, 120), ("resnet18", 1, 120))},
+    ),
+    "paper": (
+        {**_ON_THE_WAY, "dataset": "cifar10", "precision": "float32", "augment": [False, True], "seed": [0, 1, 2, 3, 4],
+         "nets": tuple((name, 1, 250) for name in ("lenet", "vgg11", "vgg11_bn", "resnet18"))},
+    ),
+}  # fmt: skip
+WIDTHS = {
+    "tiny": ({"dataset": "fashion-mini", "probes": 200,
+              "nets": (("vgg11_bn", 0.03125, 4), ("vgg11_bn", 0.0625, 4))},),
+    "laptop": (
+        {"dataset": "cifar10-lossless-8k", "precision": "bfloat16", "augment": True, "nets": _WIDTHS},
+        {"dataset": "cifar10-lossless-8k", "precision": "bfloat16", "augment": True, "seed": [1, 2], "nets": _WIDTHS},
+    ),
+    "gpu": (
+        {"dataset": "cifar10-lossless-8k", "precision": "bfloat16", "augment": True, "seed": [0, 1, 2, 3, 4],
+         "nets": tuple((name, width, 120) for name, width, _ in _WIDTHS)},
+    ),
+    "paper": (
+        {"dataset": "cifar10", "augment": True, "seed": [0, 1, 2, 3, 4],
+         "nets": tuple((name, width, 250) for name, width, _ in _WIDTHS)},
+    ),
+}  # fmt: skip
+
 
 def check(scale):
     """Return the scale, or raise ValueError naming the four that exist.

@@ -3,7 +3,7 @@
 import copy
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -115,6 +115,7 @@ def duration(seconds: float | int) -> str:
 def fit(model: nn.Module, split, recipe: Recipe, *, normalise: Callable[[Tensor], Tensor], seed: int,
         device: str | torch.device = "cpu", validation=None, checkpoint: Path | str | None = None,
         snapshots: Callable[[nn.Module], list[dict]] | None = None, snapshot_count: int = 12,
+        snapshot_epochs: Sequence[float | int] | None = None,
         progress: Callable[[str], None] | None = None, compile: bool = False) -> Fit:  # fmt: skip
     """Train `model` in place on `split` by `recipe`; it ends in evaluation mode.
 
@@ -127,6 +128,7 @@ def fit(model: nn.Module, split, recipe: Recipe, *, normalise: Callable[[Tensor]
         checkpoint: file to continue from when it exists; rewritten atomically at the end of an epoch, of the last one and
             of those that are `CHECKPOINT_SECONDS` after the one before.
         snapshots: called at initialisation and at `snapshot_count` log-spaced times; its rows are collected.
+        snapshot_epochs: the times, in epochs, in place of log-spaced ones; each is rounded to a step.
         progress: receives a line after every epoch, with the time left.
         compile: torch.compile with CUDA graphs (mode "reduce-overhead"), worth it on a GPU, where a small
             net's step is bound by kernel launches.
@@ -145,7 +147,10 @@ def fit(model: nn.Module, split, recipe: Recipe, *, normalise: Callable[[Tensor]
     forward = torch.compile(model, mode="reduce-overhead") if compile else model
     optimizer = make_optimizer(model, recipe, device)
     data = TrainingSet(split, recipe, normalise, device)
-    observer = Observer(snapshots, model, snapshot_steps(data.steps, recipe.epochs, snapshot_count))
+    times = snapshot_steps(data.steps, recipe.epochs, snapshot_count)
+    if snapshot_epochs is not None:
+        times = [round(data.steps * epoch) for epoch in snapshot_epochs]
+    observer = Observer(snapshots, model, times)
 
     identity = {"recipe": effective(recipe), "seed": seed, "images": data.count}
     checkpoint = Path(checkpoint) if checkpoint else None

@@ -16,18 +16,21 @@ with t whole epochs of T.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from relstab.diffeo import kept_modes
 
 CHOICES = {
     "optimizer": ("sgd", "adam"),
-    "schedule": ("cosine", "one_cycle", "constant"),
+    "schedule": ("cosine", "one_cycle", "step", "constant"),
     "decay": ("all", "matrices"),
     "loss": ("cross_entropy", "hinge"),
     "selection": ("last", "best_validation"),
     "precision": ("float32", "bfloat16"),
 }
+
+
+STEPS = (0.5, 0.75)  # fractions of the run at which the schedule "step" divides the step size by ten
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,7 @@ class Recipe:
     Gaussian noise each image gets afresh at every access, N(0, s²/d) per component, after normalisation
     (paper A Fig. 10). `displacement` is the nominal δ in pixels, at the cut-off `cut`, of the maximum-entropy
     diffeomorphism each image gets afresh at every access, after crop and flip (`relstab.diffeo`); 0 is none.
+    The schedule "step" divides the step size by ten after half and after three quarters of the run (`STEPS`).
     `loss` "hinge" is mean relu(1 - y f) for one output and labels 0, 1 (y = -1, +1).
     `precision` "bfloat16" is autocast; weights stay float32.
     `stop_at_zero_loss` ends the run after the first epoch whose mean loss is exactly 0.
@@ -88,9 +92,13 @@ def learning_rate(recipe: Recipe, epoch: float | int) -> float:
     >>> one = Recipe(epochs=10, lr=0.1, schedule="one_cycle")
     >>> [round(learning_rate(one, t), 3) for t in (0, 1, 2, 6, 10)]
     [0.0, 0.05, 0.1, 0.05, 0.0]
+    >>> [round(learning_rate(Recipe(epochs=4, lr=0.1, schedule="step"), t), 3) for t in (0, 1.9, 2, 3, 4)]
+    [0.1, 0.1, 0.01, 0.001, 0.001]
     """
     if recipe.schedule == "constant":
         return recipe.lr
+    if recipe.schedule == "step":
+        return recipe.lr * 0.1 ** sum(epoch >= part * recipe.epochs for part in STEPS)
     if recipe.schedule == "cosine":
         return recipe.lr * (1 + math.cos(math.pi * math.floor(epoch) / (recipe.horizon * recipe.epochs))) / 2
     rise = recipe.warmup * recipe.epochs
@@ -171,3 +179,12 @@ def one_cycle(architecture: str, *, epochs: int = 18, augment: bool = True, nois
         return Recipe(**shared, lr=0.1, optimizer="adam", weight_decay=0.0)
     return Recipe(**shared, lr=0.1 if normalised(architecture) else 0.02, nesterov=True, channels_last=True,
                   precision=precision)  # fmt: skip
+
+
+def stepwise(recipe: Recipe) -> Recipe:
+    """The same recipe with the schedule "step": no warm-up, then two divisions of the step size by ten.
+
+    >>> stepwise(one_cycle("vgg11_bn")).schedule
+    'step'
+    """
+    return replace(recipe, schedule="step")

@@ -482,3 +482,12 @@ def test_recipes_travel_through_json():
 def test_compiled_training_learns_as_well():
     _, result = train(recipe=replace(RECIPE, epochs=8), device="cuda", compile=True)
     assert result.history[-1]["loss"] < result.history[0]["loss"]
+
+
+def test_snapshots_at_chosen_times():
+    recipe = replace(RECIPE, epochs=2, batch_size=24)
+    _, result = train(
+        recipe=recipe, snapshots=lambda net: [{"training": net.training}], snapshot_epochs=(0, 0.5, 2)
+    )
+    assert [row["epoch"] for row in result.snapshots] == [0, 0.5, 2]
+    assert [row["training"] for row in result.snapshots] == [True] * 3

@@ -53,7 +53,7 @@ PUBLISHED_ERROR = {"cifar_resnet20": 0.0827, "cifar_resnet32": 0.0737, "cifar_re
 # for the estimates of `relstab study --dry-run`.
 STEP_MS = {"fc": 2.4, "lenet": 10, "alexnet": 17, "vgg11": 35, "vgg13": 53, "vgg16": 75, "vgg19": 97,
            "resnet10": 67, "resnet18": 116, "resnet34": 220, "resnet50": 300, "resnet101": 600,
-           "efficientnet": 165}  # fmt: skip
+           "efficientnet": 165, "cifar_resnet": 26}  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""The study `trajectories`: configs and rows, tables, claims."""

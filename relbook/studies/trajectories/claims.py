@@ -1,0 +1,45 @@
+"""What is measured for the claims on networks along their training; a unit is a network."""
+
+import numpy as np
+
+from relbook.measurement import bootstrap, correlation, geometric, mean, nothing
+from relbook.studies.trajectories import tables
+
+
+def half_way(rows, *, first, second, seed):
+    """The time at which log `first` has half of its change over that of log `second`, geometric mean over networks."""
+    found = [
+        (
+            name,
+            *(tables.half_way(one["epoch"].to_numpy(), one[column].to_numpy()) for column in (first, second)),
+        )
+        for name, one in tables.networks(rows)
+    ]
+    found = [(name, a / b) for name, a, b in found if a > 0 and b > 0]
+    if not found:
+        return nothing()
+    names, values = zip(*found, strict=True)
+    return bootstrap(geometric, values, units=names, seed=seed)
+
+
+def end_over(rows, *, quantity, start, seed):
+    """A quantity at the end over its value when the training set was "fitted", or before "annealing"; geometric mean."""
+    at = {"fitted": tables.when_fitted, "annealing": tables.before_annealing}[start]
+    found = [(name, one[quantity].iloc[-1] / one[quantity][index]) for name, one in tables.networks(rows)
+             if (index := at(one)) is not None]  # fmt: skip
+    if not found:
+        return nothing()
+    names, values = zip(*found, strict=True)
+    return bootstrap(geometric, values, units=names, seed=seed)
+
+
+def along(rows, *, seed):
+    """The correlation of log error with log R over the points of a network from the first epoch on, mean over networks."""
+    found = [(name, one[one["epoch"] >= 1]) for name, one in tables.networks(rows)]
+    found = [(name, float(correlation(np.log(one["R_median"].to_numpy()), np.log(one["test_error"].to_numpy()))))
+             for name, one in found if len(one) > 2]  # fmt: skip
+    found = [(name, value) for name, value in found if not np.isnan(value)]
+    if not found:
+        return nothing()
+    names, values = zip(*found, strict=True)
+    return bootstrap(mean, values, units=names, seed=seed)

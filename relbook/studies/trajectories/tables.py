@@ -1,0 +1,66 @@
+"""Tables from the rows of the studies `trajectories` and `widths`: networks along their training, and at its end.
+
+>>> import numpy as np
+>>> half_way(np.array([0.0, 1.0, 2.0, 8.0]), np.array([1.0, 1.0, 0.25, 0.25]))
+1.5
+"""
+
+import numpy as np
+import pandas as pd
+
+UNIT = ["dataset", "architecture", "width", "epochs", "train_size", "augment", "recipe", "precision", "seed"]
+MEASURED = ["epoch", "rate", "test_error", "train_error", "D", "G", "R", "D_median", "G_median", "R_median"]
+FITTED = 0.1  # training error below which a training set counts as fitted
+
+
+def points(rows: pd.DataFrame) -> pd.DataFrame:
+    """The points of the networks that neither diverged nor collapsed: `UNIT` and `MEASURED`, in the order of time."""
+    if rows.empty:
+        return pd.DataFrame(columns=[*UNIT, *MEASURED])
+    training = rows.loc[(rows["kind"] == "training") & (rows["status"] == "ok"), UNIT]
+    table = rows.loc[rows["kind"] == "point", [*UNIT, *MEASURED]].merge(training, on=UNIT)
+    return table.sort_values([*UNIT, "epoch"], ignore_index=True)
+
+
+def networks(rows: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """Each network's name and points."""
+    found = points(rows)
+    return [(name(one.iloc[0]), one.reset_index(drop=True)) for _, one in found.groupby(UNIT, sort=False)]
+
+
+def name(line: pd.Series) -> str:
+    """A network in words."""
+    augmented = "with" if line["augment"] else "without"
+    return f"{line['architecture']} x{line['width']:g}, {line['recipe']}, {augmented} augmentation, seed {line['seed']}"
+
+
+def last(rows: pd.DataFrame) -> pd.DataFrame:
+    """The last point of each network."""
+    found = points(rows)
+    return found.loc[found.groupby(UNIT, sort=False)["epoch"].idxmax()].reset_index(drop=True)
+
+
+def half_way(epochs: np.ndarray, values: np.ndarray) -> float:
+    """The epoch at which log `values` first has half of its change from the first point to the last; NaN without change.
+
+    Between two points log `values` is taken to be linear in time.
+    """
+    logs = np.log(np.asarray(values, float))
+    if logs[0] == logs[-1]:
+        return float("nan")
+    share = (logs - logs[0]) / (logs[-1] - logs[0])
+    after = int(np.argmax(share >= 0.5))
+    step = (0.5 - share[after - 1]) / (share[after] - share[after - 1])
+    return float(epochs[after - 1] + step * (epochs[after] - epochs[after - 1]))
+
+
+def when_fitted(one: pd.DataFrame) -> int | None:
+    """The index of a network's first point with a training error below `FITTED`; None where it has none before the last."""
+    below = np.flatnonzero(one["train_error"] < FITTED)
+    return int(below[0]) if len(below) and below[0] < len(one) - 1 else None
+
+
+def before_annealing(one: pd.DataFrame) -> int | None:
+    """The index of the last point with at least half of the largest step size; None where it is the first or the last."""
+    high = np.flatnonzero(one["rate"] >= one["rate"].max() / 2)
+    return int(high[-1]) if 0 < high[-1] < len(one) - 1 else None

@@ -1,0 +1,1 @@
+"""The study `widths`: configs and rows, tables, claims."""

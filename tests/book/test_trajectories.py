@@ -1,0 +1,155 @@
+"""The studies `trajectories` and `widths`: when networks are measured, one unit, the tables, the measures of the claims."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from relbook import ledger, scales
+from relbook.studies.trajectories import claims, study, tables
+from relbook.studies.trajectories.study import Trajectory
+from relbook.studies.widths import claims as widths_claims
+from relbook.studies.widths import study as widths
+from relstab import data, models
+from relstab.train import error_rate, fit, recipes, seeded
+
+SMALL = Trajectory(scale="tiny", dataset="fashion-mini", architecture="vgg11_bn", width=0.0625, epochs=4, train_size=256,
+                   probes=20, recipe="step")  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return pd.DataFrame(SMALL.run())
+
+
+@pytest.mark.parametrize("scale", scales.SCALES)
+def test_every_unit_is_one_that_can_run(scale):
+    for unit in (*study.configs(scale), *widths.configs(scale)):
+        assert unit.architecture in models.names() and unit.dataset in data.names()
+        assert unit.cost_minutes > 0 and isinstance(unit.training(), recipes.Recipe)
+        assert scale not in ("tiny", "laptop") or unit.cost_minutes < 60
+        when = study.times(unit)
+        assert when == sorted(set(when)) and when[0] == 0 and when[-1] == unit.epochs
+        assert scale == "tiny" or len(when) >= 12
+
+
+def test_widths_differ_in_width_alone():
+    for scale in scales.SCALES:
+        assert len({replace(unit, width=1.0, seed=0) for unit in widths.configs(scale)}) == 1
+
+
+def test_a_unit_measures_itself_on_the_way(rows):
+    named = rows.assign(**{name: getattr(SMALL, name) for name in tables.UNIT})
+    assert named["status"].iloc[0] == "collapsed" and tables.points(named).empty  # after eight steps
+    points = tables.points(named.assign(status=named["status"].replace("collapsed", "ok")))
+    assert points["epoch"].tolist() == [0, 0.5, 1.0, 2.0, 2.5, 3.0, 3.5, 4.0]  # 2 steps an epoch
+    assert points["rate"].round(6).tolist() == [0.1] * 4 + [0.01] * 2 + [0.001] * 2
+    assert points[tables.MEASURED].notna().all(axis=None) and (points[["D", "G", "R"]] > 0).all(axis=None)
+    assert points["R"].to_numpy() == pytest.approx((points["D"] / points["G"]).to_numpy())
+
+
+def test_looking_at_a_network_does_not_change_it(rows):
+    """The same training without probes ends with the same weights, in training mode on the way."""
+    dataset = data.load("fashion-mini")
+    train = data.random_subset(dataset.train, 256, seed=0)
+    model = models.build(
+        "vgg11_bn", in_channels=1, width=0.0625, image_size=28, generator=seeded(0, "weights")
+    )
+    fit(model, train, SMALL.training(), normalise=dataset.normalise, seed=0)
+    error = error_rate(model, dataset.test.images, dataset.test.labels, normalise=dataset.normalise)
+    assert error == rows["test_error"].iloc[-1]
+    from relstab.train.checkpoints import weights_digest
+
+    assert weights_digest(model) == rows["weights"].iloc[0]
+
+
+def test_an_interrupted_unit_goes_on(rows, tmp_path, monkeypatch):
+    class Killed(Exception):
+        pass
+
+    def kill(line):
+        if line.startswith("epoch 2"):
+            raise Killed
+
+    monkeypatch.setattr("relstab.train.loop.CHECKPOINT_SECONDS", 0.0)
+    with pytest.raises(Killed):
+        SMALL.run(workspace=tmp_path, progress=kill)
+    again = pd.DataFrame(SMALL.run(workspace=tmp_path))
+    assert again.drop(columns="seconds").equals(rows.drop(columns="seconds"))
+
+
+def test_a_fresh_network_takes_the_statistics_of_the_images():
+    model = models.build("vgg11_bn", width=0.0625, generator=torch.Generator().manual_seed(0))
+    assert study.fresh(model)
+    model.train()(torch.rand(4, 3, 32, 32))
+    assert not study.fresh(model)
+
+
+def test_an_unknown_recipe_is_one_sentence():
+    with pytest.raises(ValueError, match="recipe is 'a_code'; it must be one of one_cycle, step"):
+        replace(SMALL, recipe="a_code").training()
+
+
+# Tables and claims -------------------------------------------------------------------------------------
+
+
+def made_up(count=6, *, R=(1.0, 0.5, 0.25, 0.25, 0.2), error=(0.9, 0.9, 0.6, 0.4, 0.4), train=(0.9, 0.5, 0.09, 0.05, 0.0),
+            G=(1.0, 1.0, 0.5, 0.6, 0.75), width=0.25):  # fmt: skip
+    """Rows of `count` seeds of a network at the epochs 0, 1, 2, 4, 8; the step size is divided by ten after 4."""
+    lines = []
+    for seed in range(count):
+        unit = {"dataset": "cifar10-lossless-8k", "architecture": "vgg11_bn", "width": width, "epochs": 8, "train_size": 0,
+                "augment": False, "recipe": "step", "precision": "bfloat16", "seed": seed}  # fmt: skip
+        lines.append({**unit, "kind": "training", "status": "ok"})
+        for at, epoch in enumerate((0, 1, 2, 4, 8)):
+            values = {"test_error": error[at], "train_error": train[at], "rate": 0.1 if epoch <= 4 else 0.01}
+            values |= dict.fromkeys(("R", "R_median"), R[at]) | dict.fromkeys(
+                ("G", "G_median", "D", "D_median"), G[at]
+            )
+            lines.append({**unit, "kind": "point", "epoch": epoch, **values})
+    return pd.DataFrame(lines)
+
+
+def test_measures_on_a_made_up_table():
+    rows = made_up()
+    first = np.log(1 / 0.2) / 2 / np.log(2)  # log R halves each epoch up to the second
+    second = 1 + np.log(0.9 / np.sqrt(0.9 * 0.4)) / np.log(0.9 / 0.6)
+    found = claims.half_way(rows, first="R_median", second="test_error", seed=0)
+    assert (found.estimate, found.n) == (pytest.approx(first / second), 6)
+    found = claims.end_over(rows, quantity="G_median", start="fitted", seed=0)
+    assert (found.estimate, found.n) == (pytest.approx(1.5), 6)
+    found = claims.end_over(rows, quantity="R_median", start="annealing", seed=0)
+    assert (found.estimate, found.n) == (pytest.approx(0.8), 6)
+    later = np.log(np.array([[0.5, 0.25, 0.25, 0.2], [0.9, 0.6, 0.4, 0.4]]))
+    assert claims.along(rows, seed=0).estimate == pytest.approx(np.corrcoef(later)[0, 1])
+
+
+def test_networks_that_never_fit_do_not_enter():
+    rows = pd.concat([made_up(2), made_up(4, train=(0.9, 0.8, 0.7, 0.6, 0.05)).assign(augment=True)])
+    assert claims.end_over(rows, quantity="G_median", start="fitted", seed=0).n == 2
+    collapsed = rows.assign(status=rows["status"].replace("ok", "collapsed"))
+    assert np.isnan(claims.along(collapsed, seed=0).estimate) and tables.points(pd.DataFrame()).empty
+
+
+def test_the_exponent_of_the_width():
+    rows = pd.concat([made_up(2, width=w, R=(1, 1, 1, 1, 0.3 * w**0.2), error=(0.9, 0.9, 0.9, 0.9, 0.4 * w**-0.1))
+                      for w in (0.125, 0.25, 0.5)])  # fmt: skip
+    found = widths_claims.growth(rows, quantity="R_median", seed=0)
+    assert (found.estimate, found.n) == (pytest.approx(0.2), 6)
+    assert widths_claims.growth(rows, quantity="test_error", seed=0).estimate == pytest.approx(-0.1)
+    assert np.isnan(widths_claims.growth(rows[rows["kind"] == "none"], quantity="R", seed=0).estimate)
+
+
+def test_every_claim_can_hold_and_fail():
+    good = made_up(R=(1.0, 0.2, 0.2, 0.2, 0.1), error=(0.9, 0.9, 0.6, 0.6, 0.3))
+    bad = made_up(R=(1.0, 1.0, 1.0, 0.1, 0.2), error=(0.9, 0.3, 0.3, 0.4, 0.3), G=(1, 1, 1, 0.5, 0.4))
+    wide = [made_up(6, width=w, R=(1, 1, 1, 1, 0.3 * w**a), error=(0.9, 0.9, 0.9, 0.9, 0.4 * w**b))
+            for a, b in ((0.2, -0.1), (-0.2, 0.1)) for w in (0.125, 0.25)]  # fmt: skip
+    rows = {"trajectories": (good, bad), "widths": (pd.concat(wide[:2]), pd.concat(wide[2:]))}
+    ours = [claim for claim in ledger.claims() if claim.folder in rows]
+    assert len(ours) == 6
+    for claim in ours:
+        verdicts = [claim.judge({claim.folder: table}, "laptop")["verdict"] for table in rows[claim.folder]]
+        assert verdicts == ["holds", "fails"], claim.id
