@@ -52,8 +52,9 @@ def become(command):
 
 
 LINT = (
-    ["ruff", "check", "."],
-    ["ruff", "format", "--check", "."],
+    ["-m", "ruff", "check", "."],
+    ["-m", "ruff", "format", "--check", "."],
+    ["-c", "import importlinter.cli as cli; cli.lint_imports_command()", "--no-cache", "--no-logo"],
 )
 
 
@@ -67,9 +68,9 @@ def test(python, options):
     browser = [] if any("tests/site" in option for option in options) else ["--ignore=tests/site"]
     commands = [
         *([] if chosen else LINT),
-        ["pytest", "--jaxtyping-packages=relstab,relbook,beartype.beartype", *browser, *options],
+        ["-m", "pytest", "--jaxtyping-packages=relstab,relbook,beartype.beartype", *browser, *options],
     ]
-    codes = [subprocess.call([python, "-m", *command]) for command in commands]
+    codes = [subprocess.call([python, *command]) for command in commands]
     return next((code for code in codes if code), 0)
 
 
