@@ -15,6 +15,7 @@ from relbook.studies.others import networks, study, tables
 from relstab import data
 from relstab.probes.sensitivity import sensitivity
 from relstab.random import seeded
+from relstab.store import records
 from relstab.train import error_rate
 
 NETWORKS = study.entries("laptop")
@@ -137,11 +138,12 @@ def test_what_cannot_be_built_is_named(call, sentence):
 
 @pytest.fixture(scope="module")
 def rows():
-    units = study.configs("tiny")
-    return pd.concat(
-        [pd.DataFrame(unit.run()).assign(name=unit.name, dataset=unit.dataset, architecture=unit.architecture)
-         for unit in units], ignore_index=True,
-    )  # fmt: skip
+    found = {}
+    for unit in study.configs("tiny"):
+        record = records.build(unit, records.key(unit), unit.run(), {})
+        found[records.recipe(unit)] = record
+    lines = [{**record["config"], **records.thaw(row)} for record in found.values() for row in record["rows"]]
+    return pd.DataFrame(lines)
 
 
 def test_two_networks_made_on_the_spot_give_every_kind_of_row(rows):

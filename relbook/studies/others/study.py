@@ -206,7 +206,7 @@ class Network:
         ]  # fmt: skip
         label = self.label(stage, displacement=displacement, cut=cut, interpolation=interpolation, **label)
         return [
-            {**label, "statistic": statistic, "layer": "output", "images_probed": len(images), "draws": draws, **numbers}
+            {**label, "statistic": statistic, "layer": "output", "images_probed": len(images), "draws_probed": draws, **numbers}
             for statistic, numbers in summaries(found, resamples=RESAMPLES if draws > 1 else FEW_RESAMPLES).items()
         ]  # fmt: skip
 
@@ -221,7 +221,7 @@ class Network:
             batch_statistics=fresh, generator=seeded("probe"),
         )  # fmt: skip
         label = self.label(stage, **{"kind": "profile"} | label)
-        label |= {"statistic": "mean", "images_probed": len(images), "draws": 1}
+        label |= {"statistic": "mean", "images_probed": len(images), "draws_probed": 1}
         return [{**label, **row} for row in table.to_dict("records")]
 
 
