@@ -1,7 +1,9 @@
 """The verbs of the command `relstab` that need a checkout: run | study | status | claims | book | bench."""
 
+import math
 import runpy
 import sys
+import time
 from pathlib import Path
 
 from relbook import scales
@@ -48,6 +50,10 @@ def add_verbs(verb):
         "--publish", action="store_true", help="copy the finished rows to results/, to be committed"
     )
 
+    study.add_argument(
+        "--verify", action="store_true", help="compute published units again and compare, the quickest first"
+    )
+
     status = verb("status", _status, "what exists, what is missing and what it would cost")
     status.add_argument("--units", action="store_true", help="one line per unit, with machine and wall time")
 
@@ -87,6 +93,8 @@ def _study(options):
     from relstab.store import executors
 
     configs = registry.configs(options.name, scales.check(options.scale))
+    if options.verify:
+        return _verify(options)
     plan = store.plan(configs)
     print(plan)
     for want, count in plan.lacking.items():
@@ -106,12 +114,33 @@ def _study(options):
     return 1 if missing else 0
 
 
+def _verify(options):
+    """Compare published units with what they give now, until the budget is spent; exit code 1 if one differs."""
+    from relbook import audit
+
+    end = math.inf if options.budget is None else time.monotonic() + 60 * options.budget
+    units = sorted(
+        audit.published(options.name, options.scale), key=lambda unit: unit[1]["provenance"]["seconds"]
+    )
+    bad = done = 0
+    for config, record in units:
+        if time.monotonic() > end:
+            break
+        comparison = audit.verify(config, record)
+        _say(str(comparison))
+        done, bad = done + 1, bad + (not comparison.ok)
+    print(
+        f"{options.name} at scale {options.scale}: {done} of {len(units)} published units computed again, {bad} differ"
+    )
+    return 1 if bad else 0
+
+
 def _say(line):
     print(line, flush=True)
 
 
 def _status(options):
-    from relbook import registry
+    from relbook import audit, registry
     from relstab import store
 
     lacking = {}
@@ -119,6 +148,9 @@ def _status(options):
         for scale in scales.SCALES:
             plan = store.plan(registry.configs(name, scale))
             print(f"{name:20} {scale:7} {plan}")
+            for commit, names in audit.changed(name, scale).items() if plan.found else ():
+                what = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
+                print(f"    rows of {commit[:10]}: code has changed since: {what}")
             for want in plan.lacking:
                 lacking.setdefault(want, []).append(f"{name} at {scale}")
             if options.units:

@@ -89,6 +89,26 @@ def code() -> str:
 
 
 @functools.cache
+def sources(commit: str | None = None) -> dict[str, str]:
+    """Path in the checkout -> text of the packages' Python files, on disk or at a commit; none for an unknown commit."""
+    if commit is None:
+        checkout = PACKAGE.parent
+        found = (path for name in PACKAGES for path in (checkout / name).rglob("*.py"))
+        return {path.relative_to(checkout).as_posix(): path.read_text(encoding="utf-8") for path in found}
+    git = ("git", "-c", f"safe.directory={PACKAGE.parent}", "-C", str(PACKAGE.parent))
+    entries = {name: blob for name, blob in _tree(git, commit).items() if name.endswith(".py")}
+    blobs = _blobs(git, sorted(set(entries.values()))) if entries else {}
+    return {name: blobs[blob].decode() for name, blob in entries.items()}
+
+
+def _tree(git: tuple[str, ...], commit: str) -> dict[str, str]:
+    """Path -> object of the packages' sources at a commit."""
+    listed = _output(*git, "ls-tree", "-r", commit, "--", *PACKAGES) or ""
+    entries = dict(reversed(line.split("\t", 1)) for line in listed.splitlines())
+    return {name: entry.split()[2] for name, entry in entries.items() if Path(name).suffix in SOURCES}
+
+
+@functools.cache
 def commit_of(digest: str) -> str | None:
     """The newest commit in the history of the checkout whose `code()` is `digest`; None if there is none.
 
@@ -106,9 +126,7 @@ def _history() -> dict[str, str]:
         return {}
     known, blobs = {}, {}
     for commit in log.split():
-        listed = _output(*git, "ls-tree", "-r", commit, "--", *PACKAGES) or ""
-        entries = dict(reversed(line.split("\t", 1)) for line in listed.splitlines())
-        entries = {n: e.split()[2] for n, e in entries.items() if Path(n).suffix in SOURCES}
+        entries = _tree(git, commit)
         missing = sorted(set(entries.values()) - blobs.keys())
         if missing:
             blobs |= _blobs(git, missing)

@@ -58,6 +58,7 @@ class Augmented:
     """
 
     study: ClassVar[str] = "augmentation"
+    spread: ClassVar[float] = 0.25  # of most rows over kinds of processors (`relbook.audit`)
     scale: str
     dataset: str
     architecture: str

@@ -44,6 +44,7 @@ class Encoded:
     """
 
     study: ClassVar[str] = "encoding"
+    spread: ClassVar[float] = 0.25  # of most rows over kinds of processors (`relbook.audit`)
     scale: str
     dataset: str
     architecture: str

@@ -60,6 +60,7 @@ class LazyImages:
     """
 
     study: ClassVar[str] = "lazy_images"
+    spread: ClassVar[float] = 0.25  # of most rows over kinds of processors (`relbook.audit`)
     version: ClassVar[int] = 1
     scale: str
     dataset: str

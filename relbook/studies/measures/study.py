@@ -47,6 +47,7 @@ class Measured:
     """One network of the zoo, named by the fields of `relbook.studies.zoo.study.Network` that tell the networks apart."""
 
     study: ClassVar[str] = "measures"
+    spread: ClassVar[float] = 0.25  # of most rows over kinds of processors (`relbook.audit`)
     cost_minutes: ClassVar[float] = 0.3
     scale: str
     dataset: str

@@ -43,6 +43,7 @@ class LineEnsemble:
     """Seeds seed, ..., seed + members - 1 of one network on one task."""
 
     study: ClassVar[str] = "scale_detection"
+    spread: ClassVar[float] = 0.25  # of most rows over kinds of processors (`relbook.audit`)
     version: ClassVar[int] = 1
     scale: str
     task: int

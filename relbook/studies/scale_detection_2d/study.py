@@ -48,6 +48,7 @@ class Network:
     """
 
     study: ClassVar[str] = "scale_detection_2d"
+    spread: ClassVar[float] = 0.25  # of most rows over kinds of processors (`relbook.audit`)
     scale: str
     architecture: str
     width: float

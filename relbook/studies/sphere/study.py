@@ -48,6 +48,7 @@ class Sphere:
     """Seeds seed, ..., seed + members - 1 on `train` points in `dimension`, at each of `alphas`."""
 
     study: ClassVar[str] = "sphere"
+    spread: ClassVar[float] = 0.25  # of most rows over kinds of processors (`relbook.audit`)
     version: ClassVar[int] = 1
     scale: str
     seed: int
@@ -96,6 +97,7 @@ class Neurons:
     """One seed on the circle, and where its neurons are before and after training: for the picture."""
 
     study: ClassVar[str] = "sphere"
+    spread: ClassVar[float] = 0.25  # of most rows over kinds of processors (`relbook.audit`)
     version: ClassVar[int] = 1
     scale: str
     seed: int

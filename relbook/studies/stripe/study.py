@@ -53,6 +53,7 @@ class Stripe:
     """
 
     study: ClassVar[str] = "stripe"
+    spread: ClassVar[float] = 0.25  # of most rows over kinds of processors (`relbook.audit`)
     version: ClassVar[int] = 1
     scale: str
     seed: int

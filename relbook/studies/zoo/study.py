@@ -73,6 +73,7 @@ class Network:
     """
 
     study: ClassVar[str] = "zoo"
+    spread: ClassVar[float] = 0.25  # of most rows over kinds of processors (`relbook.audit`)
     compiled: ClassVar[bool] = True  # on a GPU
     scale: str
     dataset: str

@@ -21,8 +21,8 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from functools import cache
 
-LEFT_OUT = ("scales", "store", "records", "units", "shelves", "atomic", "provenance", "checkpoints", "numerics",
-            "sources", "formats", "images", "folders", "cifar_jpeg")  # fmt: skip
+LEFT_OUT = ("scales", "store", "checkpoints", "sources", "formats", "images", "folders", "cifar_jpeg",
+            "records", "units", "shelves", "atomic", "provenance", "numerics")  # fmt: skip
 ESTIMATES = ("cost_minutes", "require", "alternatives", "data_digest", "version")
 
 
