@@ -29,7 +29,7 @@ def changed(study: str, scale: str) -> dict[str, list[str]]:
 
     A commit that is not in the history here stands with "unknown code".
     """
-    table = store.provenance(study, scale)
+    table = store.provenance(registry.configs(study, scale))
     now = changes.definitions(origin.sources(), study)
     found = {}
     for commit in sorted({str(commit) for commit in table["commit"]}):

@@ -6,6 +6,7 @@ import math
 import pytest
 
 from relbook import audit, registry
+from relstab import store
 from relstab.store import origin
 
 QUICK = 10.0  # seconds that a unit took, of those that are computed again here
@@ -31,7 +32,9 @@ def test_the_quickest_published_unit_is_what_the_code_gives(study, tmp_path, mon
 
 def test_a_wrong_row_is_noticed():
     config, record = _cheapest("diffeomorphisms")
-    name = next(n for n, value in record["rows"][0].items() if isinstance(value, float) and value > audit.FLOOR)
+    name = next(
+        n for n, value in record["rows"][0].items() if isinstance(value, float) and value > audit.FLOOR
+    )
     rows = [{**record["rows"][0], name: 1.01 * record["rows"][0][name]}, *record["rows"][1:]]
     right, wrong = audit.verify(config, record), audit.verify(config, {**record, "rows": rows})
     assert right.ok
@@ -53,7 +56,7 @@ def test_differences():
 
 
 def test_changes_since_a_commit_are_named(monkeypatch):
-    table = registry.store.provenance("diffeomorphisms", "laptop")
+    table = store.provenance(registry.configs("diffeomorphisms", "laptop"))
     commit = table["commit"].iloc[0]
     if not origin.sources(commit):
         pytest.skip("no git history here")
@@ -66,8 +69,8 @@ def test_changes_since_a_commit_are_named(monkeypatch):
 
 
 def test_an_unknown_commit_is_said(monkeypatch):
-    table = registry.store.provenance("stripe", "laptop").assign(commit="f" * 40)
-    monkeypatch.setattr(registry.store, "provenance", lambda *arguments: table)
+    table = store.provenance(registry.configs("stripe", "laptop")).assign(commit="f" * 40)
+    monkeypatch.setattr(store, "provenance", lambda *arguments: table)
     assert audit.changed("stripe", "laptop") == {"f" * 40: ["unknown code"]}
 
 
