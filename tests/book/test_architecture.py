@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-MOST = {"relstab": (12, 7), "relbook": (12, 9)}  # top-level modules, layers
+MOST = {"relstab": (12, 7), "relbook": (13, 9)}  # top-level modules, layers
 LINES = 9_500  # of the library
 
 
