@@ -5,10 +5,10 @@ white noise of the same norm, both normalised by how much the output varies over
 paper B, Eqs. 4-5). Deep nets that classify images well are insensitive to deformations *relative* to noise.
 
 >>> import torch, relstab
->>> images = torch.rand(8, 1, 28, 28)
->>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(784, 10))
+>>> images = torch.rand(8, 1, 32, 32)
+>>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(1024, 10))
 >>> list(relstab.sensitivity(model, images, layers="output").columns)
-['layer', 'depth', 'relative_depth', 'D', 'G', 'R']
+['layer', 'depth', 'relative_depth', 'D', 'G', 'R', 'R_low', 'R_high']
 """
 
 import importlib

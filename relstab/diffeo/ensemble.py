@@ -14,6 +14,7 @@ from relstab.diffeo.fields import (
 )
 
 RULES = ("code", "paper")
+LARGEST_CUT = 1000  # waves of a few pixels in any image there is; more is a slip that would fill the memory
 # An object of its own, so that `deform` can tell its default from a 1.0 that somebody passed.
 _ONE_PIXEL = float("1")
 
@@ -104,7 +105,7 @@ def sample_coefficients(batch: int, cut: int, *, rule: str = "code",
     generator: a CPU generator, or None for a fresh one with a random seed. Numbers are drawn on the CPU in
     float32 and image by image: the same τ on every device and in every precision, the first b fields of a
     batch do not depend on its size, and drawing 7 and then 5 gives the same as drawing 12.
-    Raises ValueError for cut < 2 or not an integer, batch < 1, an unknown rule or a generator that is not on
+    Raises ValueError for cut < 2, above 1000 or not an integer, batch < 1, an unknown rule or a generator that is not on
     the CPU. Source: paper B, Eq. 2.
 
     >>> generator = torch.Generator().manual_seed(0)
@@ -113,6 +114,7 @@ def sample_coefficients(batch: int, cut: int, *, rule: str = "code",
     """
     if not is_integer(batch) or batch < 1:
         raise ValueError(f"batch is {batch}; it must be an integer, 1 or more")
+    check_cut(cut, drawn=True)
     amplitudes = kept_modes(cut, rule=rule) * _squared_frequencies(cut).rsqrt()
     generator = cpu_generator(generator)
     # torch draws normals in blocks of 16 and redraws an unfinished last block. Rows padded to whole blocks
@@ -167,6 +169,27 @@ def displacement_field(coefficients: Float[Tensor, "batch 2 c c"],
         return rows @ scaled.mT @ columns.T
 
 
+def surely_bijective(coefficients: Float[Tensor, "batch 2 c c"], temperature: float | int,
+                     size: int | tuple[int, int]) -> Bool[Tensor, " batch"]:  # fmt: skip
+    r"""Whether a bound from the coefficients alone excludes folds: cheap, and never wrong where it says yes.
+
+    With $B_{ab} = \sup|\partial_b\tau_a|$ bounded by the sum of the moduli of its terms, the Jacobian is at least
+    $(1-B_{xx})(1-B_{yy}) - B_{xy}B_{yx}$. Where that is not positive, `is_bijective` looks at every pixel.
+
+    >>> coefficients = sample_coefficients(100, 3, generator=torch.Generator().manual_seed(0))
+    >>> [surely_bijective(coefficients, temperature(pixels, 3, 32), 32).sum().item() for pixels in (0.5, 4)]
+    [100, 0]
+    """
+    height, width = height_and_width(size)
+    modes = torch.arange(1, coefficients.shape[-1] + 1, dtype=coefficients.dtype, device=coefficients.device)
+    moduli = coefficients.abs() * (math.pi * float(temperature) ** 0.5)
+    pixels = moduli.new_tensor([width, height])
+    along_x = torch.einsum("baij,i,a->ba", moduli, modes, pixels / (width - 1))
+    along_y = torch.einsum("baij,j,a->ba", moduli, modes, pixels / (height - 1))
+    x, y = 1 - along_x[:, 0], 1 - along_y[:, 1]
+    return (x > 0) & (y > 0) & (x * y > along_y[:, 0] * along_x[:, 1])
+
+
 def deform(images: Shaped[Tensor, "batch channel height width"], *, displacement: float | int = _ONE_PIXEL,
            cut: int = 3, temperature: float | int | None = None, interpolation: str = "bilinear",
            generator: torch.Generator | None = None
@@ -212,21 +235,34 @@ def _sines(size, cut, dtype, device):
     return table.to(dtype).to(device)
 
 
-def _squared_frequencies(cut):
+def check_cut(cut: int, *, drawn: bool = False) -> None:
+    """ValueError for a cut-off that is no integer, below 2, or, if it is to be drawn, above `LARGEST_CUT`."""
     if not is_integer(cut) or cut < 2:
         raise ValueError(f"cut is {cut}; it must be an integer, 2 or more (T is not defined for ln 1 = 0)")
+    if drawn and cut > LARGEST_CUT:
+        raise ValueError(
+            f"cut is {cut}; it must be at most {LARGEST_CUT} (every field has 2 cut² coefficients)"
+        )
+
+
+def _squared_frequencies(cut):
+    check_cut(cut)
     index = torch.arange(1, cut + 1)
     return index[:, None] ** 2 + index**2
 
 
 def _nominal_square(cut, size):
     """δ² per unit temperature of paper B, Eq. 3: (π/4) n² ln c."""
-    _squared_frequencies(cut)
+    check_cut(cut)
     height, width = height_and_width(size)
     return math.pi / 4 * (height**2 + width**2) / 2 * math.log(cut)
 
 
 def _positive(name, value):
-    if not 0 < value < math.inf:
-        raise ValueError(f"{name} is {value}; it must be a positive finite number")
+    try:
+        positive = 0 < value <= 1e100
+    except TypeError:
+        positive = False
+    if not positive:
+        raise ValueError(f"{name} is {value}; it must be a positive number of at most 1e100")
     return float(value)

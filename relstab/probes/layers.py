@@ -22,6 +22,8 @@ tensor that has the images on its first axis; one that has none is left out, or 
 """
 
 import difflib
+import sys
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack, contextmanager
@@ -32,7 +34,12 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 _ENDS = ("input", "output")
+_REPARAMETRISED = "parametrizations"  # children that torch gives to modules for weight_norm and the like
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
+_WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel)
+# Two readings of one image agree if they differ by less than SAME of what two images differ by, plus rounding, a
+# share of the features' norm (a CUDA device may use TF32); up to SIMILAR it is said, above it is refused.
+_SAME, _SIMILAR = 0.01, 0.1
 
 
 @dataclass(frozen=True)
@@ -68,6 +75,45 @@ def features(output, batch):
     return next((found for part in output if (found := features(part, batch)) is not None), None)
 
 
+def unwrapped(model):
+    """The network inside torch.compile, DataParallel and the like; ValueError, one sentence, for what is no network.
+
+    >>> unwrapped(nn.DataParallel(nn.Flatten()))
+    Flatten(start_dim=1, end_dim=-1)
+    """
+    while isinstance(model, _WRAPPERS) or hasattr(model, "_orig_mod"):
+        model = model.module if isinstance(model, _WRAPPERS) else model._orig_mod
+    if not isinstance(model, nn.Module):
+        hint = "; torch.export.unflatten(program) is one" if hasattr(model, "graph_signature") else ""
+        raise ValueError(f"model must be a torch.nn.Module, not {_kind(model)}{hint}")
+    for module in model.modules():
+        if any(kind.__name__ == "FullyShardedDataParallel" for kind in type(module).__mro__):
+            raise ValueError(
+                "model is sharded (FSDP), so that no process holds it whole: gather its weights first"
+            )
+    places = {}
+    for name, parameter in model.named_parameters():
+        if type(parameter).__name__ == "DTensor" or type(parameter.data).__name__ == "DTensor":
+            raise ValueError(
+                "model is sharded (DTensor), so that no process holds it whole: gather its weights first"
+            )
+        if parameter.device.type == "meta":
+            raise ValueError(f"model has parameters without values: {name!r} is on the meta device")
+        places.setdefault(str(parameter.device), name)
+    if len(places) > 1:
+        where = " and ".join(f"{name!r} on {place}" for place, name in list(places.items())[:2])
+        raise ValueError(f"model must be on one device, but has parameters on {len(places)}: {where}")
+    return model
+
+
+def _kind(model):
+    return (
+        f"the {type(model).__name__} {model.__name__!r}"
+        if hasattr(model, "__name__")
+        else type(model).__name__
+    )
+
+
 def sweep(model, inputs, visit, names):
     """One forward pass that calls visit((name, call), output) as each named module returns, ends included.
 
@@ -91,19 +137,116 @@ def sweep(model, inputs, visit, names):
     visit(("output", 0), output)
 
 
-def trace(model, inputs):
-    """Every reading point of `model`, in order of occurrence, from a forward pass of a few inputs."""
+def trace(model, inputs, visit=None):
+    """Every reading point of `model`, in order of occurrence, from a forward pass of a few inputs.
+
+    visit, if given, is called as visit(key, features [input, ...]) for every one that can be read.
+    """
     seen = []
 
-    def visit(key, output):
+    def look(key, output):
         found = features(output, len(inputs))
         seen.append(Layer(*key, size=None if found is None else found.numel() // len(inputs)))
+        if visit is not None and found is not None:
+            visit(key, found.unflatten(0, (len(inputs), -1)).flatten(1))
 
     named = model.named_modules(remove_duplicate=False)
     # A TorchScript program runs without its Python modules: hooks inside it would not be called.
     names = [name for name, module in named if name and not isinstance(module, torch.jit.ScriptModule)]
-    sweep(model, inputs, visit, names)
+    sweep(model, inputs, look, names)
     return seen
+
+
+def choose_faithful(model, images, layers, *, sets=1):
+    """The reading points that `layers` asks for, those left out that hold no features of single images.
+
+    A layer may put another axis first, fold a second one into the batch, or return a tensor that has nothing to
+    do with the images; a network may draw random numbers in evaluation mode, or look at the batch as a whole.
+    Whether an image has features of its own is tried: two different images go through the network together, then
+    one of them in other company. images: [image, ...]; sets: copies of the two images that go in at a time, more
+    than one if BatchNorm normalises each set by its own statistics; then only their order is changed.
+
+    ValueError if the output, or a layer that was named, fails; a warning names the others.
+    """
+    other = next((index for index in range(1, len(images)) if not torch.equal(images[index], images[0])), 1)
+    pair = images[[0, other]]
+    reference = {}
+
+    def remember(key, found):
+        first, second = _rows(found[:2])
+        reference[key] = second, float((second - first).norm()), float(second.norm())
+
+    chosen = choose(model, trace(model, torch.cat([pair] * sets), remember), layers)
+    wanted = {layer.key for layer in chosen}
+    company = pair[[1, 1, 1]] if sets == 1 else torch.cat([pair.flip(0)] * sets)
+    differences = dict.fromkeys(wanted, float("inf"))
+
+    def compare(key, output):
+        if key not in wanted:
+            return
+        found = features(output, len(company))
+        expected, spread, norm = reference[key]
+        if found is not None and found.numel() // len(company) == len(expected):
+            row = _rows(found.unflatten(0, (len(company), -1)).flatten(1)[:1])[0]
+            rounding = 0.125 if found.dtype in (torch.float16, torch.bfloat16) else 2e-5
+            rounding = max(rounding, 2e-3) if found.device.type != "cpu" else rounding
+            difference = float((row - expected).norm()) - rounding * norm
+            # Not so of features that are not finite, which are no matter of this test.
+            apart = difference > _SAME * spread
+            differences[key] = (difference / spread if spread > 0 else float("inf")) if apart else 0.0
+
+    sweep(model, company, compare, {name for name, call in wanted if call > 0})
+    bad = [layer for layer in chosen if differences[layer.key] > _SAME]
+    return [layer for layer in chosen if layer not in bad] if not bad else _without(
+        model, chosen, bad, differences, reference, torch.cat([pair] * sets), layers)  # fmt: skip
+
+
+def _without(model, chosen, bad, differences, reference, pair, layers):
+    """What remains of `chosen` without the layers that failed the test of `choose_faithful`, if that is right."""
+    again = {}
+    seen = {layer.key for layer in bad}
+
+    def read(key, output):
+        found = features(output, len(pair)) if key in seen else None
+        if found is not None:
+            again[key] = _rows(found.unflatten(0, (len(pair), -1)).flatten(1)[1:2])[0]
+
+    sweep(model, pair, read, {name for name, call in seen if call > 0})
+    for layer in bad:
+        expected, spread, norm = reference[layer.key]
+        if layer.key in again and float((again[layer.key] - expected).norm()) > _SAME * spread + 2e-3 * norm:
+            raise ValueError(
+                f"model is random in evaluation mode: {layer.label!r} gives other features for the same images each "
+                "time (dropout that is always on?); make it deterministic first"
+            )
+    worst = max(bad, key=lambda layer: differences[layer.key])
+    if differences[worst.key] <= _SIMILAR:
+        share = f"{100 * differences[worst.key]:.1f} % of the difference between two images"
+        warnings.warn(
+            f"model: features of one image depend on the others in the batch, at {worst.label!r} by {share} "
+            "(quantised by the range of the batch?); D, G and R depend on the batch size as much",
+            stacklevel=2,
+        )
+        return chosen
+    names = ", ".join(repr(layer.label) for layer in bad[:5]) + (", ..." if len(bad) > 5 else "")
+    if any(layer.key == ("output", 0) for layer in bad):
+        raise ValueError(
+            "model: the output for one image depends on the other images of the batch, or does not have one row an "
+            f"image, in the order of the images (first at {bad[0].label!r}); D, G and R of single images need that"
+        )
+    if not isinstance(layers, str) or len(bad) == len(chosen):
+        raise ValueError(f"layers: {names} do not return one row an image, in the order of the images")
+    warnings.warn(
+        f"layers: {names} do not return one row an image, in the order of the images (another axis first, or folded "
+        "into the batch), and are left out",
+        stacklevel=2,
+    )
+    return [layer for layer in chosen if layer not in bad]
+
+
+def _rows(found):
+    """float64 copies of the rows, which an in-place operation cannot reach; on the CPU where the device lacks the type."""
+    return (found.cpu() if found.device.type == "mps" else found).to(torch.float64, copy=True)
 
 
 def choose(model, seen, layers):
@@ -138,7 +281,8 @@ def choose(model, seen, layers):
         )
     if layers == "output":
         return ends("output")
-    leaves = {name for name, module in model.named_modules() if name and not any(module.children())}
+    leaves = {name for name, module in model.named_modules() if name and _is_leaf(module)}
+    leaves = {name for name in leaves if _REPARAMETRISED not in name.split(".")}
     if layers == "all":
         return points(leaves) or ends("output")
     if hasattr(model, "probe_points"):
@@ -148,28 +292,74 @@ def choose(model, seen, layers):
     return ends("input") + next(filter(None, rules), []) + ends("output")
 
 
-@contextmanager
-def undisturbed(model, device=None, *, batch_statistics=False, sets=1):
-    """Evaluation mode without gradients; on exit the modes, buffers and the random state are what they were.
+def norms_by_batch(model, batch_statistics=None):
+    """The BatchNorm layers that are to normalise by batch statistics: all, none, or (None) those that never saw data.
 
-    With `batch_statistics`, each BatchNorm layer normalises each of the `sets` equal parts of its input by
-    that part's own mean and variance, and its running buffers are neither read nor written.
+    A layer never saw data if its count of batches is 0 and its buffers are the 0 and 1 of its start, or if it
+    has no buffers. ValueError for False and a layer without buffers, which has nothing else to normalise by.
+
+    >>> [norm.num_features for norm in norms_by_batch(nn.Sequential(nn.BatchNorm2d(3)))]
+    [3]
     """
-    modes = [(module, module.training) for module in model.modules()]
+    if batch_statistics not in (None, True, False):
+        raise ValueError(f"batch_statistics must be True, False or None, not {batch_statistics!r}")
     norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
-    if not batch_statistics and any(norm.running_mean is None for norm in norms):
+    if batch_statistics:
+        return norms
+    if batch_statistics is None:
+        return [norm for norm in norms if _never_saw_data(norm)]
+    if any(norm.running_mean is None for norm in norms):
         raise ValueError(
             "the model has a BatchNorm layer without running statistics, whose output depends on the batch: "
             "pass batch_statistics=True"
         )
+    return []
+
+
+def _never_saw_data(norm):
+    if norm.running_mean is None or norm.running_var is None:
+        return True
+    fresh = norm.num_batches_tracked is not None and int(norm.num_batches_tracked) == 0
+    return fresh and not norm.running_mean.any() and bool((norm.running_var == 1).all())
+
+
+@contextmanager
+def undisturbed(model, device=None, *, batch_statistics=False, sets=1):
+    """Evaluation mode without gradients; on exit the modes, buffers and the random state are what they were.
+
+    The BatchNorm layers that `norms_by_batch` names normalise each of the `sets` equal parts of their input by
+    that part's own mean and variance, and their running buffers are neither read nor written. Compiled parts of
+    the model run as they were written, since compiled code passes hooks by.
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    norms = norms_by_batch(model, batch_statistics)
     cuda = [device] if device is not None and device.type == "cuda" else []
     with torch.no_grad(), torch.random.fork_rng(devices=cuda), ExitStack() as stack:
+        if "torch._dynamo" in sys.modules:
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
+        stack.callback(_restore, [(module._buffers, name, buffer, buffer.clone()) for module in model.modules()
+                                  for name, buffer in module._buffers.items() if buffer is not None])  # fmt: skip
         for module, mode in modes:
             stack.callback(setattr, module, "training", mode)
-        model.eval()
-        for norm in norms if batch_statistics else ():
+        try:
+            model.eval()
+        except NotImplementedError:  # of programs of torch.export
+            raise ValueError(
+                "model is the graph of an exported program, which has no evaluation mode; "
+                "torch.export.unflatten(program) has"
+            ) from None
+        for norm in norms:
             stack.enter_context(_normalising_by_part(norm, sets))
         yield
+
+
+def _restore(buffers):
+    """Put back what (owner, name, tensor, copy of its values) says, writing only what has changed."""
+    for owner, name, tensor, values in buffers:
+        if not torch.equal(tensor, values):
+            tensor.copy_(values)
+        if owner.get(name) is not tensor:
+            owner[name] = tensor
 
 
 @contextmanager
@@ -235,12 +425,18 @@ def _repeated_blocks(model):
     def descend(module, prefix):
         for name, child in module.named_children():
             plain = type(child) in _CONTAINERS or classes[type(child)] < 2
+            if name == _REPARAMETRISED:
+                continue
             if plain:
                 yield from descend(child, f"{prefix}{name}.")
-            elif any(child.children()):
+            elif not _is_leaf(child):
                 yield f"{prefix}{name}"
 
     return descend(model, "")
+
+
+def _is_leaf(module):
+    return all(name == _REPARAMETRISED for name, _ in module.named_children())
 
 
 def _is_activation(module):

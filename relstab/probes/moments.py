@@ -1,7 +1,7 @@
-"""Reducing a layer's features, chunk by chunk, to the three numbers behind D, G and R (A Eq. 1, B Eqs. 4-5).
+r"""Reducing a layer's features, chunk by chunk, to the numbers behind D, G and R (A Eq. 1, B Eqs. 4-5).
 
-For features f(x_i), f(τx_i) and f(x_i + η_i) of P images a reducer returns (numerator of D, numerator of G,
-normaliser):
+For features f(x_i), f(τx_i) and f(x_i + η_i) of P images a reducer returns, for each pair of displacement and
+cut, `Reduced(tau, eta, normaliser, error)`:
 
     "mean"                mean_i ‖f(τx_i) − f(x_i)‖²                mean over pairs of ‖f(x_i) − f(x_j)‖²
     "median"              median_i ‖f(τx_i) − f(x_i)‖²              median over pairs
@@ -11,108 +11,211 @@ Pairs are the P² ordered ones, i = j included, as in the authors' estimator. Th
 2 (E‖f‖² − ‖E f‖²), so that `Mean` keeps sums only: two vectors of one image's features, whatever the number
 of images. The sums are in float64 and of features centred on the first image, so they neither cancel nor
 depend on how the images were split into chunks; features that are exactly constant give a normaliser of 0.
-Medians have no such identity: `Medians` keeps the features of all images in host memory.
+Medians have no such identity: `Medians` keeps the features of all images in host memory. With several draws of
+τ and η, tau and eta are averages over the draws.
+
+`error` is the standard error of log(tau / eta) over images and draws, by the delta method: each statistic is,
+to first order, a mean over images of an influence $I_i$, the draws of an image being averaged first, and
+
+$$\mathrm{error}^2 = \frac{1}{P(P-1)}\sum_i\left(\frac{I^\tau_i}{\mathtt{tau}} - \frac{I^\eta_i}{\mathtt{eta}}\right)^2.$$
+
+For a mean $I_i = \|f(\tau x_i) - f(x_i)\|^2$ less the mean. For a median m of values $v_i$ of density p,
+$I_i = \mathrm{sign}(v_i - m)/2p(m)$, with 1/p from the distance of the order statistics 1.96 √P/2 ranks below
+and above the median (McKean and Schrader 1984); medians of components add up.
 
 >>> import torch
->>> reducer = Mean(images=2)
->>> reducer.update(torch.tensor([[0.0], [2.0]]), torch.tensor([[1.0], [3.0]]), torch.tensor([[2.0], [4.0]]))
->>> reducer.result()
-(1.0, 4.0, 2.0)
+>>> reducer = Mean()
+>>> clean = torch.tensor([[0.0], [2.0]])
+>>> reducer.update(clean, [(0, clean + 1, clean + 2)])
+>>> reducer.flush()
+>>> reducer.results()[0]
+Reduced(tau=1.0, eta=4.0, normaliser=2.0, error=0.0)
 """
+
+import math
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
 STATISTICS = ("mean", "median", "component_median")
 CPU_BLOCK = 2**17  # numbers reduced at a time on a CPU: temporaries that stay in cache are ~3x faster
+_SAFE = 30  # features between 2^-30 and 2^30 have squares, and sums of squares, that float32 can hold
+
+
+class Reduced(NamedTuple):
+    """Numerators of D and G, their common normaliser, and the standard error of log(tau / eta)."""
+
+    tau: float
+    eta: float
+    normaliser: float
+    error: float
 
 
 class Mean:
     """Sums of squares, merged in float64; memory is two vectors of one image's features."""
 
-    def __init__(self, images):
-        self.images = images
+    def __init__(self, draws=1):
+        self.draws = draws
         self.seen = 0
-        self.tau = self.eta = self.square = 0.0
-        self.origin = self.total = None
+        self.square = 0.0
+        self.scale = self.origin = self.total = None
+        self.sums = {}  # pair -> sums over images of τ, η, τ², η², τη, where τ and η are averages over draws
+        self.pending = {}  # pair -> τ and η of the images of the present chunk, summed over draws
 
-    def update(self, clean, deformed, noisy):
-        """Add a chunk: three tensors whose first axis runs over the same images."""
-        for first, moved, shaken in _blocks(clean, deformed, noisy, images=len(clean)):
-            if self.origin is None:
-                self.origin = first[0].clone()
-                self.total = torch.zeros_like(_double(self.origin))
-            self.seen += len(first)
-            self.tau = self.tau + _squares(moved - first)
-            self.eta = self.eta + _squares(shaken - first)
-            centred = first - self.origin
-            self.total += _double(centred.sum(0))
-            self.square = self.square + _squares(centred)
+    def update(self, clean, changed, first=True):
+        """Add what a forward pass gave: clean [image, ...] and (pair, deformed, noisy) of the same images.
 
-    def result(self):
-        """(numerator of D, numerator of G, normaliser) as floats."""
-        variance = self.square / self.images - (self.total / self.images).square().sum()
-        return float(self.tau) / self.images, float(self.eta) / self.images, 2.0 * max(float(variance), 0.0)
+        first: whether these images are new; else they were added before, with other pairs or draws.
+        """
+        if self.scale is None:
+            self.scale = _scale(clean[0])
+        found = [[] for _ in changed]
+        for block, others in _blocks(clean, changed, self.scale):
+            if first:
+                self._add_clean(block)
+            for rows, pair in zip(found, others, strict=True):
+                rows.append(torch.stack([_row_squares(other - block) for other in pair]))
+        for (pair, _, _), rows in zip(changed, found, strict=True):
+            rows = torch.cat(rows, 1)
+            self.pending[pair] = self.pending[pair] + rows if pair in self.pending else rows
+
+    def _add_clean(self, block):
+        if self.origin is None:
+            self.origin = block[0].clone()
+            self.total = torch.zeros_like(_double(self.origin))
+        self.seen += len(block)
+        centred = block - self.origin
+        self.total += _double(centred.sum(0))
+        self.square = self.square + _row_squares(centred).sum()
+
+    def flush(self):
+        """The chunk is complete: all draws of its images have been added."""
+        for pair, rows in self.pending.items():
+            rows = rows / self.draws
+            sums = torch.cat([rows.sum(1), (rows @ rows.T).flatten()])
+            self.sums[pair] = self.sums[pair] + sums if pair in self.sums else sums
+        self.pending = {}
+
+    def results(self):
+        """{pair: Reduced}."""
+        variance = self.square / self.seen - (self.total / self.seen).square().sum()
+        normaliser = 2.0 * max(float(variance), 0.0) if variance.isfinite() else math.nan
+        found = {}
+        for pair, sums in self.sums.items():
+            tau, eta, tau_tau, tau_eta, _, eta_eta = (sums / self.seen).tolist()
+            # The mean square of τ_i/⟨τ⟩ − η_i/⟨η⟩, whose mean is 0.
+            spread = (
+                tau_tau / tau**2 - 2 * tau_eta / (tau * eta) + eta_eta / eta**2 if tau and eta else math.nan
+            )
+            found[pair] = Reduced(tau, eta, normaliser, _error(spread, self.seen))
+        return found
 
 
 class Medians:
     """Medians over images; keeps the features [images, components] and by_component their squared changes."""
 
-    def __init__(self, images, *, by_component):
+    def __init__(self, images, *, by_component, draws=1):
         self.images = images
         self.by_component = by_component
-        self.seen = 0
-        self.clean = self.tau = self.eta = None
+        self.draws = draws
+        self.seen = self.start = 0
+        self.scale = self.clean = None
+        self.changes = {}  # pair -> for each draw, squared changes by τ and by η
+        self.position = {}
 
-    def update(self, clean, deformed, noisy):
-        """Add a chunk: three tensors whose first axis runs over the same images."""
-        for first, moved, shaken in _blocks(clean, deformed, noisy, images=len(clean)):
-            changes = [(moved - first).square_(), (shaken - first).square_()]
-            if not self.by_component:
-                changes = [change.sum(1, keepdim=True) for change in changes]
-            first, tau, eta = (block.cpu().numpy() for block in (first, *changes))
-            if self.clean is None:
-                self.clean, self.tau, self.eta = (
-                    np.empty((self.images, block.shape[1]), block.dtype) for block in (first, tau, eta)
-                )
-            rows = slice(self.seen, self.seen + len(first))
-            self.clean[rows], self.tau[rows], self.eta[rows] = first, tau, eta
-            self.seen += len(first)
+    def update(self, clean, changed, first=True):
+        """Add what a forward pass gave; see `Mean.update`."""
+        if self.scale is None:
+            self.scale = _scale(clean[0])
+            self.clean = np.empty((self.images, clean[0].numel()), _numpy_dtype(clean))
+        if first:
+            self.start, self.position = self.seen, {}
+        row = self.start
+        kept = []
+        for pair, *_ in changed:
+            draw = self.position[pair] = self.position.get(pair, -1) + 1
+            draws = self.changes.setdefault(pair, [])
+            if draw == len(draws):
+                width = self.clean.shape[1] if self.by_component else 1
+                draws.append(np.empty((2, self.images, width), self.clean.dtype))
+            kept.append(draws[draw])
+        for block, others in _blocks(clean, changed, self.scale):
+            rows = slice(row, row + len(block))
+            row += len(block)
+            if first:
+                self.clean[rows] = block.cpu().numpy()
+            for target, pair in zip(kept, others, strict=True):
+                for values, other in zip(target, pair, strict=True):
+                    change = (other - block).square_()
+                    change = change if self.by_component else change.sum(1, keepdim=True)
+                    values[rows] = change.cpu().numpy()
+        self.seen = row
 
-    def result(self):
-        """(numerator of D, numerator of G, normaliser) as floats."""
-        tau, eta = (float(_column_medians(change).sum()) for change in (self.tau, self.eta))
-        return tau, eta, float(np.median(_pair_distances(self.clean)))
+    def flush(self):
+        """The chunk is complete."""
+
+    def results(self):
+        """{pair: Reduced}."""
+        normaliser = float(np.median(_pair_distances(self.clean)))
+        found = {}
+        for pair, draws in self.changes.items():
+            values = [[_column_medians(change) for change in two] for two in draws]
+            tau, eta = (sum(two[kind][0] for two in values) / self.draws for kind in (0, 1))
+            influence = [sum(two[kind][1] for two in values) / self.draws for kind in (0, 1)]
+            spread = math.nan
+            if tau and eta:
+                shift = influence[0] / tau - influence[1] / eta
+                spread = float(np.mean((shift - shift.mean()) ** 2))
+            found[pair] = Reduced(tau, eta, normaliser, _error(spread, self.images))
+        return found
 
 
-def kept_numbers(statistic, images, size):
-    """How many numbers a reducer of `statistic` keeps for one layer of `size` components an image.
+def kept_numbers(statistic, images, size, changes=1):
+    """How many numbers a reducer keeps for a layer of `size` components an image; changes: pairs times draws.
 
     >>> [kept_numbers(statistic, 500, 10) for statistic in STATISTICS]
     [20, 6000, 15000]
     """
-    return {"mean": 2 * size, "median": images * (size + 2), "component_median": 3 * images * size}[statistic]
+    kept = {"mean": 2 * size, "median": images * (size + 2 * changes),
+            "component_median": (1 + 2 * changes) * images * size}  # fmt: skip
+    return kept[statistic]
 
 
-def reducer(statistic, images):
+def reducer(statistic, images, draws=1):
     """A fresh reducer for one layer; `statistic` is one of STATISTICS."""
     if statistic == "mean":
-        return Mean(images)
-    return Medians(images, by_component=statistic == "component_median")
+        return Mean(draws)
+    return Medians(images, by_component=statistic == "component_median", draws=draws)
 
 
-def _blocks(*sets, images):
-    """The sets cut into matching [rows, components] blocks, half precision widened to float32."""
-    size = max(sets[0].numel() // images, 1)
-    step = max(1, CPU_BLOCK // size) if sets[0].device.type == "cpu" else images
+def _blocks(clean, changed, scale):
+    """(clean, [(deformed, noisy), ...]) cut into matching [rows, components] blocks of at least float32."""
+    images = len(clean)
+    size = max(clean.numel() // images, 1)
+    step = max(1, CPU_BLOCK // size) if clean.device.type == "cpu" else images
+
+    def part(features, low):
+        block = features[low : low + step].flatten(1)
+        block = block.float() if block.dtype in (torch.float16, torch.bfloat16) else block
+        return block if scale == 1 else block * scale
+
     for low in range(0, images, step):
-        blocks = [features[low : low + step].flatten(1) for features in sets]
-        yield [block.float() if block.dtype in (torch.float16, torch.bfloat16) else block for block in blocks]
+        yield part(clean, low), [(part(moved, low), part(noisy, low)) for _, moved, noisy in changed]
 
 
-def _squares(difference):
-    """Sum of squares, overwriting its argument; per image in the native type, over images in float64."""
-    return _double(difference.square_().sum(1)).sum()
+def _scale(features):
+    """A power of two that brings very large or very small features near 1; 1 for all others."""
+    peak = float(features.abs().max())
+    if not 0 < peak < math.inf:
+        return 1.0
+    exponent = math.frexp(peak)[1]
+    return 1.0 if abs(exponent) <= _SAFE else 2.0 ** max(-exponent, -126)
+
+
+def _row_squares(difference):
+    """Sum of squares of each row in float64, overwriting its argument; in the native type within a row."""
+    return _double(difference.square_().sum(1))
 
 
 def _double(tensor):
@@ -120,11 +223,35 @@ def _double(tensor):
     return tensor.double() if tensor.device.type != "mps" else tensor.cpu().double()
 
 
+def _numpy_dtype(tensor):
+    return np.float64 if tensor.dtype == torch.float64 else np.float32
+
+
+def _error(spread, images):
+    """Standard error of a mean over images of an influence whose mean square is `spread`."""
+    return math.sqrt(max(spread, 0.0) / (images - 1)) if spread == spread else math.nan
+
+
 def _column_medians(values, block=2**22):
-    """Median over rows of each column; by blocks of columns, because np.median copies what it is given."""
-    step = max(1, block // len(values))
-    medians = [np.median(values[:, low : low + step], axis=0) for low in range(0, values.shape[1], step)]
-    return np.concatenate(medians).astype(np.float64)
+    """(sum over columns of the median over rows, influence of every row on it); see the top of the file.
+
+    By blocks of columns, because np.partition copies what it is given.
+    """
+    images = len(values)
+    reach = 1.96 * math.sqrt(images) / 2
+    low, high = (min(max(round(images / 2 + side * reach - 0.5), 0), images - 1) for side in (-1, 1))
+    middle = [(images - 1) // 2, images // 2]
+    total, influence = 0.0, np.zeros(images)
+    step = max(1, block // images)
+    for left in range(0, values.shape[1], step):
+        part = values[:, left : left + step]
+        ranked = np.partition(part, sorted({low, high, images - 1, *middle}), axis=0)
+        median = ranked[middle].mean(0)
+        median[np.isnan(ranked[-1])] = np.nan
+        total += float(median.astype(np.float64).sum())
+        slope = (ranked[high] - ranked[low]).astype(np.float64) * (math.sqrt(images) / (2 * 1.96))
+        influence += np.sign(part - median) @ slope
+    return total, influence
 
 
 def _pair_distances(features, block=4096):

@@ -1,11 +1,16 @@
-"""The deformed and the noisy images behind D and G (B Sec. 3, A Sec. 2): one τ and one η for each image.
+r"""The deformed and the noisy images behind D and G (B Sec. 3, A Sec. 2): one τ and one η for each image and draw.
 
-τ is a maximum-entropy diffeomorphism of typical displacement δ and cut-off c (B Eqs. 2-3). η is Gaussian and
-isotropic with a norm that makes it comparable: ‖η_i‖ = ‖τx_i − x_i‖ for every image i ("per_image", what the
-authors' code does), or the mean of that norm over the images for all of them ("fixed", what B writes).
+τ is a maximum-entropy diffeomorphism of typical displacement δ and cut-off c (B Eqs. 2-3). η is as large as
+what τ does: of norm ‖η_i‖ = ‖τx_i − x_i‖ for every image i (radius "per_image", the authors' code), or of the
+mean of that norm over the images for all of them ("fixed", what B writes). Its direction is one of two kinds:
 
-The coefficients of τ and the directions of η are drawn on the CPU, image after image, from two streams seeded
-by `generator`: a chunk of 7 and one of 512, a laptop and a GPU see the same τ and η.
+    "white"      Gaussian, isotropic in the space of images (the papers)
+    "matched"    η_i = F⁻¹[F(τx_i − x_i) e^{iφ}], random phases φ(−k) = −φ(k), φ(0) = 0, one set an image:
+                 the spectrum of τx_i − x_i, the covariance of its channels and its norm are kept exactly
+
+The coefficients of τ and the numbers behind η are drawn on the CPU, image after image, from streams seeded by
+`generator`: a chunk of 7 and one of 512, a laptop and a GPU see the same τ and η. All cut-offs start from the
+same seeds, and all displacements share the coefficients of their cut-off: a sweep sees what single calls see.
 
 >>> images = torch.rand(4, 1, 16, 16)
 >>> chunks = perturbations(images, generator=torch.Generator().manual_seed(0))
@@ -13,73 +18,217 @@ by `generator`: a chunk of 7 and one of 512, a laptop and a GPU see the same τ 
 [3, 1]
 """
 
-from functools import partial
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from relstab import diffeo
+from relstab.diffeo import ensemble
+from relstab.diffeo.fields import is_integer
 
-NOISES = ("per_image", "fixed")
+NOISES = ("white", "matched")
+RADII = ("per_image", "fixed")
+COUNTED = 256  # fields of each pair that are looked at for folds
 
 
-def perturbations(
-    images: Float[Tensor, "image channel height width"],
-    *,
-    displacement=1.0,
-    cut=3,
-    noise="per_image",
-    interpolation="bilinear",
-    generator: torch.Generator | None = None,
-):
+class Perturbations:
+    """x, τx and x + η for all pairs (displacement, cut) and all draws, in chunks.
+
+    displacement and cut: a number each, or lists, whose product is taken; `pairs` holds it in that order.
+    folded[pair]: (how many fields fold, how many were looked at), after a run through `chunks`.
+    """
+
+    def __init__(
+        self,
+        *,
+        displacement=1.0,
+        cut=3,
+        draws=1,
+        noise="white",
+        radius="per_image",
+        interpolation="bilinear",
+        generator: torch.Generator | None = None,
+    ):
+        if noise not in NOISES:
+            hint = f"; that is radius={noise!r}" if noise in RADII else ""
+            raise ValueError(f"noise must be 'white' or 'matched', not {noise!r}{hint}")
+        if radius not in RADII:
+            raise ValueError(f"radius must be 'per_image' or 'fixed', not {radius!r}")
+        if not is_integer(draws) or draws < 1:
+            raise ValueError(f"draws must be an integer, 1 or more, not {draws!r}")
+        check_generator(generator)
+        displacements, cuts = _listed("displacement", displacement), _listed("cut", cut)
+        self.pairs = [(delta, c) for delta in displacements for c in cuts]
+        for delta, c in self.pairs:
+            ensemble.check_cut(c, drawn=True)
+            diffeo.temperature(delta, c, 2)  # says what is wrong with a displacement
+        self.pairs = [(float(delta), int(c)) for delta, c in self.pairs]
+        self.draws, self.noise, self.radius, self.interpolation = draws, noise, radius, interpolation
+        if generator is None:
+            generator = torch.Generator()
+            generator.seed()
+        self.seeds = [torch.randint(2**62, (2,), generator=generator).tolist() for _ in range(draws)]
+        self.folded = {}
+
+    def chunks(self, images, size, device, wanted=None):
+        """Run through (x, changed), changed being an iterator over (pair, τx, x + η), draw after draw.
+
+        images: a function of a chunk's length that runs through chunks; wanted: the pairs to make, by number.
+        The iterator must be used up before the next chunk is asked for.
+        """
+        wanted = range(len(self.pairs)) if wanted is None else wanted
+        radii = self._fixed_radii(images, size, device, wanted) if self.radius == "fixed" else {}
+        self.folded = dict.fromkeys(wanted, (0, 0))
+        streams = self._streams()
+        for part in images(size):
+            part = part.to(device)
+            yield self._still(part), self._changed(part, streams, wanted, radii)
+
+    def _streams(self):
+        """Generators of every draw: of the coefficients by cut-off, and of η."""
+        cuts = {cut for _, cut in self.pairs}
+        return [({cut: torch.Generator().manual_seed(tau) for cut in cuts}, torch.Generator().manual_seed(eta))
+                for tau, eta in self.seeds]  # fmt: skip
+
+    def _still(self, part):
+        """x; with "gaussian", which blurs even at τ = 0, the blurred image, as in B."""
+        if self.interpolation != "gaussian":
+            return part
+        still = torch.zeros(len(part), 2, *part.shape[-2:], dtype=part.dtype, device=part.device)
+        return diffeo.warp(part, still, "gaussian")
+
+    def _moved(self, part, taus, wanted, *, count=False):
+        """(pair, τx) of one draw."""
+        size, coefficients = tuple(part.shape[-2:]), {}
+        for pair in wanted:
+            delta, cut = self.pairs[pair]
+            if cut not in coefficients:
+                drawn = diffeo.sample_coefficients(len(part), cut, generator=taus[cut])
+                coefficients[cut] = drawn.to(part)
+            temperature = diffeo.temperature(delta, cut, size)
+            field = diffeo.displacement_field(coefficients[cut], temperature, size)
+            if count:
+                self._count_folds(pair, coefficients[cut], temperature, field)
+            yield pair, diffeo.warp(part, field, self.interpolation)
+
+    def _changed(self, part, streams, wanted, radii):
+        clean = self._still(part)
+        for draw, (taus, stream) in enumerate(streams):
+            shape = _white if self.noise == "white" else _phases
+            numbers = shape(clean, stream)
+            for pair, moved in self._moved(part, taus, wanted, count=draw == 0):
+                change = moved - clean
+                length = radii.get((draw, pair))
+                if self.noise == "white":
+                    length = _norms(change) if length is None else length
+                    change, norms = numbers
+                    scale = length / norms
+                else:
+                    change = _dephased(change, numbers)
+                    scale = None if length is None else length / _norms(change)
+                if scale is not None:
+                    change = change * scale.reshape(-1, *[1] * (change.ndim - 1))
+                yield pair, moved, clean + change
+
+    def _fixed_radii(self, images, size, device, wanted):
+        """{(draw, pair): mean over images of ‖τx − x‖}."""
+        norms, streams = {}, self._streams()
+        for part in images(size):
+            part = part.to(device)
+            clean = self._still(part)
+            for draw, (taus, _) in enumerate(streams):
+                for pair, moved in self._moved(part, taus, wanted):
+                    norms.setdefault((draw, pair), []).append(_norms(moved - clean))
+        return {key: _mean(torch.cat(found)) for key, found in norms.items()}
+
+    def _count_folds(self, pair, coefficients, temperature, field):
+        folds, seen = self.folded[pair]
+        if seen < COUNTED:
+            rest = COUNTED - seen
+            doubtful = ~ensemble.surely_bijective(coefficients[:rest], temperature, field.shape[-2:])
+            if doubtful.any():
+                folds += int((~diffeo.is_bijective(field[:rest][doubtful])).sum())
+            self.folded[pair] = folds, seen + len(doubtful)
+
+
+def perturbations(images: Float[Tensor, "image channel height width"], **options):
     """A function chunks(batch_size, device) that runs through triples (x, τx, x + η), each time the same.
 
-    Args: images [image, channel, height, width], float; displacement in pixels (nominal, B Eq. 3); noise
-    "per_image" or "fixed"; interpolation as in `relstab.diffeo.warp`. With "gaussian", which blurs even at
-    τ = 0, x is the blurred image, as in B. The images stay where they are, chunks are moved to `device`.
+    The images stay where they are, chunks are moved to `device`. Options are those of `Perturbations`, for one
+    displacement, one cut-off and one draw.
     """
-    if noise not in NOISES:
-        raise ValueError(f"noise must be 'per_image' or 'fixed', not {noise!r}")
+    made = Perturbations(**options)
+    if len(made.pairs) * made.draws > 1:
+        raise ValueError("perturbations makes one displacement, one cut and one draw; use Perturbations")
+
+    def chunks(batch_size, device):
+        for clean, changed in made.chunks(images.split, batch_size, device):
+            ((_, moved, noisy),) = changed
+            yield clean, moved, noisy
+
+    return chunks
+
+
+def check_generator(generator):
+    """ValueError, one sentence, for what is no CPU generator and not None.
+
+    >>> check_generator(torch.Generator())
+    """
+    if generator is not None and not isinstance(generator, torch.Generator):
+        raise ValueError(f"generator must be a torch.Generator, not {generator!r}; an integer is a seed=")
     if generator is not None and generator.device.type != "cpu":
         raise ValueError(f"generator must be a CPU generator, not one on {generator.device}")
-    if generator is None:
-        generator = torch.Generator()
-        generator.seed()
-    seeds = torch.randint(2**62, (2,), generator=generator).tolist()
-    streams = [torch.Generator().manual_seed(seed) for seed in seeds]
-    temperature = diffeo.temperature(displacement, cut, tuple(images.shape[-2:]))
-    coefficients = diffeo.sample_coefficients(len(images), cut, generator=streams[0])
-    deformed = partial(_deformed, images, coefficients, temperature, interpolation)
-    return partial(_perturbed, deformed, noise, seeds[1])
 
 
-def _deformed(images, coefficients, temperature, interpolation, batch_size, device):
-    """Chunks (x, τx)."""
-    for part, drawn in zip(images.split(batch_size), coefficients.split(batch_size), strict=True):
-        part = part.to(device)
-        field = diffeo.displacement_field(drawn.to(part), temperature, tuple(images.shape[-2:]))
-        clean = part if interpolation != "gaussian" else diffeo.warp(part, 0 * field, interpolation)
-        yield clean, diffeo.warp(part, field, interpolation)
+def _listed(name, values):
+    if isinstance(values, str | bytes | dict | set):
+        raise ValueError(f"{name} must be a number or a list of numbers, not {values!r}")
+    try:
+        found = list(values)
+    except TypeError:  # a single number, or an array without axes
+        found = [values]
+    found = [value.item() if hasattr(value, "item") else value for value in found]
+    if not found:
+        raise ValueError(f"{name} must be a number or a list of numbers, not an empty list")
+    return found
 
 
-def _perturbed(deformed, noise, seed, batch_size, device):
-    """Chunks (x, τx, x + η)."""
-    radius = None
-    if noise == "fixed":
-        norms = torch.cat([_norms(moved - clean) for clean, moved in deformed(batch_size, device)])
-        radius = norms.double().mean().to(norms.dtype) if norms.device.type != "mps" else norms.mean()
-    stream = torch.Generator().manual_seed(seed)
-    for clean, moved in deformed(batch_size, device):
-        # One call an image: the numbers that torch.randn gives for many images at once depend on how many.
-        # Always float32, so that a float64 run sees the same η.
-        directions = [torch.randn(clean.shape[1:], generator=stream, dtype=torch.float32) for _ in clean]
-        eta = torch.stack(directions).to(clean)
-        length = _norms(moved - clean) if radius is None else radius
-        scale = length / _norms(eta)
-        yield clean, moved, clean + eta * scale.reshape(-1, *[1] * (eta.ndim - 1))
+def _white(clean, stream):
+    """(normal numbers, their norms), one call an image: what many at once are depends on how many.
+
+    Always drawn in float32, so that a float64 run sees the same η.
+    """
+    numbers = torch.empty(clean.shape, dtype=torch.float32)
+    for image in numbers:
+        image.normal_(generator=stream)
+    numbers = numbers.to(clean)
+    return numbers, _norms(numbers)
+
+
+def _phases(clean, stream):
+    """e^{iφ} on the frequencies of rfft2 [image, 1, height, width // 2 + 1]: odd phases are those of a real picture."""
+    height, width = clean.shape[-2:]
+    pictures = torch.stack([torch.randn(height, width, generator=stream) for _ in clean])
+    waves = torch.fft.rfft2(pictures.double())
+    waves = waves / waves.abs()
+    waves[:, 0, 0] = 1
+    return waves[:, None].to(clean.device, _precision(clean).to_complex())
+
+
+def _dephased(change, waves):
+    """The change with its phases turned by those of the waves."""
+    spectrum = torch.fft.rfft2(change.to(_precision(change))) * waves
+    return torch.fft.irfft2(spectrum, s=change.shape[-2:]).to(change)
+
+
+def _precision(images):
+    return torch.promote_types(images.dtype, torch.float32)
 
 
 def _norms(images):
     """‖x_i‖ of each image."""
     return images.flatten(1).square().sum(1).sqrt()
+
+
+def _mean(norms):
+    return norms.double().mean().to(norms.dtype) if norms.device.type != "mps" else norms.mean()

@@ -55,6 +55,7 @@ def test_a_unit_trains_the_network_that_is_not_there(store_folder, monkeypatch):
 SHORT = zoo.Network("tiny", "fashion-mini", "vgg11_bn", 0.0625, epochs=1, probes=40)
 
 
+@pytest.mark.filterwarnings("ignore::relstab.probes.sensitivity.FoldingWarning")
 def test_the_row_is_what_the_probes_say(store_folder, monkeypatch):
     monkeypatch.setattr(zoo, "configs", lambda scale: [SHORT])
     (row,) = measures.configs("tiny")[0].run(workspace=store.working())

@@ -1,11 +1,14 @@
 """D, G, R: analytic values, NumPy brute force, no dependence on chunks, and a model left as it was found."""
 
 import copy
+import json
 import os
+import warnings
 import weakref
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -19,8 +22,11 @@ from relstab.probes.moments import STATISTICS
 from relstab.probes.perturbations import perturbations
 from relstab.probes.sensitivity import compare, sensitivity
 
+# At 12 pixels a displacement of 1 pixel folds one field in nine; what is tested here does not mind.
+pytestmark = pytest.mark.filterwarnings("ignore::relstab.probes.sensitivity.FoldingWarning")
 TOLERANCE = {torch.float32: 1e-6, torch.float64: 1e-12}
 VALUES = ["D", "G", "R"]
+BARS = [*VALUES, "R_low", "R_high"]
 
 
 def seeded(seed=0):
@@ -70,9 +76,54 @@ def brute(features, statistic):
     return tau / normaliser, eta / normaliser, tau / eta
 
 
+# What was published with these draws must be found again (float32 on any processor, six digits).
+GOLDEN = {  # of convnet() on photos(30): D, G and R of input, 2, 6 and output
+    "mean": [
+        [0.167243, 0.167243, 1.0], [0.190675, 0.159175, 1.1979],
+        [0.210815, 0.19153, 1.10069], [0.238294, 0.176952, 1.34666],
+    ],
+    "median": [
+        [0.159197, 0.159197, 1.0], [0.17915, 0.146196, 1.22542],
+        [0.20213, 0.188517, 1.07221], [0.231192, 0.178006, 1.29879],
+    ],
+    "component_median": [
+        [0.0562898, 0.0728506, 0.772674], [0.0656065, 0.0607292, 1.08031],
+        [0.089144, 0.0874915, 1.01889], [0.124384, 0.0795236, 1.56412],
+    ],
+    "fixed": [
+        [0.167243, 0.162218, 1.03098], [0.190675, 0.153666, 1.24084],
+        [0.210815, 0.186033, 1.13321], [0.238294, 0.176849, 1.34745],
+    ],
+    "gaussian": [
+        [0.324336, 0.324336, 1.0], [0.373053, 0.302077, 1.23496],
+        [0.393876, 0.371853, 1.05923], [0.283989, 0.365668, 0.776631],
+    ],
+    "batch": [
+        [0.167243, 0.167243, 1.0], [0.236818, 0.158391, 1.49515],
+        [0.274004, 0.181119, 1.51284], [0.254737, 0.160067, 1.59144],
+    ],
+}  # fmt: skip
+GOLDEN_OPTIONS = {
+    "mean": {},
+    "median": {"statistic": "median"},
+    "component_median": {"statistic": "component_median"},
+    "fixed": {"radius": "fixed"},
+    "gaussian": {"interpolation": "gaussian", "displacement": 2.0, "cut": 5},
+    "batch": {"batch_statistics": True},
+}
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_published_values_stay(name):
+    table = sensitivity(convnet(), photos(30), generator=seeded(7), **GOLDEN_OPTIONS[name])
+    np.testing.assert_allclose(table[VALUES], GOLDEN[name], rtol=5e-5)
+    exact = sensitivity(convnet().double(), photos(30, dtype=torch.float64), seed=7, **GOLDEN_OPTIONS[name])
+    np.testing.assert_allclose(exact[VALUES], GOLDEN[name], rtol=5e-5)
+
+
 def test_columns_and_ends(dtype):
     table = sensitivity(convnet(dtype), photos(9, dtype=dtype), generator=seeded())
-    assert table.columns.tolist() == ["layer", "depth", "relative_depth", "D", "G", "R"]
+    assert table.columns.tolist() == ["layer", "depth", "relative_depth", "D", "G", "R", "R_low", "R_high"]
     assert table["layer"].tolist() == ["input", "2", "6", "output"]
     assert table["depth"].tolist() == [0, 1, 2, 3]
     assert table["relative_depth"].tolist() == [0, 1 / 3, 2 / 3, 1]
@@ -175,6 +226,200 @@ def test_inplace_activations_do_not_overwrite_what_was_read(dtype):
     assert abs(tables[0]["D"][1] / tables[0]["D"][2] - 1) > 1e-3  # before and after the ReLU are two layers
 
 
+# -- error bars, draws, sweeps, streams ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("statistic", STATISTICS)
+def test_error_bars_of_a_jackknife(statistic):
+    """The delta method against leaving groups of images out; medians are rough: a factor."""
+    images, network = photos(120), convnet()
+    table = sensitivity(network, images, layers="all", statistic=statistic, seed=0)
+    assert (table["R_low"] < table["R"]).all() and (table["R"] < table["R_high"]).all()
+    bars = np.log(table["R_high"] / table["R_low"]) / 2 / 1.98
+    clean, moved, noisy = triple(images, generator=seeded())
+    groups = []
+    for left_out in range(24):
+        kept = torch.arange(120) % 24 != left_out
+        part = compare(network, clean[kept], moved[kept], noisy[kept], layers="all", statistic=statistic)
+        groups.append(np.log(part["R"]))
+    jackknife = np.std(groups, axis=0) * np.sqrt(23)
+    if statistic == "mean":
+        np.testing.assert_allclose(bars, jackknife, rtol=0.35)
+    else:
+        assert np.all((bars > jackknife / 3) & (bars < 3 * jackknife))
+
+
+@pytest.mark.parametrize("statistic", STATISTICS)
+def test_coverage(statistic):
+    """The 95 % interval holds R of the whole set for 90 to 98 % of fresh images and draws.
+
+    Here 120 repetitions on a set of 2,000 made-up pictures (one standard error: 2 %, so 89 to 99.5 % pass); with
+    400 and real pictures: benchmarks/coverage.py.
+    """
+    images = photos(2000, 1, 16)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = nn.Sequential(
+            nn.Conv2d(1, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(196, 5)
+        )
+    options = {"layers": "output", "statistic": statistic, "batch_size": 256}
+    truth = sensitivity(network, images, seed=10**6, draws=8 if statistic == "mean" else 4, **options)[
+        "R"
+    ].item()
+    inside = []
+    for repetition in range(120):
+        some = torch.randint(len(images), (100,), generator=seeded(repetition))
+        row = sensitivity(network, images[some], seed=repetition, **options).iloc[0]
+        inside.append(row.R_low <= truth <= row.R_high)
+    assert 0.89 <= np.mean(inside) <= 0.995
+
+
+def test_draws_are_averaged_and_narrow_the_bars():
+    images, network = photos(20), convnet()
+    generator = seeded(3)
+    single = [sensitivity(network, images, generator=generator) for _ in range(5)]
+    for statistic in STATISTICS:
+        several = sensitivity(network, images, seed=3, draws=5, statistic=statistic)
+        if statistic == "mean":
+            for name in "DG":
+                np.testing.assert_allclose(
+                    several[name], np.mean([t[name] for t in single], axis=0), rtol=1e-6
+                )
+        one = sensitivity(network, images, seed=3, statistic=statistic)
+        assert np.log(several["R_high"] / several["R_low"])[3] < np.log(one["R_high"] / one["R_low"])[3]
+    for size in (1, 3, 7):  # several passes a chunk, and one
+        again = sensitivity(network, images, seed=3, draws=5, batch_size=size)
+        wanted = sensitivity(network, images, seed=3, draws=5)
+        np.testing.assert_allclose(again[BARS], wanted[BARS], rtol=1e-5)
+
+
+@pytest.mark.parametrize("options", [
+    {}, {"statistic": "component_median"}, {"radius": "fixed"}, {"noise": "matched"}, {"batch_statistics": True},
+    {"draws": 3, "statistic": "median"},
+])  # fmt: skip
+def test_a_sweep_equals_its_calls(options):
+    images, network = photos(11), convnet()
+    table = sensitivity(network, images, displacement=[0.5, 2], cut=np.array([2, 4]), seed=1, **options)
+    assert table.columns.tolist()[-2:] == ["displacement", "cut"]
+    pairs = list(table.groupby(["displacement", "cut"], sort=False))
+    assert [pair for pair, _ in pairs] == [(0.5, 2), (0.5, 4), (2, 2), (2, 4)]
+    for (displacement, cut), part in pairs:
+        single = sensitivity(network, images, displacement=displacement, cut=cut, seed=1, **options)
+        assert part["layer"].tolist() == single["layer"].tolist()
+        np.testing.assert_allclose(part[BARS], single[BARS], rtol=1e-4)
+    assert table.attrs["displacement"] == [0.5, 2] and table.attrs["cut"] == [2, 4]
+
+
+@pytest.mark.parametrize("statistic", STATISTICS)
+def test_medians_of_a_sweep_keep_a_bounded_amount(statistic, monkeypatch):
+    images, network = photos(10), convnet()
+    whole = sensitivity(network, images, statistic=statistic, cut=[2, 3, 4], seed=0)
+    monkeypatch.setattr(module, "KEPT_BYTES", 4 * 3 * 10 * 1200)  # one pair of the largest layer
+    split = sensitivity(network, images, statistic=statistic, cut=[2, 3, 4], seed=0)
+    np.testing.assert_allclose(split[BARS], whole[BARS], rtol=1e-5)
+
+
+def batches(images, *sizes, labels=False):
+    parts = images.split(sizes)
+    return [(part, torch.zeros(len(part))) for part in parts] if labels else list(parts)
+
+
+@pytest.mark.parametrize("options", [
+    {}, {"statistic": "median"}, {"radius": "fixed"}, {"batch_statistics": True}, {"draws": 2, "cut": [2, 3]},
+    {"batch_size": 4},
+])  # fmt: skip
+def test_a_stream_equals_the_tensor(options):
+    images, network = photos(20), convnet()
+    expected = sensitivity(network, images, seed=0, **options)
+    loader = torch.utils.data.DataLoader(
+        torch.utils.data.TensorDataset(images, torch.arange(20)), batch_size=6
+    )
+    steps = []
+    for stream in (batches(images, 1, 1, 15, 3), iter(batches(images, 20, labels=True)), loader):
+        table = sensitivity(network, stream, seed=0, progress=steps.append, **options)
+        np.testing.assert_array_equal(table[BARS], expected[BARS])
+        assert table.attrs == expected.attrs
+        assert table.attrs["images"] == 20
+    assert sum(steps) == 60
+
+
+def test_a_stream_is_not_gathered():
+    alive = []
+
+    def stream():
+        for number in range(12):
+            batch = photos(5, seed=number)
+            alive.append(weakref.ref(batch))
+            yield batch
+            del batch
+            assert sum(part() is not None for part in alive) <= 4
+
+    table = sensitivity(convnet(), stream(), layers="output", batch_size=5)
+    assert table.attrs["images"] == 60
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(
+    ("stream", "message"),
+    [
+        ([], "images must hold at least 2 images to compare, but holds 0"),
+        ([photos(1)], "images must hold at least 2 images to compare, but holds 1"),
+        ([photos(2), photos(2, size=8)], r"images, batch 1, must have images of the shape \(3, 12, 12\)"),
+        ([photos(2), photos(2)[0]], "images, batch 1, must have the axes"),
+        ([photos(2), photos(2) * torch.nan], "images, batch 1, must be finite"),
+        ([(torch.arange(3), photos(3))], "images, batch 0, must be a float tensor"),
+        ([{"pixels": photos(3)}], "images, batch 0, must be a float tensor.*not dict"),
+        (range(3), "images, batch 0, must be a float tensor.*not int"),
+    ],
+)
+def test_bad_streams_are_one_sentence(stream, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        sensitivity(convnet(), stream)
+    assert "\n" not in str(caught.value)
+
+
+def test_settings_stay_with_the_table():
+    table = sensitivity(convnet(), photos(8), seed=4, draws=2, layers=["2"], noise="matched")
+    expected = {
+        "images": 8, "layers": ["2"], "batch_statistics": False, "displacement": 1.0, "cut": 3, "statistic": "mean",
+        "noise": "matched", "radius": "per_image", "interpolation": "bilinear", "draws": 2, "seed": 4,
+    }  # fmt: skip
+    assert table.attrs == expected
+    json.dumps(table.attrs)
+
+
+def test_seed_and_generator():
+    images, network = photos(6), convnet()
+    np.testing.assert_array_equal(
+        sensitivity(network, images, seed=5)[BARS], sensitivity(network, images, generator=seeded(5))[BARS]
+    )
+
+
+def test_folds_are_said():
+    images = photos(40, size=32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        sensitivity(nn.Flatten(), images, layers=["input"], seed=0)
+    with pytest.warns(
+        module.FoldingWarning, match="100 % of the fields fold at displacement=4, cut=10: they are"
+    ):
+        sensitivity(nn.Flatten(), images, layers=["input"], displacement=4, cut=10, seed=0)
+    with pytest.warns(module.FoldingWarning, match=r"100 % .* \(and at 2 more pairs\)"):
+        sensitivity(nn.Flatten(), images, layers=["input"], displacement=[1, 4], cut=[3, 10], seed=0)
+    made = module.Perturbations(displacement=2, cut=5, generator=seeded())
+    for _, changed in made.chunks(images.split, 7, images.device):
+        list(changed)
+    field = diffeo.displacement_field(
+        diffeo.sample_coefficients(40, 5, generator=seeded_stream()), diffeo.temperature(2, 5, 32), 32
+    )
+    assert made.folded == {0: (int((~diffeo.is_bijective(field)).sum()), 40)}
+
+
+def seeded_stream():
+    """The stream of τ that `Perturbations` makes of seed 0."""
+    return seeded(torch.randint(2**62, (2,), generator=seeded())[0].item())
+
+
 # -- the perturbations ---------------------------------------------------------------------------------------
 
 
@@ -184,25 +429,25 @@ def test_noise_norms(dtype):
     assert torch.equal(clean, images)
     moved, shaken = ((part - clean).flatten(1).norm(dim=1) for part in (deformed, noisy))
     torch.testing.assert_close(shaken, moved, rtol=1e-5 if dtype == torch.float32 else 1e-13, atol=0)
-    _, same, fixed = triple(images, generator=seeded(), noise="fixed")
+    _, same, fixed = triple(images, generator=seeded(), radius="fixed")
     assert torch.equal(same, deformed)
     radius = moved.mean().expand(9)
     torch.testing.assert_close((fixed - clean).flatten(1).norm(dim=1), radius, rtol=1e-5, atol=0)
 
 
-@pytest.mark.parametrize("noise", ["per_image", "fixed"])
-def test_draws_belong_to_images(noise):
+@pytest.mark.parametrize("radius", ["per_image", "fixed"])
+def test_draws_belong_to_images(radius):
     images = photos(9, size=11)  # 363 numbers: torch.randn fills blocks of 16
-    chunks = perturbations(images, generator=seeded(), noise=noise)
+    chunks = perturbations(images, generator=seeded(), radius=radius)
     whole = [torch.cat(parts) for parts in zip(*chunks(9, images.device), strict=True)]
     for size in (1, 4):
         parts = [torch.cat(parts) for parts in zip(*chunks(size, images.device), strict=True)]
         for ours, theirs in zip(parts, whole, strict=True):
             torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
     first = triple(images[:4], generator=seeded())
-    if noise == "per_image":
+    if radius == "per_image":
         torch.testing.assert_close(first[2], whole[2][:4], rtol=1e-5, atol=1e-6)
-    double = triple(images.double(), generator=seeded(), noise=noise)
+    double = triple(images.double(), generator=seeded(), radius=radius)
     torch.testing.assert_close(double[2].float(), whole[2], rtol=1e-4, atol=1e-5)
 
 
@@ -212,6 +457,35 @@ def test_deformation_is_the_one_of_relstab_diffeo():
     ours = (deformed - clean).square().sum((1, 2, 3)).mean()
     theirs = diffeo.deform(images, displacement=0.7, cut=5, generator=seeded(1)) - images
     assert ours.item() == pytest.approx(theirs.square().sum((1, 2, 3)).mean().item(), rel=0.05)
+
+
+@pytest.mark.parametrize("size", [11, 12])
+def test_matched_noise_keeps_spectrum_covariance_and_norm(size, dtype):
+    images = photos(6, size=size, dtype=dtype)
+    clean, moved, noisy = triple(images, noise="matched", displacement=1.5, generator=seeded())
+    change, noise = moved - clean, noisy - clean
+    exact = 1e-11 if dtype == torch.float64 else 2e-4
+    same = {"rtol": exact, "atol": exact}
+    first, second = torch.fft.fft2(change), torch.fft.fft2(noise)
+    torch.testing.assert_close(second.abs(), first.abs(), **same)
+    torch.testing.assert_close(*(x.flatten(1).norm(dim=1) for x in (noise, change)), **same)
+    torch.testing.assert_close(*(x.mean((2, 3)) for x in (noise, change)), **same)  # φ(0) = 0
+    covariance = [x.flatten(2) @ x.flatten(2).mT for x in (noise, change)]
+    torch.testing.assert_close(*covariance, **same)
+    # The phases are shared by the channels, odd, and new for every image.
+    large = first.abs() > 0.05 * first.abs().amax((1, 2, 3), keepdim=True)
+    turn = torch.where(large, second / first, torch.nan)
+    assert ((turn - turn[:, :1]).abs().nan_to_num().max() < 100 * exact).item()
+    mirrored = turn.roll((-1, -1), (2, 3)).flip(2, 3)
+    assert ((turn - mirrored.conj()).abs().nan_to_num().max() < 100 * exact).item()
+    assert (noise - change).flatten(1).norm(dim=1).gt(0.5 * change.flatten(1).norm(dim=1)).all()
+    assert (turn[0, 0] - turn[1, 0]).abs().nanmean() > 0.3
+    _, _, fixed = triple(images, noise="matched", radius="fixed", displacement=1.5, generator=seeded())
+    radius = change.flatten(1).norm(dim=1).mean().expand(6)
+    torch.testing.assert_close((fixed - clean).flatten(1).norm(dim=1), radius, rtol=1e-4, atol=0)
+    direction = (fixed - clean) / noise
+    spread = direction.flatten(1).nanquantile(0.9, dim=1) - direction.flatten(1).nanquantile(0.1, dim=1)
+    assert spread.abs().max() < 1e-2
 
 
 def test_gaussian_interpolation_compares_with_the_blurred_image():
@@ -259,8 +533,43 @@ def test_batch_statistics_are_those_of_each_set(dtype):
 def test_batchnorm_without_running_statistics_needs_batch_statistics():
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, track_running_stats=False))
     with pytest.raises(ValueError, match="batch_statistics=True"):
-        sensitivity(network, photos(6))
-    assert sensitivity(network, photos(6), batch_statistics=True, generator=seeded())["R"].notna().all()
+        sensitivity(network, photos(6), batch_statistics=False)
+    tables = [sensitivity(network, photos(6), batch_statistics=how, seed=0) for how in (True, None)]
+    assert tables[0]["R"].notna().all()
+    pd.testing.assert_frame_equal(*tables)
+
+
+def test_batchnorm_that_never_saw_data_uses_batch_statistics():
+    """Only where its count of batches is 0 and its buffers are those of the start."""
+    images = photos(6)
+
+    def network():
+        return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU())
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        fresh = network()
+    alone, told, stored = (
+        sensitivity(fresh, images, batch_statistics=how, seed=0) for how in (None, True, False)
+    )
+    pd.testing.assert_frame_equal(alone, told)
+    assert alone.attrs["batch_statistics"] is True and stored.attrs["batch_statistics"] is False
+    assert not np.allclose(alone[VALUES], stored[VALUES], rtol=1e-2)
+    for trained in (copy.deepcopy(fresh), copy.deepcopy(fresh)):
+        trained[1](trained[0](images))  # a training step, or the statistics of a file without a count
+        if trained is not fresh:
+            tables = [sensitivity(trained, images, batch_statistics=how, seed=0) for how in (None, False)]
+            pd.testing.assert_frame_equal(*tables)
+            trained[1].num_batches_tracked.zero_()
+            assert sensitivity(trained, images, seed=0).attrs["batch_statistics"] is False
+    # A fresh head on a trained trunk: the trunk keeps its statistics.
+    mixed = nn.Sequential(convnet()[:7], network()[1:])
+    mixed[1] = nn.Sequential(nn.BatchNorm2d(16), nn.ReLU())
+    half = sensitivity(mixed, images, seed=0, layers=["0.2", "1.1"])
+    for how, (same_trunk, same_head) in {False: (True, False), True: (False, False)}.items():
+        other = sensitivity(mixed, images, seed=0, layers=["0.2", "1.1"], batch_statistics=how)
+        close = np.isclose(half["D"], other["D"], rtol=1e-3)
+        assert close.tolist() == [same_trunk, same_head]
 
 
 # -- a guest in the model ------------------------------------------------------------------------------------
@@ -497,8 +806,36 @@ BROKEN[2, 1, 3, 4] = torch.nan
             {"statistic": "mode"},
             "statistic must be one of mean, median, component_median, not 'mode'",
         ),
-        (photos(4), {"noise": "white"}, "noise must be 'per_image' or 'fixed', not 'white'"),
+        (photos(4), {"noise": "pink"}, "noise must be 'white' or 'matched', not 'pink'"),
+        (photos(4), {"noise": "fixed"}, "not 'fixed'; that is radius='fixed'"),
+        (photos(4), {"radius": 3.0}, "radius must be 'per_image' or 'fixed', not 3.0"),
         (photos(4), {"batch_size": 0}, "batch_size must be a positive integer, not 0"),
+        (photos(4), {"batch_size": 2.0}, "batch_size must be a positive integer, not 2.0"),
+        (photos(4), {"draws": 0}, "draws must be an integer, 1 or more, not 0"),
+        (photos(4), {"generator": 0}, "generator must be a torch.Generator, not 0; an integer is a seed="),
+        (photos(4), {"seed": 0.5}, "seed must be an integer of 64 bits, not 0.5"),
+        (photos(4), {"seed": 0, "generator": seeded()}, "both seed and generator were given"),
+        (photos(4), {"batch_statistics": "yes"}, "batch_statistics must be True, False or None, not 'yes'"),
+        (photos(4), {"device": "tpu"}, "device is 'tpu', which cannot be used here"),
+        (photos(4), {"device": "meta"}, "device is 'meta', which cannot be used here"),
+        (
+            photos(4),
+            {"displacement": []},
+            "displacement must be a number or a list of numbers, not an empty list",
+        ),
+        (photos(4), {"displacement": "1"}, "displacement must be a number or a list of numbers, not '1'"),
+        (photos(4), {"displacement": None}, "displacement is None; it must be a positive number"),
+        (photos(4), {"displacement": [1.0, -2.0]}, "displacement is -2.0"),
+        (
+            photos(4),
+            {"displacement": 1e300},
+            r"displacement is 1e\+300; it must be a positive number of at most 1e100",
+        ),
+        (photos(4), {"cut": [3, 10**9]}, "cut is 1000000000; it must be at most 1000"),
+        (photos(4).to("meta"), {}, "images must be a tensor with values"),
+        (photos(4).to_sparse(), {}, "images must be a float tensor.*not of layout torch.sparse_coo"),
+        (photos(4).to(torch.float8_e5m2), {}, "images must be a float tensor.*not torch.float8_e5m2"),
+        (photos(4) + 0j, {}, "images must be a float tensor.*not torch.complex64"),
         (photos(4), {"cut": 1}, "cut"),
         (photos(4), {"displacement": 0.0}, "displacement"),
         (photos(4), {"interpolation": "cubic"}, "interpolation"),

@@ -38,7 +38,7 @@ from relbook.studies.zoo.probes import (
     training_images,
 )
 from relstab import data, diffeo, models
-from relstab.probes.sensitivity import sensitivity
+from relstab.probes.sensitivity import point_values
 from relstab.random import seeded
 from relstab.train import error_rate, fit, recipes
 
@@ -130,7 +130,7 @@ class Augmented:
     def measure(self, model, suffix, **options):
         """D, G and R at the output under `suffix`; the same deformations and noise for every network."""
         images = test_images(self.dataset, probe_sets(self.dataset)[0]).images[: self.probes]
-        table = sensitivity(
+        table = point_values(
             model, loaded(self.dataset).normalise(images).to(next(model.parameters()).device), layers="output",
             statistic="component_median", generator=seeded("probe"), **options,
         )  # fmt: skip

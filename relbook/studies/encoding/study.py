@@ -30,7 +30,7 @@ from relstab import data, models
 from relstab.data.reencode import ENCODINGS
 from relstab.probes import spectrum
 from relstab.probes.perturbations import perturbations
-from relstab.probes.sensitivity import compare, sensitivity
+from relstab.probes.sensitivity import compare, point_values
 from relstab.random import seeded
 from relstab.train import checkpoints, error_rate, fit, recipes
 
@@ -138,8 +138,8 @@ class Encoded:
         for name, part in spectrum.split(noisy - clean).items():
             one = compare(model, clean, moved, clean + same_norm(part, noisy - clean), **options)
             table[f"G_{name}"] = one["G"].to_numpy()
-        medians = sensitivity(model, images, layers="output", statistic="component_median",
-                              generator=seeded("probe"), **options)  # fmt: skip
+        medians = point_values(model, images, layers="output", statistic="component_median",
+                               generator=seeded("probe"), **options)  # fmt: skip
         return [
             {"kind": "sensitivity", "stage": stage, "statistic": statistic, **row}
             for statistic, rows in (("mean", table), ("component_median", medians))

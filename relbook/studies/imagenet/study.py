@@ -33,7 +33,7 @@ from relstab import data
 from relstab.data import folders, formats
 from relstab.data.normalisations import NORMALISATIONS
 from relstab.models import surgery
-from relstab.probes.sensitivity import sensitivity
+from relstab.probes.sensitivity import point_values
 from relstab.random import seeded
 
 SAMPLES = (folders.IMAGENET_SAMPLE, "imagenet-sample-images")
@@ -130,9 +130,9 @@ class Network:
 
 
 def probe(model, images, *draw, **options):
-    """`sensitivity` at δ = 1; networks share deformations and noise, which differ only between `draw`s."""
+    """`point_values` at δ = 1; networks share deformations and noise, which differ only between `draw`s."""
     generator = seeded("probe", *draw)
-    return sensitivity(model, images, displacement=1.0, batch_size=BATCH, generator=generator, **options)
+    return point_values(model, images, displacement=1.0, batch_size=BATCH, generator=generator, **options)
 
 
 def sample():

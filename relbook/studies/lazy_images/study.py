@@ -36,7 +36,7 @@ from relbook.studies.zoo.probes import loaded
 from relstab import data, models
 from relstab.models.fc import HIDDEN
 from relstab.models.lazy import Centred, Predictor
-from relstab.probes.sensitivity import sensitivity
+from relstab.probes.sensitivity import point_values
 from relstab.random import seeded
 from relstab.train import error_rate
 
@@ -113,7 +113,7 @@ class LazyImages:
         rows = [{"kind": "training", **training}]
         for stage, model in (("init", net), ("trained", predictor)):
             layers = "blocks" if model.probe_points else "output"
-            found = sensitivity(model, probes, layers=layers, generator=seeded("probe"))
+            found = point_values(model, probes, layers=layers, generator=seeded("probe"))
             found["layer"] = found.layer.str.removeprefix("net.").str.removeprefix("net.")
             rows += [{"kind": "sensitivity", "stage": stage, **row} for row in found.to_dict("records")]
         return rows

@@ -35,7 +35,7 @@ from relstab.diffeo import thin_plate
 from relstab.probes.cosine import cosine_sensitivity
 from relstab.probes.filters import projections, total_variation
 from relstab.probes.perturbations import perturbations
-from relstab.probes.sensitivity import compare, sensitivity
+from relstab.probes.sensitivity import compare, point_values
 from relstab.random import seeded
 from relstab.train import checkpoints, error_rate
 
@@ -128,7 +128,7 @@ def interpolations(model, images):
     for displacement in (2, 4):
         for name, inputs, interpolation in (("", images, "bilinear"), ("_gaussian", images, "gaussian"),
                                             ("_blurred", blurred, "bilinear")):  # fmt: skip
-            table = sensitivity(
+            table = point_values(
                 model, inputs, layers="output", displacement=displacement, interpolation=interpolation,
                 statistic="component_median", generator=seeded("probe"),
             )  # fmt: skip

@@ -23,7 +23,7 @@ from relstab.diffeo import thin_plate
 from relstab.diffeo.fields import invert, warp
 from relstab.models.surgery import shuffle_channels
 from relstab.probes import filters, moments
-from relstab.probes.sensitivity import sensitivity
+from relstab.probes.sensitivity import point_values
 from relstab.random import seeded
 from relstab.train import fit, recipes
 
@@ -95,8 +95,8 @@ def median_ratio(components: int = 10, images: int = 2000, *, seed: int = 0) -> 
     found = []
     for statistic in ("component_median", "median"):
         reducer = moments.reducer(statistic, images)
-        reducer.update(normal[0], normal[0] + normal[1], normal[0])
-        found.append(reducer.result()[0])
+        reducer.update(normal[0], [(0, normal[0] + normal[1], normal[0])])
+        found.append(reducer.results()[0].tau)
     return found[0] / found[1]
 
 
@@ -130,7 +130,7 @@ def draws(
     channels, size = images.shape[1], images.shape[-1]
     model = models.build("lenet", in_channels=channels, image_size=size, generator=seeded(seed, "weights"))
     parts = [
-        sensitivity(model, images, layers="output", generator=torch.Generator().manual_seed(number))
+        point_values(model, images, layers="output", generator=torch.Generator().manual_seed(number))
         for number in range(count)
     ]
     return pd.concat(parts, ignore_index=True)[["D", "G", "R"]]
@@ -147,7 +147,7 @@ def batch_norm(
     lines = {}
     for name, of_batch in (("of the batch", True), ("as stored", False)):
         probe = torch.Generator().manual_seed(seed)
-        table = sensitivity(
+        table = point_values(
             model, fashion(count), layers="output", batch_statistics=of_batch, generator=probe
         )
         lines[name] = table[["D", "G", "R"]].iloc[-1]

@@ -42,7 +42,7 @@ from relstab.diffeo import thin_plate
 from relstab.models import surgery
 from relstab.probes.cosine import cosine_sensitivity
 from relstab.probes.filters import grouped, projections, total_variation
-from relstab.probes.sensitivity import sensitivity
+from relstab.probes.sensitivity import point_values
 from relstab.random import seeded
 from relstab.train import error_rate, fit, recipes
 
@@ -261,7 +261,7 @@ class Smoothed:
 def measure(unit, model, stage):
     """The rows of one stage, under all measures; the same deformations and noise for every network."""
     rows = cosine_rows(model, unit.probes(PROBES), unit.normalise, stage)
-    table = sensitivity(
+    table = point_values(
         model,
         unit.normalise(unit.probes(RELATIVE)),
         batch_statistics=stage == "init",

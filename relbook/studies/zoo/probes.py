@@ -16,7 +16,7 @@ import torch
 from relstab import data
 from relstab.models import surgery
 from relstab.probes import filters
-from relstab.probes.sensitivity import sensitivity
+from relstab.probes.sensitivity import point_values
 from relstab.random import seeded
 from relstab.train import error_rate, gaussian
 
@@ -85,7 +85,7 @@ def measure(unit, model, stage):
 
     def probe(images, net, layers="output", *, statistic="component_median", shuffle=-1, displacement=1.0,
               cut=3, interpolation="bilinear"):  # fmt: skip
-        table = sensitivity(
+        table = point_values(
             net, images[1], layers=layers, displacement=displacement, cut=cut, statistic=statistic,
             interpolation=interpolation, batch_statistics=stage == "init", generator=seeded("probe"),
         )  # fmt: skip
