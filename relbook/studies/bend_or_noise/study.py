@@ -19,7 +19,7 @@ import torch
 from relbook import scales
 from relbook.studies.zoo import study as zoo
 from relbook.studies.zoo.probes import errors, loaded, probe_images, probe_sets
-from relstab.probes.sensitivity import sensitivity
+from relstab.probes.sensitivity import point_values
 from relstab.random import seeded
 from relstab.train import fit
 
@@ -58,7 +58,7 @@ class Swept(zoo.Network):
         label = {"kind": "sensitivity", "stage": stage, "images": name, "images_probed": len(images)}
         rows = []
         for displacement, cut in itertools.product(self.displacements, self.cuts):
-            table = sensitivity(
+            table = point_values(
                 model, images, layers="output", displacement=displacement, cut=cut,
                 batch_statistics=stage == "init", generator=seeded("probe"),
             )  # fmt: skip

@@ -41,7 +41,7 @@ from relstab.models import surgery
 from relstab.probes import layers as reading
 from relstab.probes import moments
 from relstab.probes.perturbations import perturbations
-from relstab.probes.sensitivity import sensitivity
+from relstab.probes.sensitivity import point_values
 from relstab.random import seeded
 from relstab.train import error_rate, fit
 from relstab.train.recipes import Recipe
@@ -216,7 +216,7 @@ class Network:
         images = self.inputs(
             model, image_sets(self.dataset)["test"], probes or (self.init_probes if fresh else self.probes)
         )
-        table = sensitivity(
+        table = point_values(
             model, images, layers="blocks", displacement=1.0, cut=self.cuts[0], statistic="mean", batch_size=BATCH,
             batch_statistics=fresh, generator=seeded("probe"),
         )  # fmt: skip
