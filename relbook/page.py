@@ -114,6 +114,17 @@ def cards(*ids):
     return Display(text_html=claims.in_page(table), text_plain=table.to_string())
 
 
+def caveat(quantity="R"):
+    """What belongs beside a number of networks trained on `cifar10-jpeg`: the factor that training on copies makes.
+
+    quantity: "R", "D", "G" or "test_error"; from the pairs of networks of the study `encoding`
+    """
+    from relbook import registry
+    from relbook.studies.encoding import tables
+
+    return Display(text_markdown=tables.caveat(registry.shown("encoding", "laptop"), quantity))
+
+
 def findings(table):
     """The discrepancies of `relbook.claims.leave_out.summary`, each linked to its section of the page."""
     import html

@@ -108,6 +108,11 @@ ZOO = {
         *({"dataset": name, "train_size": [512, 2048, 8192, 32768, 60000], "steps": 2500, "cuts": (3, 5, 15),
            "seed": 1, "precision": "bfloat16", "nets": (("fc_l4", 1), ("lenet", 1), ("resnet10", 0.125))}
           for name in ("fashion-mnist", "mnist")),
+        # The architectures of B's Table 1 that are not above.
+        {**_CIFAR, "shuffles": 5, "nets": (("fc_l6", 1, 250),)},
+        {**_CIFAR, "precision": "bfloat16", "shuffles": 5,
+         "nets": (("vgg16_bn", 0.25, 18), ("vgg16", 0.25, 18), ("vgg19_bn", 0.25, 18), ("resnet34", 0.25, 18),
+                  ("vgg19", 0.25, 18), ("resnet50", 0.25, 18))},
     ),
     "gpu": (
         _OTHERS,
@@ -128,6 +133,11 @@ ZOO = {
     ),
     "paper": (
         _OTHERS,
+        # What one core affords in a night, by B's text: annealed to zero, the last epoch, nothing selected.
+        {**_ORIGINAL, "recipe": "b_paper", "shuffles": 10, "displacements": _DELTAS, "seed": [0, 1, 2, 3, 4],
+         "nets": (("lenet", 1, 250), ("fc_l2", 1, 250), ("fc_l4", 1, 250), ("fc_l6", 1, 250))},
+        {**_ORIGINAL, "recipe": "b_paper", "train_size": _SIZES, "steps": 19550, "seed": [0, 1, 2],
+         "nets": (("fc_l4", 1), ("lenet", 1))},
         {**_ORIGINAL, "recipe": "b_code", "shuffles": 10, "displacements": _DELTAS,
          "seed": [0, 1, 2, 3, 4], "nets": tuple((name, 1, 250) for name in _TABLE_1)},
         {**_ORIGINAL, "recipe": "b_code", "train_size": _SIZES, "steps": 97750,

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relbook import ledger, scales
+from relbook import ledger, page, registry, scales
 from relbook.studies.encoding import claims, figures, study, tables
 from relbook.studies.encoding.study import Encoded
 from relstab import data, models
@@ -226,6 +226,12 @@ def test_the_page_says_the_numbers_of_the_rows():
     )
     assert "decide nothing" not in text and "decide nothing" in tables.summary(rows[rows["seed"] == 0])
     assert tables.table(pd.DataFrame()).empty and "No pair" in tables.summary(pd.DataFrame())
+
+
+def test_a_page_can_say_it(monkeypatch):
+    rows = made_up({COPIES: {"R": 1.5, "G": 0.5}})
+    monkeypatch.setattr(registry, "shown", lambda study, scale: rows)
+    assert "multiplies G by a factor of 0.50" in page.caveat("G")._repr_mimebundle_()["text/markdown"]
 
 
 # Figures -----------------------------------------------------------------------------------------------
