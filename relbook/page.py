@@ -52,6 +52,21 @@ def _saved(fig, kind, **options):
     return buffer.getvalue()
 
 
+def in_short(said, found, why):
+    """The three lines at the top of a chapter: what the paper says, what was found here, and why they differ.
+
+    >>> print(in_short("R falls.", "It does.", "Width.").bundle["text/plain"])
+    The paper. R falls.
+    Here. It does.
+    Why. Width.
+    """
+    lines = {"The paper": said, "Here": found, "Why": why}
+    markdown = "\n>\n".join(f"> **{name}.** {text}" for name, text in lines.items())
+    return Display(
+        text_markdown=markdown, text_plain="\n".join(f"{name}. {text}" for name, text in lines.items())
+    )
+
+
 def stated(rows) -> str:
     """Which rows a figure was drawn from, in words: study, units, seeds, images, scale; "" for rows of no study.
 

@@ -1,4 +1,4 @@
-"""The notebooks as written: headers that do not churn, five headings, thin and lint-clean code, captions."""
+"""The notebooks as written: headers that do not churn, the form of a chapter, thin and lint-clean code, captions."""
 
 import ast
 import re
@@ -18,7 +18,15 @@ kernelspec: {display_name: Python 3, language: python, name: python3}
 ---
 
 # """
-HEADINGS = ["Claim", "Parameters", "Run or load", "Figure", "Verdict"]
+MACHINERY = {
+    "Claim",
+    "Parameters",
+    "Run or load",
+    "Figure",
+    "Verdict",
+}  # says nothing of what a page is about
+PAPERS = ("petrini2021/", "tomasini2023/", "ruderman2018/", "slides2022/")
+COLUMNS = 80
 LONGEST = 5  # lines of a function
 
 
@@ -38,12 +46,50 @@ def test_header_is_the_one_that_tools_leave_alone(source):
     assert not re.search(r"caption: *[|>]", text)  # jupytext rewrites block style; one line stays as it is
 
 
-def test_five_headings_in_order(source, cells):
-    if source.name == "index":  # the front page
-        return
+def prose(cells):
+    """The Markdown of a notebook without code and formulas."""
+    text = "\n\n".join(cell.source for cell in cells.cells if cell.cell_type == "markdown")
+    return re.sub(r"```.*?```|`[^`\n]*`|\$[^$]*\$", " ", text, flags=re.DOTALL)
+
+
+def test_headings_are_about_the_subject(cells):
     found = [line[3:].strip() for cell in cells.cells if cell.cell_type == "markdown"
              for line in cell.source.splitlines() if line.startswith("## ")]  # fmt: skip
-    assert found == HEADINGS
+    assert not set(found) & MACHINERY
+    assert len(set(found)) == len(found)
+
+
+def test_chapters_have_the_form_of_a_chapter(source, cells):
+    """In short and a figure before the first heading, a cell from scratch, settings folded, verdicts last."""
+    if not source.name.startswith(PAPERS):
+        return
+    before, _, _ = source.path.read_text().partition("\n## ")
+    assert "page.in_short(" in before
+    assert "page.picture(" in before or "page.beside(" in before
+    text = source.path.read_text()
+    assert text.index("## From scratch") < text.index(":::{admonition} Settings\n:class: dropdown")
+    assert text.index(":class: dropdown") < text.index("## What holds")
+    assert text.rstrip().endswith("```")
+    assert all("remove-input" not in notebook.tags(cell) for cell in notebook.code_cells(cells) if "figure" in
+               cell.metadata.get("mystnb", {}))  # fmt: skip
+
+
+def test_papers_have_names_and_prose_knows_no_scale(source, cells):
+    captions = [cell.metadata.get("mystnb", {}).get("figure", {}).get("caption", "")
+                for cell in notebook.code_cells(cells)]  # fmt: skip
+    for text in (prose(cells), *captions):
+        assert not re.search(r"\b[Pp]apers? [ABCD]\b|\b[Ss]lides D\b|\bB Fig\.", text)
+        if source.name.startswith(PAPERS):
+            assert not re.search(
+                r"\bscale (laptop|tiny|gpu|paper)\b|\b[Aa]t laptop scale|\bscales? [`*]", text
+            )
+
+
+def test_shown_code_has_eighty_columns(cells):
+    hidden = {"hide-input", "remove-input", "remove-cell", "hide-cell"}
+    for cell in notebook.code_cells(cells):
+        if not hidden & set(notebook.tags(cell)):
+            assert [line for line in cell.source.splitlines() if len(line) > COLUMNS] == []
 
 
 def test_parameters_are_accepted(source, cells):

@@ -203,6 +203,32 @@ def compared(rows, datasets=None, *, each_seed=False, **probe):
     return geometric(table[_usual_augmentation(table)], [*NETWORK, *(["seed"] if each_seed else [])])
 
 
+def groups(table):
+    """The networks of an error plot by who they are: {name: table}; the last group is homogeneous, the first is all.
+
+    >>> names = ["fc_l2", "lenet", "vgg11", "cifar_resnet20"]
+    >>> {name: len(part) for name, part in groups(pd.DataFrame({"architecture": names})).items()}
+    {'all networks': 4, 'without fully connected ones': 3, 'without those of others': 3, 'convolutional, trained here': 2}
+    """
+    connected = table["architecture"].str.startswith("fc")
+    others = table["architecture"].str.startswith("cifar_resnet")
+    return {"all networks": table, "without fully connected ones": table[~connected],
+            "without those of others": table[~others], "convolutional, trained here": table[~connected & ~others]}  # fmt: skip
+
+
+def signs(rows, *, statistic="mean"):
+    """Correlations of log error with log D, log G and log R within the `groups` of networks, a line a group.
+
+    statistic: "mean", that of the question (A), or B's "component_median"
+    """
+    found = groups(compared(rows, statistic=statistic))
+    lines = {
+        name: {"networks": len(part)} | {q: correlation(part[q], part["error"]) for q in QUANTITIES}
+        for name, part in found.items()
+    }
+    return pd.DataFrame(lines).T.astype({"networks": int})
+
+
 def error_correlation(rows, quantity="R", **options):
     """Correlation of log error with log D, G or R over the networks of `compared`."""
     table = compared(rows, **options)
