@@ -21,7 +21,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
-EXTRAS = ("book", "dev", "cluster")
+EXTRAS = ("probe", "theory", "book", "dev", "cluster")
 
 
 def main(arguments):
@@ -145,9 +145,8 @@ def requirements():
     import tomllib
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    return project["dependencies"] + [
-        line for extra in EXTRAS for line in project["optional-dependencies"][extra]
-    ]
+    extras = [line for extra in EXTRAS for line in project["optional-dependencies"][extra]]
+    return list(dict.fromkeys(project["dependencies"] + extras))
 
 
 def unmet(lines):

@@ -109,6 +109,10 @@ def _study(options):
             return 1
     if options.publish:
         print(f"published {registry.publish(options.name, options.scale)} units")
+        if options.name == "zoo":
+            from relbook.studies.zoo import compare
+
+            compare.write(registry.shown("zoo", "laptop", needs=compare.networks))
     missing = rows.attrs.get("missing", 0)
     print(f"{options.name} at scale {options.scale}: {len(rows)} rows, {missing} units left")
     return 1 if missing else 0

@@ -167,6 +167,8 @@ def load_npz(path: str | Path) -> Split:
             raise ValueError(f"its arrays are {', '.join(arrays.files)}; one must be images, x or x_test")
         label_key = keys[key]
         images = arrays[key]
+        if not isinstance(images, np.ndarray) or images.ndim == 0:
+            raise ValueError(f"its {key!r} is no array of images")
         labels = arrays[label_key].reshape(-1) if label_key in arrays else np.full(len(images), -1)
     images = _channels_first(images, f"array {key!r} of {path}")
     if not np.issubdtype(labels.dtype, np.integer):

@@ -27,7 +27,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Integer, UInt8
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from .splits import Split
 
@@ -38,9 +38,12 @@ IDX_FILES = (
     "t10k-labels-idx1-ubyte",
 )
 PICTURES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm"}
+LARGEST_PICTURE = 2**28  # bytes of a picture's file
+LARGEST_NPZ = 2**35  # bytes of the arrays of an npz; a few megabytes may claim terabytes
 _DAMAGE = (
-    OSError, EOFError, ValueError, KeyError, IndexError, struct.error, zlib.error, LZMAError,
-    tarfile.TarError, zipfile.BadZipFile, pickle.UnpicklingError, Image.DecompressionBombError,
+    OSError, EOFError, TypeError, AttributeError, MemoryError, ValueError, KeyError, IndexError,
+    struct.error, zlib.error, LZMAError, tarfile.TarError, zipfile.BadZipFile,
+    pickle.UnpicklingError, Image.DecompressionBombError,
 )  # fmt: skip
 
 
@@ -64,6 +67,8 @@ def open_npz(path: Path, what: str) -> Iterator[np.lib.npyio.NpzFile]:
         if not isinstance(arrays, np.lib.npyio.NpzFile):
             raise ValueError("it is a single array, no archive of arrays")
         with arrays:
+            if (size := sum(member.file_size for member in arrays.zip.infolist())) > LARGEST_NPZ:
+                raise ValueError(f"its arrays take {size / 1e9:.0f} GB, more than {LARGEST_NPZ / 1e9:.0f}")
             yield arrays
 
 
@@ -172,6 +177,9 @@ def picture_bytes(path: Path, names: Collection[str]) -> Iterator[tuple[str, byt
     if path.is_dir():
         for name in names:
             with reading(path / name, "a picture"):
+                if not (path / name).is_file():  # a named pipe would be waited for, a device read for ever
+                    raise ValueError("it is no regular file")
+                _check_size((path / name).stat().st_size)
                 content = (path / name).read_bytes()
             yield name, content
         return
@@ -179,7 +187,15 @@ def picture_bytes(path: Path, names: Collection[str]) -> Iterator[tuple[str, byt
     with reading(path, "a tar archive of pictures"), tarfile.open(path) as archive:
         for member in archive:
             if (name := member.name.removeprefix("./")) in wanted:
+                _check_size(member.size)
                 yield name, archive.extractfile(member).read()
+
+
+def _check_size(size):
+    if size > LARGEST_PICTURE:
+        raise ValueError(
+            f"a file of {size / 1e6:.0f} MB, more than {LARGEST_PICTURE / 1e6:.0f}, is no picture"
+        )
 
 
 def decode(
@@ -190,7 +206,11 @@ def decode(
     Bilinear with antialiasing, as torchvision's Resize; None leaves that step out. Raises ValueError for
     pictures of more than 8 bits a channel, which PIL would clip.
     """
-    with Image.open(io.BytesIO(content)) as picture:
+    try:
+        opened = Image.open(io.BytesIO(content))
+    except UnidentifiedImageError:  # whose own words name a place in memory
+        raise ValueError("its content is of no format of pictures that is known") from None
+    with opened as picture:
         if picture.mode[0] in "IF":
             raise ValueError(f"pixels of mode {picture.mode!r} have more than 8 bits a channel")
         grey = picture.mode in ("1", "L", "LA")

@@ -6,6 +6,8 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
+from relstab.extras import extra
+
 
 def portrait(size: int = 320) -> Float[Tensor, "3 size size"]:
     """The portrait of Rear Admiral Grace Hopper (United States Navy, public domain) as an RGB image in [0, 1].
@@ -15,10 +17,9 @@ def portrait(size: int = 320) -> Float[Tensor, "3 size size"]:
     >>> portrait(64).shape
     torch.Size([3, 64, 64])
     """
-    from matplotlib.cbook import get_sample_data
-
     _check(size)
-    with get_sample_data("grace_hopper.jpg") as file, Image.open(file) as photograph:
+    samples = extra("matplotlib.cbook", "the portrait")
+    with samples.get_sample_data("grace_hopper.jpg") as file, Image.open(file) as photograph:
         side = min(photograph.size)
         square = (
             photograph.convert("RGB").crop((0, 0, side, side)).resize((size, size), Image.Resampling.LANCZOS)

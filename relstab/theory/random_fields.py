@@ -16,11 +16,11 @@ import math
 import pandas as pd
 import torch
 from jaxtyping import Float
-from scipy.fft import dctn
 from torch import Tensor
 
 from relstab import diffeo
 from relstab.diffeo import thin_plate
+from relstab.extras import extra
 
 LATTICE = 129  # points an axis on which the gradients of a spline are looked up
 ANGLES = 90  # directions in which the largest one is searched
@@ -99,6 +99,7 @@ def spectrum(fields: Float[Tensor, "pixel variable"]) -> Float[Tensor, " wavenum
     1.0
     """
     size = _side(fields)
+    dctn = extra("scipy.fft", "the spectrum of a random field").dctn
     waves = torch.from_numpy(dctn(fields.unflatten(0, (size, size)).numpy(), axes=(0, 1), norm="ortho"))
     power = 2 / len(fields) * waves.square().sum(-1)
     index = torch.arange(size)

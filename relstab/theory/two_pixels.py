@@ -26,11 +26,10 @@ from math import sqrt
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
-from scipy.signal import fftconvolve
-from scipy.special import ndtr
 from torch import Tensor
 
 from relstab.data.scale_detection import line_task, translations
+from relstab.extras import extra
 
 SOLUTIONS = ("low", "high")
 STEP = 1 / 400  # of the grid of values, in pixel units; G changes by less than 1e-5 when it is halved
@@ -129,12 +128,12 @@ def _law(sites, lit, sigma, solution):
     index = np.arange(-reach, reach + 1 + round(1 / STEP))
     value = float(lit > 0)
     edges = (np.append(index, index[-1] + 1) - 0.5) * STEP
-    one = np.diff(ndtr((edges - value) / sigma))
+    one = np.diff(_scipy("special").ndtr((edges - value) / sigma))
     if solution == "high":
         one[index == 0] += one[index < 0].sum()
         index, one = index[index >= 0], one[index >= 0]
     low, rest = _law(sites - 1, max(0, lit - 1), sigma, solution)
-    return low + index[0], fftconvolve(rest, one).clip(min=0)
+    return low + index[0], _scipy("signal").fftconvolve(rest, one).clip(min=0)
 
 
 @lru_cache
@@ -142,7 +141,7 @@ def _answer(sites, lit, sigma, solution, low, count):
     """E max(0, c + sum - 1) over the law of the sum, for c = STEP * (low, ..., low + count - 1)."""
     start, law = _law(sites, lit, sigma, solution)
     total = low + start + np.arange(count + len(law) - 1)
-    return fftconvolve(np.maximum(total * STEP - 1, 0), law[::-1], mode="valid")
+    return _scipy("signal").fftconvolve(np.maximum(total * STEP - 1, 0), law[::-1], mode="valid")
 
 
 @lru_cache
@@ -156,3 +155,7 @@ def _joint_answer(xi, shared, both, first, second, sigma, solution):
     low, law = _law(shared, both, sigma, solution)
     answers = [_answer(xi - shared, lit, sigma, solution, low, len(law)) for lit in (first, second)]
     return law @ (answers[0] * answers[1])
+
+
+def _scipy(part):
+    return extra(f"scipy.{part}", "the law of the two-pixel solutions")

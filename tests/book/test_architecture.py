@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 MOST = {"relstab": (12, 7), "relbook": (13, 9)}  # top-level modules, layers
-LINES = 9_500  # of the library
+LINES = 11_000  # of the library
 
 
 def sources(package):
@@ -103,7 +103,7 @@ def test_the_library_does_not_know_the_book():
         (module, other)
         for module, path in sources("relstab").items()
         for other in imported(module, path)
-        if other.split(".")[0] == "relbook" and module != "relstab.probes.command"
+        if other.split(".")[0] == "relbook"
     }
     assert named == {("relstab.cli", "relbook"), ("relstab.store.origin", "relbook")}
 

@@ -47,7 +47,7 @@ def test_help_does_not_wait_for_torch():
             ["probe", "--model", "relstab:lenet", "--option", "width", "--images", "x"],
             "it must read KEY=VALUE",
         ),
-        (["probe", "--model", "no.such.module:f", "--images", "x"], "importing it fails"),
+        (["probe", "--model", "no.such.module:f", "--images", "x"], "importing 'no.such.module' fails"),
         (
             ["probe", "--model", "relstab:lenet", "--images", "x", "--save", "x.bmp"],
             "it must end in .csv, .json",

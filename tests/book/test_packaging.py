@@ -136,12 +136,25 @@ def test_vendored_files_are_the_listed_ones(tmp_path):
 def test_base_package_needs_no_extra():
     """`import relstab` and its modules for users import nothing from the extras."""
     code = """import sys
-for extra in ("papermill", "jupytext", "nbformat", "ipywidgets", "yaml", "psutil", "distributed", "beartype",
+for extra in ("scipy", "matplotlib", "tqdm", "torchmetrics", "lightning", "papermill",
+              "jupytext", "nbformat", "ipywidgets", "yaml", "psutil", "distributed", "beartype",
               "safetensors", "timm", "efficientnet_lite_pytorch"):
     sys.modules[extra] = None  # importing it now fails
-import relstab, relstab.cli, relbook.press.execute, relbook.press.render, relstab.store, relstab.diffeo
-import relbook.papers, relbook.registry
-relstab.sensitivity, relstab.models, relstab.data, relstab.theory
+import relstab, relstab.cli, relstab.store, relstab.probes.command
+import torch
+relstab.models, relstab.data, relstab.theory, relstab.train
+images = relstab.diffeo.deform(torch.rand(4, 1, 12, 12), displacement=0.5)
+table = relstab.sensitivity(torch.nn.Flatten(), images, displacement=0.5)
+assert len(table) == 2 and bool((table["R"] > 0).all())
+relstab.theory.homogeneous_sensitivities(4, 3, 1, 16, 1, 5)
+arguments = "probe --model relstab:lenet --option in_channels=1 --images fashion-mini --count 4 --layers output"
+assert relstab.cli.main(arguments.split()) == 0
+for call, package in ((lambda: relstab.cli.main((arguments + " --curve c.png").split()), "matplotlib"),
+                      (relstab.theory.two_pixel_sensitivities, "scipy")):
+    try:
+        assert call() == 2
+    except ModuleNotFoundError as error:
+        assert f"needs the package {package}: pip install" in str(error), error
 """
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 

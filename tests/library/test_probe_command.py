@@ -1,5 +1,6 @@
 """`relstab probe` on small networks: what it prints equals `relstab.sensitivity`, and unsafe weights are refused."""
 
+import io
 import pickle
 import sys
 import types
@@ -10,9 +11,11 @@ import pytest
 import torch
 
 import relstab
-from relbook.studies.zoo.curve import among_networks
+from relbook import registry
+from relbook.studies.zoo import compare
 from relstab import cli, data, models, train
 from relstab.probes import command as probe
+from relstab.probes import picture
 from relstab.train import recipes
 
 
@@ -173,13 +176,15 @@ def test_safetensors_without_the_package(tmp_path, monkeypatch):
     (tmp_path / "w.safetensors").write_bytes(b"")
     monkeypatch.setitem(sys.modules, "safetensors", None)
     monkeypatch.setitem(sys.modules, "safetensors.torch", None)
-    with pytest.raises(ValueError, match="the package safetensors is not installed"):
+    with pytest.raises(ModuleNotFoundError, match="needs the package safetensors: pip install"):
         probe.load_state(tmp_path / "w.safetensors")
 
 
 def test_timm_is_asked_for_networks_without_weights(monkeypatch):
     monkeypatch.setitem(sys.modules, "timm", None)
-    with pytest.raises(ValueError, match="the package timm is not installed"):
+    with pytest.raises(
+        ModuleNotFoundError, match="--model timm:tiny needs the package timm: pip install 'timm'"
+    ):
         probe.load_model("timm:tiny")
     asked = []
     timm = types.ModuleType("timm")
@@ -201,7 +206,7 @@ def book(monkeypatch):
     R = np.array([0.03, 0.1, 0.3, 1.0])
     table = pd.DataFrame({"R": R, "error": 0.2 * np.sqrt(R), "dataset": "cifar10-jpeg"})
     table.attrs["scale"] = "laptop"
-    monkeypatch.setattr(probe, "book_networks", lambda *settings: table)
+    monkeypatch.setattr(picture, "networks", lambda *settings: table)
     return table
 
 
@@ -222,11 +227,31 @@ def test_the_curve_says_the_error_of_the_books_networks_at_this_R(tmp_path, pict
 
 
 def test_the_picture_has_the_network_on_its_line(book):
-    ax = among_networks(book, 0.2, error=0.15, name="mine").axes[0]
+    ax = picture.among_networks(book, {"mine": 0.2}, errors={"mine": 0.15}).axes[0]
     labels = {line.get_label(): line.get_xydata().tolist() for line in ax.lines}
     assert labels["its error: 0.15"] == [[0.2, 0.15]]
     assert [x for x, _ in labels["mine: $R$ = 0.2"]] == [0.2, 0.2]
     assert labels["4 networks on CIFAR-10"] == book[["R", "error"]].to_numpy().tolist()
+
+
+def test_the_networks_in_the_package_are_the_published_ones():
+    """`relstab study zoo --publish` writes them again."""
+    rows = registry.shown("zoo", "laptop", needs=compare.networks)
+    shipped = pd.read_csv(picture.NETWORKS)
+    pd.testing.assert_frame_equal(shipped, pd.read_csv(io.StringIO(compare.text(rows))), rtol=1e-4)
+    assert picture.NETWORKS.stat().st_size < 30_000
+    nets, published = picture.networks(), compare.networks(rows)
+    assert nets["architecture"].tolist() == published["architecture"].tolist() and len(nets) >= compare.FEWEST
+    assert nets.attrs["scale"] == published.attrs["scale"]
+
+
+def test_the_curve_is_drawn_where_there_are_no_published_rows(tmp_path, pictures, monkeypatch):
+    monkeypatch.setenv("RELSTAB_RESULTS", str(tmp_path / "none"))
+    monkeypatch.setenv("RELSTAB_STORE", str(tmp_path / "none"))
+    target = tmp_path / "curve.svg"
+    arguments = ["--model", "relstab:lenet", "--images", str(pictures), "--curve", str(target)]
+    assert cli.main(["probe", *arguments]) == 0
+    assert f"{len(picture.networks())} networks on CIFAR-10" in target.read_text()
 
 
 def test_settings_at_which_the_book_has_no_networks(pictures, capsys):

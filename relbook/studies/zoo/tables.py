@@ -113,23 +113,6 @@ def law(error, R):
     return Law(slope, prefactor, correlation(R, error), *interval(R, error), len(R))
 
 
-def predicted(table, R):
-    """Error that the fitted law of the networks in `table` gives at R, and the networks' typical factor to it.
-
-    The factor is the exponential of the root mean squared residual of log ε (two parameters are fitted).
-
-    >>> nets = pd.DataFrame({"R": [0.01, 0.1, 1.0], "error": [0.02, 0.0632456, 0.2]})
-    >>> error, factor = predicted(nets, 0.25)
-    >>> round(float(error), 3), round(factor, 3)
-    (0.1, 1.0)
-    """
-    x, y = np.log(table["R"].to_numpy(float)), np.log(table["error"].to_numpy(float))
-    slope, constant = np.polyfit(x, y, 1)
-    residual = y - slope * x - constant
-    factor = np.exp(np.sqrt((residual**2).sum() / max(len(x) - 2, 1)))
-    return np.exp(constant + slope * np.log(R)), float(factor)
-
-
 def profiles(rows):
     """D, G, R against relative depth: stage "init", "trained" or "shuffled", seeds and shuffles averaged."""
     table = measured(rows)

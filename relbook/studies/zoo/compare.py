@@ -1,0 +1,43 @@
+"""The networks with which `relstab probe` compares, taken from the published rows of this study.
+
+`relstab study zoo --publish` writes the file that comes with the library; a test holds it to the published rows.
+"""
+
+import pandas as pd
+
+from relbook.studies.zoo import tables
+from relstab.probes import picture
+from relstab.store import atomic
+
+DIGITS = 6
+FEWEST = 10  # networks at a setting that make a curve
+
+
+def networks(rows: pd.DataFrame, displacement=1.0, cut=3, statistic="mean") -> pd.DataFrame:
+    """The networks on CIFAR-10 (B Fig. 5) among rows of this study, one row per network.
+
+    `attrs` are those of the rows. Empty for settings that the networks were not probed at.
+    """
+    found = tables.compared(rows, displacement=displacement, cut=cut, statistic=statistic)
+    found = found[found["dataset"].str.startswith("cifar10")].reset_index(drop=True)
+    found.attrs |= rows.attrs
+    return found
+
+
+def text(rows: pd.DataFrame) -> str:
+    """What `relstab.probes.picture.NETWORKS` should hold: CSV, one row per network and setting."""
+    probed = tables.measured(rows)[picture.SETTINGS].drop_duplicates().sort_values(picture.SETTINGS)
+    found = []
+    for setting in probed.itertuples(index=False):
+        table = networks(rows, *setting)
+        if len(table) >= FEWEST:
+            table = table.assign(**setting._asdict(), scale=rows.attrs["scale"])
+            found.append(
+                table[[*picture.SETTINGS, "scale", *table.columns.drop([*picture.SETTINGS, "scale"])]]
+            )
+    return pd.concat(found).to_csv(index=False, float_format=f"%.{DIGITS}g")
+
+
+def write(rows: pd.DataFrame) -> None:
+    """Write the file from rows of this study."""
+    atomic.write(picture.NETWORKS, text(rows).encode())
