@@ -86,7 +86,10 @@ def verify(config, record: dict, *, progress: Callable | None = None) -> Compari
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder, numerics.fixed():
         finish = origin.start()
-        rows = [records.freeze(row, "a row") for row in config.run(workspace=Path(folder), progress=progress)]
+        rows = [
+            records.freeze(row, "a row")
+            for row in config.run(workspace=Path(folder), progress=progress, device=numerics.device())
+        ]
         now = finish()
     same = all(record["provenance"].get(name) == now[name] for name in ("device", "capability", "torch"))
     found = differences(record["rows"], rows)

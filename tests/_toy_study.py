@@ -35,7 +35,7 @@ class Toy:
             raise FileNotFoundError("toy data were looked for and are not there")
         return DATA["digest"]
 
-    def run(self, *, workspace=None, progress=None):
+    def run(self, *, workspace=None, progress=None, device="cpu"):
         note(f"start {self.seed} {os.getpid()}")
         if self.trouble == "error":
             raise ZeroDivisionError(f"unit {self.seed} went wrong")
@@ -101,6 +101,17 @@ def threads():
     import torch
 
     return torch.get_num_threads(), os.environ["OMP_NUM_THREADS"]
+
+
+def visible_gpu(pause, die_once=False):
+    """The GPU that this worker sees; after `die_once` of the worker that took its place."""
+    time.sleep(pause)
+    gpu = os.environ.get("CUDA_VISIBLE_DEVICES")
+    marker = Path(os.environ["TOY_LOG"] + f"-died-{gpu}")
+    if die_once and not marker.exists():
+        marker.touch()
+        os._exit(9)
+    return gpu
 
 
 def write_forever(root):

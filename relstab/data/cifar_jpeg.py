@@ -8,6 +8,7 @@ Hence the name `cifar10-jpeg`, never `cifar10`, and `lossy`.
 ['train/ship/0001.jpg', 'train/cat/0001.jpg', 'train/cat/0007.jpg']
 """
 
+import contextlib
 import hashlib
 import os
 import warnings
@@ -72,9 +73,18 @@ def _fingerprint(path: Path) -> str:
 def read_cached(path: Path, classes: tuple[str, ...]) -> tuple[Split, Split, str]:
     """`read_jpeg_tree`, from the cache if this archive or folder has been decoded before.
 
-    A cache file that is damaged is a miss, with a warning; so is a cache that cannot be written.
+    Of several processes that start at once one decodes and the others wait for it. A cache file that is damaged
+    is a miss, with a warning; so is a cache that cannot be written.
     """
     cache = cache_folder() / f"cifar10-jpeg-{_fingerprint(path)[:16]}.npz"
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):  # where nothing can be written each process decodes for itself
+            cache.parent.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(atomic.lock(cache.with_suffix(".lock"), patience=600.0))
+        return _read_cached(path, classes, cache)
+
+
+def _read_cached(path: Path, classes: tuple[str, ...], cache: Path) -> tuple[Split, Split, str]:
     if cache.exists():
         try:
             with formats.open_npz(cache, "decoded images") as arrays:
@@ -84,7 +94,7 @@ def read_cached(path: Path, classes: tuple[str, ...]) -> tuple[Split, Split, str
                 ]
                 return Split(*pairs[0]), Split(*pairs[1]), str(arrays["digest"])
         except ValueError as error:
-            warnings.warn(f"{error}; the images are decoded again", stacklevel=3)
+            warnings.warn(f"{error}; the images are decoded again", stacklevel=4)
     train, test, digest = read_jpeg_tree(path, classes)
     try:
         cache.parent.mkdir(parents=True, exist_ok=True)
@@ -94,5 +104,5 @@ def read_cached(path: Path, classes: tuple[str, ...]) -> tuple[Split, Split, str
                 test_images=test.images.numpy(), test_labels=test.labels.numpy(), digest=digest,
             )  # fmt: skip
     except OSError as error:
-        warnings.warn(f"the decoded images could not be kept in {cache}: {error}", stacklevel=3)
+        warnings.warn(f"the decoded images could not be kept in {cache}: {error}", stacklevel=4)
     return train, test, digest

@@ -12,6 +12,7 @@ x = (v / 255 - mean) / std per channel (paper A, App. B; paper B, App. A).
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import torch
 from jaxtyping import Float, Int64, Shaped
@@ -108,8 +109,17 @@ def normalise(
         images = images.to(torch.float32).div_(255)
     elif not images.is_floating_point():
         raise ValueError(f"images has type {images.dtype}; it must be uint8, or a float type in [0, 1]")
-    shape = (len(mean), 1, 1)
-    return (images - images.new_tensor(mean).view(shape)).div_(images.new_tensor(std).view(shape))
+    return (images - _channels(mean, images)).div_(_channels(std, images))
+
+
+def _channels(values: Sequence[float], like: Tensor) -> Tensor:
+    """One value per channel as a tensor beside `like`, copied to its device once: a copy waits for a GPU."""
+    return _constants(tuple(map(float, values)), like.dtype, like.device)
+
+
+@lru_cache(maxsize=64)
+def _constants(values: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.tensor(values, dtype=dtype, device=device).view(-1, 1, 1)
 
 
 def random_subset(split: Split, size: int, *, seed: int, balanced: bool = False) -> Split:

@@ -41,6 +41,7 @@ still come back to the caller, which stores them too.
 """
 
 import contextlib
+import itertools
 import multiprocessing
 import os
 import threading
@@ -56,11 +57,23 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _worker():
-    """Make a fresh process a worker: it ends with its parent, and computes with one thread.
+def gpus() -> list[str]:
+    """The GPUs that a process started here may use, as CUDA_VISIBLE_DEVICES names them; [] without any."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is not None:
+        return [name.strip() for name in named.split(",") if name.strip() not in ("", "-1")]
+    import torch
+
+    return [str(index) for index in range(torch.cuda.device_count())]
+
+
+def _worker(gpu: str | None = None):
+    """Make a fresh process a worker: it ends with its parent, sees one GPU, and computes with one thread.
 
     Two OpenMP threads on a busy core cost far more than they bring; a process per core needs one each.
     """
+    if gpu is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu  # before torch looks
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ["OMP_NUM_THREADS"] = "1"
     import torch
@@ -81,6 +94,8 @@ def _end_with_parent():
 class Processes(ThreadPoolExecutor):
     """Worker processes, one behind each thread. One that dies takes nothing along but the call it was on.
 
+    On a machine with GPUs each worker sees one of them, by turns: eight workers on eight GPUs use all.
+
     That call is made once more, by a fresh process: a unit goes on from its checkpoint. If it kills that one, too
     (for want of memory, say), it alone fails, with BrokenProcessPool.
     """
@@ -88,6 +103,7 @@ class Processes(ThreadPoolExecutor):
     def __init__(self, workers: int):
         super().__init__(workers)
         self._mine, self._pools, self._stopped = threading.local(), [], False
+        self._gpus, self._turns = gpus(), itertools.count()
         self._starting = threading.Lock()  # so that no process starts behind the back of `stop`
 
     def submit(self, function: Callable, /, *arguments, **options) -> Future:
@@ -110,9 +126,13 @@ class Processes(ThreadPoolExecutor):
     def _pool(self):
         """The pool of one process of this thread."""
         if getattr(self._mine, "pool", None) is None:
+            if not hasattr(self._mine, "gpu"):  # a worker that takes the place of a dead one gets its GPU
+                self._mine.gpu = self._gpus[next(self._turns) % len(self._gpus)] if self._gpus else None
             # Spawned, not forked: torch and CUDA do not survive a fork.
             context = multiprocessing.get_context("spawn")
-            self._mine.pool = ProcessPoolExecutor(1, mp_context=context, initializer=_worker)
+            self._mine.pool = ProcessPoolExecutor(
+                1, mp_context=context, initializer=_worker, initargs=(self._mine.gpu,)
+            )
             self._pools.append(self._mine.pool)
         return self._mine.pool
 

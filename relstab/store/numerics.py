@@ -36,6 +36,13 @@ def fixed() -> Iterator[None]:
         torch.backends.cudnn.allow_tf32, torch.backends.cudnn.benchmark = convolutions, searched
 
 
+def device() -> str:
+    """Where units compute: "cuda", the first GPU that this process sees, or "cpu"."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def precision() -> str | None:
     """ "ieee" where float32 is float32, "tf32" where a product or a convolution may round to it; None without torch."""
     torch = sys.modules.get("torch")

@@ -106,7 +106,7 @@ def _run_locked(unit: Unit, root: str, progress: Callable | None) -> Outcome:
     try:
         with numerics.fixed():
             finish = origin.start()
-            rows = unit.config.run(workspace=folder, progress=progress)
+            rows = unit.config.run(workspace=folder, progress=progress, device=numerics.device())
             source = {**finish(), "resumed": resumed}  # then `seconds` counts the last attempt only
         record = records.build(unit.config, unit.key, rows, source)
     except Exception as error:

@@ -3,6 +3,8 @@
 import io
 import shutil
 import tarfile
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -77,6 +79,20 @@ def test_jpegs_are_decoded_once(jpegs, monkeypatch):
     data.load("cifar10-jpeg")
     monkeypatch.setattr(cifar_jpeg, "read_jpeg_tree", lambda *arguments: pytest.fail("decoded again"))
     data.load("cifar10-jpeg")
+
+
+def test_of_eight_readers_at_once_one_decodes(jpegs, monkeypatch):
+    decoded, read = [], cifar_jpeg.read_jpeg_tree
+
+    def slow(*arguments):
+        decoded.append(arguments)
+        time.sleep(0.3)
+        return read(*arguments)
+
+    monkeypatch.setattr(cifar_jpeg, "read_jpeg_tree", slow)
+    with ThreadPoolExecutor(8) as pool:
+        digests = {found.digest for found in pool.map(data.load, ["cifar10-jpeg"] * 8)}
+    assert len(digests) == len(decoded) == 1
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "other arrays"])

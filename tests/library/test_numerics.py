@@ -31,7 +31,7 @@ class Sums:
     def data_digest(self):
         return ""
 
-    def run(self, *, workspace=None, progress=None):
+    def run(self, *, workspace=None, progress=None, device="cpu"):
         numbers = torch.rand(1 << 20, generator=torch.Generator().manual_seed(self.seed)) - 0.5
         return [{"threads": torch.get_num_threads(), "precision": numerics.precision(), "sum": numbers.sum()}]
 

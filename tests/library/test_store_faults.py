@@ -359,6 +359,24 @@ def test_a_dying_pool_loses_only_what_was_running():
     assert [line[1] for line in toy.log("start")] == list("012")
 
 
+@pytest.mark.parametrize(
+    ("visible", "expected"), [("0,1,2", ["0", "1", "2"]), ("", []), ("-1", []), ("5", ["5"])]
+)
+def test_gpus_are_those_that_the_environment_shows(monkeypatch, visible, expected):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert executors.gpus() == expected
+
+
+def test_four_workers_on_four_gpus_use_all_and_a_new_worker_takes_the_place_of_a_dead_one(monkeypatch):
+    """The devices are made up: each worker sees another one, and torch sees it before anything else does."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5,6,7")
+    with executors.processes(4) as pool:
+        seen = [job.result() for job in [pool.submit(toy.visible_gpu, 0.5) for _ in range(4)]]
+        again = {job.result() for job in [pool.submit(toy.visible_gpu, 0.3, die_once=True) for _ in range(4)]}
+    assert sorted(seen) == ["4", "5", "6", "7"]
+    assert again == set(seen)
+
+
 def test_a_process_that_dies_is_replaced_and_takes_nothing_along():
     trouble = ["", "die", "", "die once", "", ""]
     configs = [Toy(seed=seed, trouble=what, pause=0.01) for seed, what in enumerate(trouble)]

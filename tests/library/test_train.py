@@ -11,8 +11,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from relstab import models
+from relstab.data import Dataset, Split
 from relstab.random import seeded
 from relstab.train import (
     TrainingSet,
@@ -26,6 +28,7 @@ from relstab.train import (
     snapshot_steps,
 )
 from relstab.train.augment import Draws, crop_and_flip, draw, windows
+from relstab.train.loop import Observer, train_epoch
 from relstab.train.recipes import Recipe, learning_rate, one_cycle, paper, scale_detection
 
 DEVICES = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
@@ -476,6 +479,37 @@ def test_recipes_travel_through_json():
     import json
 
     assert Recipe(**json.loads(json.dumps(asdict(one_cycle("lenet"))))) == one_cycle("lenet")
+
+
+class Waits(TorchDispatchMode):
+    """Counts what makes a GPU wait: reading a number from the device, and copying one made in Python to it."""
+
+    STOPS = ("aten::_local_scalar_dense", "aten::lift_fresh", "aten::is_nonzero")
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        if function.name().split(".")[0] in self.STOPS:
+            self.found.append(function.name())
+        return function(*args, **(kwargs or {}))
+
+
+def test_nothing_in_a_step_waits_for_the_device():
+    """Counted on the CPU: an epoch of many batches has as many stops as an epoch of few."""
+    counts = []
+    for count in (32, 128):
+        data = Dataset("made up", *[Split(halves(count).images, halves(count).labels)] * 2, ("a", "b"), (0.5,), (0.25,),
+                       "", "", "")  # fmt: skip
+        model, recipe = small(), replace(RECIPE, epochs=1, flip=True, noise=1.0)
+        fit(model, data.train, recipe, normalise=data.normalise, seed=0)  # constants are made once
+        set_up = TrainingSet(data.train, recipe, data.normalise, torch.device("cpu"))
+        optimizer = make_optimizer(model, recipe, torch.device("cpu"))
+        with Waits() as waits:
+            train_epoch(model, set_up, optimizer, 0, seed=0, observer=Observer(None, model, []))
+        counts.append(len(waits.found))
+    assert counts[0] == counts[1] <= 8
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="CUDA graphs need a GPU")

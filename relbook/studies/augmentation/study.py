@@ -97,9 +97,9 @@ class Augmented:
             self.epochs * math.ceil(training_images(self) / 128) * (zoo.step_ms(self) + extra) / 60000, 2
         )
 
-    def run(self, *, workspace=None, progress=None):
+    def run(self, *, workspace=None, progress=None, device="cpu"):
         """Probe, train, probe again; with a `workspace` an interrupted training goes on from its last epoch."""
-        dataset, device = loaded(self.dataset), torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        dataset, device = loaded(self.dataset), torch.device(device)
         split, test = dataset.train, dataset.test
         if self.train_size:
             split = data.random_subset(split, self.train_size, seed=self.seed)

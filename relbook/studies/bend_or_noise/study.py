@@ -31,9 +31,9 @@ class Swept(zoo.Network):
     study: ClassVar[str] = "bend_or_noise"
     version: ClassVar[int] = 1
 
-    def run(self, *, workspace=None, progress=None):
+    def run(self, *, workspace=None, progress=None, device="cpu"):
         """Probe, train (or load the published weights), probe again."""
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = torch.device(device)
         model = self.build().to(device, memory_format=torch.channels_last)
         rows, training = self.measure(model, "init"), {"status": "ok"}
         if self.recipe == "published":

@@ -46,7 +46,7 @@ class Ensemble:
     def data_digest(self):
         return ""
 
-    def run(self, *, workspace=None, progress=None):
+    def run(self, *, workspace=None, progress=None, device="cpu"):
         """Rows: per quantile of the draws the critical temperature, with the mean squared moves at T = 1.
 
         centre2, image2: mean squared displacement at the centre and over the image, in image widths², per unit T;
@@ -58,7 +58,7 @@ class Ensemble:
         for start in range(0, self.samples, step):
             draws = diffeo.sample_coefficients(
                 min(step, self.samples - start), self.cut, rule=self.rule, generator=generator
-            )
+            ).to(device)
             field, gradient = derivatives(draws, self.grid)
             critical.append(critical_temperature(gradient))
             squared = field.square().sum(1)
@@ -69,7 +69,7 @@ class Ensemble:
         critical = torch.cat(critical)
         common = {"centre2": torch.cat(centre).mean().item(), "image2": torch.cat(image).mean().item(),
                   "norm2": torch.cat(norm).mean().item()}  # fmt: skip
-        levels = torch.tensor(QUANTILES, dtype=critical.dtype)
+        levels = torch.tensor(QUANTILES, dtype=critical.dtype, device=critical.device)
         return [
             {"quantile": q, "critical_temperature": t, **common}
             for q, t in zip(QUANTILES, critical.quantile(levels).tolist(), strict=True)

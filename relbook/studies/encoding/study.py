@@ -81,10 +81,10 @@ class Encoded:
         count = self.train_size or (3000 if self.original == "fashion-mini" else 8068)
         return round(self.epochs * math.ceil(count / 128) * zoo.step_ms(self) / 60000, 2)
 
-    def run(self, *, workspace=None, progress=None):
+    def run(self, *, workspace=None, progress=None, device="cpu"):
         """Probe, train, probe again; with a `workspace` an interrupted training goes on from its last epoch."""
         own, original = loaded(self.dataset), loaded(self.original)
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = torch.device(device)
         train, train_lossless = own.train, original.train
         if self.train_size:
             train, train_lossless = (

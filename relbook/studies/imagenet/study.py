@@ -86,9 +86,9 @@ class Network:
         minutes = 8 * self.probes / 250
         return minutes / 50 if self.scale in ("gpu", "paper") else minutes
 
-    def run(self, *, workspace=None, progress=None):
+    def run(self, *, workspace=None, progress=None, device="cpu"):
         """Probe the network at initialisation and trained."""
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = torch.device(device)
         images = data.normalise(pictures(self.probes)[0], *(3 * part for part in NORMALISATIONS["unit"]))
         images = images.contiguous(memory_format=torch.channels_last)
         rows = []

@@ -89,9 +89,9 @@ class LazyImages:
         passes = 6 if self.alpha is None else 3  # of 2 operations a weight and image
         return round(passes * 2 * self.train * weights * steps / SPEED[self.scale] / 60, 3)
 
-    def run(self, *, workspace=None, progress=None):
+    def run(self, *, workspace=None, progress=None, device="cpu"):
         """Train and probe; rows as in the module's docstring."""
-        dataset, device = loaded(self.dataset), torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        dataset, device = loaded(self.dataset), torch.device(device)
         split = data.random_subset(dataset.train, self.train, seed=self.seed, balanced=True).to(device)
         images = dataset.normalise(split.images)
         net = Centred(self.build(dataset), images.mean(0).cpu()).to(device)

@@ -80,14 +80,15 @@ class Measured:
         """The same network on the JPEG copy of CIFAR-10, where the originals are not found."""
         return encodings(self)
 
-    def run(self, *, workspace=None, progress=None):
+    def run(self, *, workspace=None, progress=None, device="cpu"):
         """Measure the network; it is trained first where the working store has no weights of it."""
         unit = self.network()
         try:
             model = zoo.trained(unit)
         except FileNotFoundError:
-            unit.run(workspace=workspace, progress=progress)
+            unit.run(workspace=workspace, progress=progress, device=device)
             model = zoo.trained(unit)
+        model = model.to(device)
         images = probe_images(unit, probe_sets(unit.dataset)[0], model)
         before, after = smoothness(unit.build()), smoothness(model)
         row = {

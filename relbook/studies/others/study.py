@@ -133,9 +133,9 @@ class Network:
         minutes = 0.1 + images * self.entry["million_macs"] / 8e3 / 60
         return round(minutes / (50 if self.scale in ("gpu", "paper") else 1), 2)
 
-    def run(self, *, workspace=None, progress=None):
+    def run(self, *, workspace=None, progress=None, device="cpu"):
         """Rebuild, classify, probe."""
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = torch.device(device)
         sets, entry = image_sets(self.dataset), self.entry
 
         def placed(net):

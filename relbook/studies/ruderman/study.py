@@ -66,9 +66,9 @@ class _Trained:
             step = max(1.0, step / 300)
         return round(self.epochs * math.ceil(self.images / 128) * step / 60000, 2)
 
-    def run(self, *, workspace=None, progress=None):
+    def run(self, *, workspace=None, progress=None, device="cpu"):
         """Probe, train, probe again; with a `workspace` an interrupted training goes on from its last epoch."""
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = torch.device(device)
         train, test = self.splits()
         model = models.build(
             self.architecture, in_channels=train.images.shape[1], num_classes=self.classes, width=self.width,
@@ -241,7 +241,7 @@ class Smoothed:
         """The same network on the JPEG copy of CIFAR-10, where the originals are not found."""
         return encodings(self)
 
-    def run(self, *, workspace=None, progress=None):
+    def run(self, *, workspace=None, progress=None, device="cpu"):
         """Rows of the kinds cosine and filters for every sigma (pixels), the same draw of weights."""
         images = test_images(self.dataset, probe_sets(self.dataset)[0]).images[:PROBES].float() / 255
         model = models.build(
@@ -249,7 +249,7 @@ class Smoothed:
             in_channels=images.shape[1],
             width=self.width,
             generator=seeded(self.seed, "weights"),
-        )
+        ).to(device)
         rows = []
         for sigma in self.sigmas:
             smooth = surgery.smooth_filters(model, sigma)
@@ -263,7 +263,7 @@ def measure(unit, model, stage):
     rows = cosine_rows(model, unit.probes(PROBES), unit.normalise, stage)
     table = point_values(
         model,
-        unit.normalise(unit.probes(RELATIVE)),
+        unit.normalise(unit.probes(RELATIVE).to(next(model.parameters()).device)),
         batch_statistics=stage == "init",
         generator=seeded("probe"),
     )
@@ -273,6 +273,7 @@ def measure(unit, model, stage):
 
 def cosine_rows(model, images, normalise, stage, **labels):
     """C's sensitivity at the input and every probe point; images: floats in [0, 1]."""
+    images = images.to(next(model.parameters()).device)
     deformed = thin_plate.deform(images, **thin_plate.PAPER["cifar10"], generator=seeded("thin plate"))
     table = cosine_sensitivity(
         model, normalise(images), normalise(deformed), batch_statistics=stage == "init"

@@ -84,14 +84,14 @@ class LineEnsemble:
         """The data are all pairs of pixels: nothing is read."""
         return ""
 
-    def run(self, *, workspace=None, progress=None):
+    def run(self, *, workspace=None, progress=None, device="cpu"):
         """Rows by member, stage ("init", "trained"), moves and layer k, as `probes.ensemble` makes them.
 
         With them, per member, what `ensembles.Fit` tells (steps, status, interpolation, train_hinge,
         validation_error; before training steps is 0, status "init", the rest None), test_error on the
         balanced rest of the pairs, and output_std, the standard deviation of f(x) over all pairs.
         """
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = torch.device(device)
         seeds = range(self.seed, self.seed + self.members)
         data = line_task(self.task, self.length, self.xi, self.gap)
         splits = [balanced_split(data, self.train, self.validation, seed=seed) for seed in seeds]

@@ -77,9 +77,9 @@ class Network:
         cpu = 1.0 if self.scale in ("gpu", "paper") else FLOAT32_COST
         return round(self.epochs * math.ceil(self.train / 128) * step_ms(self) * cpu / 60000, 2)
 
-    def run(self, *, workspace=None, progress=None):
+    def run(self, *, workspace=None, progress=None, device="cpu"):
         """Train and probe; with a `workspace` an interrupted training goes on from its last epoch."""
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = torch.device(device)
         train, test, probes = pictures(self)
         model = models.build(
             self.architecture, in_channels=1, num_classes=1, width=self.width, image_size=self.image_size,

@@ -71,15 +71,15 @@ class Sphere:
         """The data are random numbers: nothing is read."""
         return ""
 
-    def run(self, *, workspace=None, progress=None):
+    def run(self, *, workspace=None, progress=None, device="cpu"):
         """Rows by alpha and member: steps, train_mse, test_mse, S, concentration and weight_change.
 
         For α = ∞, the exact lazy limit, `concentration` is that of the members at their start.
         """
         seeds = range(self.seed, self.seed + self.members)
-        x, test, turned = _points(seeds, self.dimension, self.train)
-        start = one_hidden.initialise(self.dimension, self.width, seeds, dtype=torch.float64)
-        ones = torch.ones(x.shape[:2], dtype=x.dtype)
+        x, test, turned = (points.to(device) for points in _points(seeds, self.dimension, self.train))
+        start = one_hidden.initialise(self.dimension, self.width, seeds, dtype=torch.float64).to(device)
+        ones = torch.ones_like(x[..., 0])
         exact = [ntk.regression(x, ones, points) for points in (test, turned)]
         unmoved = {"steps": [0] * self.members, "train_mse": [0.0] * self.members}
         rows = _measures(seeds, math.inf, unmoved, *exact, start, start)
@@ -110,13 +110,13 @@ class Neurons:
         """The data are random numbers: nothing is read."""
         return ""
 
-    def run(self, *, workspace=None, progress=None):
+    def run(self, *, workspace=None, progress=None, device="cpu"):
         """Rows by neuron, with alpha (0 for the start): its position |c| w = (u, v), and the sign of c.
 
         Rows with sign 0 are the training points.
         """
-        x = _points([self.seed], 2, self.train)[0]
-        start = one_hidden.initialise(2, self.width, [self.seed], dtype=torch.float64)
+        x = _points([self.seed], 2, self.train)[0].to(device)
+        start = one_hidden.initialise(2, self.width, [self.seed], dtype=torch.float64).to(device)
         nets = {0.0: start} | {
             alpha: descend(start, x, alpha=alpha, limit=self.limit)[0] for alpha in self.alphas
         }
@@ -136,8 +136,8 @@ def descend(start, x, *, alpha, limit):
     steps = limit.
     """
     net, base = start.copy(), start(x)
-    steps = torch.full(x.shape[:1], limit)
-    done = torch.zeros(x.shape[:1], dtype=torch.bool)
+    steps = torch.full(x.shape[:1], limit, device=x.device)
+    done = torch.zeros(x.shape[:1], dtype=torch.bool, device=x.device)
     for step in range(limit + 1):
         hidden = net.hidden(x)
         residual = alpha * (net.read(hidden) - base) - 1

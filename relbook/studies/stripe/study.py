@@ -77,12 +77,12 @@ class Stripe:
         """The data are random numbers: nothing is read."""
         return ""
 
-    def run(self, *, workspace=None, progress=None):
+    def run(self, *, workspace=None, progress=None, device="cpu"):
         """Rows by member and stop (1.0: before training): steps, violated, R, Lambda, test_error.
 
         A member that never reaches a stop has no row for it.
         """
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = torch.device(device)
         seeds = range(self.seed, self.seed + self.members)
         inputs, labels = (part.to(device) for part in _points(seeds, self.train))
         inputs = one_hidden.lift(inputs)

@@ -77,9 +77,9 @@ class Trajectory:
         )
         return round(self.epochs * math.ceil(count / 128) * zoo.step_ms(self) / 60000, 2)
 
-    def run(self, *, workspace=None, progress=None):
+    def run(self, *, workspace=None, progress=None, device="cpu"):
         """Train and probe on the way; with a `workspace` an interrupted training goes on from its last epoch."""
-        dataset, device = loaded(self.dataset), torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        dataset, device = loaded(self.dataset), torch.device(device)
         train = dataset.train
         if self.train_size:
             train = data.random_subset(train, self.train_size, seed=self.seed)

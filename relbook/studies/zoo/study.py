@@ -122,9 +122,9 @@ class Network:
         step = step_ms(self)
         return round(self.epochs * math.ceil(training_images(self) / 128) * step / 60000, 2)
 
-    def run(self, *, workspace=None, progress=None):
+    def run(self, *, workspace=None, progress=None, device="cpu"):
         """Train and probe; with a `workspace` there are checkpoints, and weights in `weights_file(self)`."""
-        dataset, device = loaded(self.dataset), torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        dataset, device = loaded(self.dataset), torch.device(device)
         model = self.build().to(device, memory_format=torch.channels_last)
         rows = measure(self, model, "init")
         if self.recipe == "published":
