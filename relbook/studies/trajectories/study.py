@@ -44,6 +44,7 @@ class Trajectory:
     """
 
     study: ClassVar[str] = "trajectories"
+    spread: ClassVar[float] = 0.25  # of most rows over kinds of processors (`relbook.audit`)
     scale: str
     dataset: str
     architecture: str

@@ -19,6 +19,7 @@ class Width(Trajectory):
     """One network of a width."""
 
     study: ClassVar[str] = "widths"
+    spread: ClassVar[float] = 0.25  # of most rows over kinds of processors (`relbook.audit`)
 
 
 def configs(scale: str) -> list[Width]:
