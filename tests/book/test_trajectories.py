@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from relbook import ledger, scales
-from relbook.studies.trajectories import claims, study, tables
+from relbook.studies.trajectories import claims, figures, study, tables
 from relbook.studies.trajectories.study import Trajectory
 from relbook.studies.widths import claims as widths_claims
 from relbook.studies.widths import study as widths
@@ -153,3 +153,22 @@ def test_every_claim_can_hold_and_fail():
     for claim in ours:
         verdicts = [claim.judge({claim.folder: table}, "laptop")["verdict"] for table in rows[claim.folder]]
         assert verdicts == ["holds", "fails"], claim.id
+
+
+# Figures -----------------------------------------------------------------------------------------------
+
+
+def test_figures_draw_the_points():
+    rows = pd.concat([made_up(2), made_up(2).assign(augment=True)])
+    panels = figures.along(rows).axes
+    assert [ax.get_ylabel() for ax in panels] == list(figures.QUANTITIES.values())
+    assert panels[2].lines[0].get_ydata().tolist() == [0.5, 0.25, 0.25, 0.2] and len(panels[2].lines) == 2
+    path = figures.plane(rows).axes[0].lines
+    assert path[0].get_ydata().tolist() == [0.9, 0.6, 0.4, 0.4] and path[0].get_xdata()[-1] == 0.2
+    wide = pd.concat([made_up(2, width=w, R=(1, 1, 1, 1, w)) for w in (0.25, 0.5)])
+    assert figures.by_width(wide).axes[1].lines[1].get_ydata() == pytest.approx([0.25, 0.5])
+
+
+@pytest.mark.parametrize("draw", [figures.along, figures.plane, figures.by_width])
+def test_figures_say_that_there_is_nothing(draw):
+    assert any("no networks" in text.get_text() for text in draw(pd.DataFrame()).axes[0].texts)

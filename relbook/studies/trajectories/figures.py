@@ -1,0 +1,106 @@
+"""Networks along their training, and at several widths: errors, D, G and R, and the path in the plane of error and R.
+
+Every function takes the rows of the study `trajectories` (or `widths`) at one scale and draws what is there.
+"""
+
+import numpy as np
+from matplotlib.lines import Line2D
+
+from relbook.drawing import style
+from relbook.drawing.nets import drawn, legend, look, net, nothing, outer
+from relbook.studies.trajectories import tables
+
+QUANTITIES = {
+    "test_error": "test error",
+    "train_error": "training error",
+    "R_median": "$R_f$",
+    "G_median": "$G_f$",
+    "D_median": "$D_f$",
+}
+SCHEDULES = {"one_cycle": (style.BLUE, "one cycle"), "step": (style.ORANGE, "two steps")}
+DASHES = {True: ("-", "with crops and flips"), False: ((0, (4, 1.5)), "without")}
+
+
+@drawn
+def along(rows):
+    """A column a network, a row a quantity: against epochs, by schedule (colour) and augmentation (dashes); first seed."""
+    table = tables.points(rows)
+    table = table[table["seed"] == table["seed"].min()] if len(table) else table
+    columns = list(table.groupby(["architecture", "width"], sort=False)) if len(table) else []
+    fig, axes = style.figure(
+        len(QUANTITIES), max(len(columns), 1), height=8.5, sharex="col", sharey="row", squeeze=False
+    )
+    if not columns:
+        for ax in axes.flat:
+            nothing(ax)
+        return fig
+    for line, ((architecture, width), part) in zip(axes.T, columns, strict=True):
+        for ax, column in zip(line, QUANTITIES, strict=True):
+            for (recipe, augment), one in part.groupby(["recipe", "augment"]):
+                later = one[one["epoch"] > 0]
+                ax.plot(
+                    later["epoch"],
+                    later[column],
+                    color=SCHEDULES[recipe][0],
+                    ls=DASHES[augment][0],
+                    marker="o",
+                    ms=2.5,
+                )
+            ax.set(xscale="log")
+            if column != "train_error":
+                ax.set(yscale="log")
+        line[0].set_title(net(architecture, width))
+        line[-1].set_xlabel("epoch")
+    for ax, text in zip(axes[:, 0], QUANTITIES.values(), strict=True):
+        ax.set_ylabel(text)
+    handles = [Line2D([], [], color=colour, label=text) for colour, text in SCHEDULES.values()]
+    handles += [Line2D([], [], color=style.BLACK, ls=dashes, label=text) for dashes, text in DASHES.values()]
+    legend(fig, handles, 4)
+    return fig
+
+
+@drawn
+def plane(rows):
+    """Paths of networks in the plane of test error and R, from the first epoch (small) to the end (large); dotted: B's law."""
+    fig, ax = style.figure(height=4.2)
+    found = [(name, one[one["epoch"] >= 1]) for name, one in tables.networks(rows)]
+    if not found:
+        nothing(ax)
+        return fig
+    handles = []
+    for _, one in found:
+        first = one.iloc[0]
+        _, colour, marker = look(first["architecture"])
+        ax.plot(
+            one["R_median"], one["test_error"], color=colour, ls=DASHES[first["augment"]][0], lw=1, alpha=0.8
+        )
+        for point, size in ((one.iloc[0], 3.5), (one.iloc[-1], 8)):
+            ax.plot(point["R_median"], point["test_error"], marker, color=colour, ms=size)
+        handles.append(
+            Line2D([], [], color=colour, marker=marker, label=net(first["architecture"], first["width"]))
+        )
+    values = np.concatenate([one["R_median"].to_numpy(float) for _, one in found])
+    ends = np.array([values.min() / 1.2, values.max() * 1.2])
+    ax.plot(ends, 0.2 * np.sqrt(ends), color=style.GREY, ls=":", lw=1)
+    ax.set(xscale="log", yscale="log", xlabel="$R_f$", ylabel="test error ε")
+    legend(fig, handles, 4)
+    return fig
+
+
+@drawn
+def by_width(rows):
+    """Test error, R, G and D at the end against the width; a symbol a seed, the line their geometric mean."""
+    last = tables.last(rows)
+    fig, axes = style.figure(1, 4, height=2.9)
+    if last.empty:
+        for ax in axes:
+            nothing(ax)
+        return fig
+    _, colour, marker = look(last["architecture"].iloc[0])
+    for ax, column in zip(axes, ("test_error", "R_median", "G_median", "D_median"), strict=True):
+        ax.plot(last["width"], last[column], marker, color=colour, ms=4, mfc="white")
+        logs = np.log(last[column].astype(float)).groupby(last["width"])
+        ax.plot(np.exp(logs.mean()), color=colour)
+        ax.set(xscale="log", yscale="log", title=QUANTITIES[column])
+    outer(axes[None], "width", "")
+    return fig
