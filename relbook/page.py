@@ -5,10 +5,10 @@ Each function returns an object that Jupyter displays when it is the last line o
 
 import hashlib
 import io
-import os
 from pathlib import Path
 
 from relbook.drawing import style, vector
+from relstab.store import environment
 
 
 class Display:
@@ -34,7 +34,7 @@ def picture(fig, rows=None, *, dpi=160):
     """
     with style.applied():
         png = _saved(fig, "png", dpi=dpi)
-        if os.environ.get("RELSTAB_DOWNLOADS"):
+        if environment.folder("RELSTAB_DOWNLOADS"):
             files = {
                 "svg": _saved(fig, "svg", metadata={"Date": None}),
                 "pdf": _saved(fig, "pdf", metadata={"CreationDate": None}),
@@ -104,7 +104,7 @@ def hashed(shown: bytes) -> str:
 
 def _keep(shown, files):
     """Leave files for the runner in RELSTAB_DOWNLOADS, under a hash of what the page shows (`relbook.press.downloads`)."""
-    folder = os.environ.get("RELSTAB_DOWNLOADS")
+    folder = environment.folder("RELSTAB_DOWNLOADS")
     if folder:
         for name, content in files.items():
             Path(folder, f"{hashed(shown)}.{name}").write_bytes(content)

@@ -9,6 +9,8 @@ import importlib.util
 import os
 import sys
 
+from relstab.store import environment
+
 ABOVE = "relbook"  # the package above this one; asked for its verbs by name, and only here
 VERBS = ("run", "book", "study", "status", "claims", "bench")  # that it has
 
@@ -69,7 +71,7 @@ def main(arguments=None):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (ValueError, OSError, ModuleNotFoundError) as error:
-        if os.environ.get("RELSTAB_DEBUG"):
+        if environment.flag("RELSTAB_DEBUG"):
             raise
         print(f"relstab: {error}", file=sys.stderr)
         return 2

@@ -14,7 +14,6 @@ RELSTAB_NO_RUN set, having to run anything is an error: that is how a test prove
 []
 """
 
-import os
 import shutil
 import subprocess
 import time
@@ -26,7 +25,7 @@ from pathlib import Path
 
 from relbook import scales
 from relbook.press import downloads, fingerprint, notebook, runner
-from relstab.store import atomic, interruption, origin
+from relstab.store import atomic, environment, interruption, origin
 
 ROOT = origin.PACKAGE.parent
 SOURCES = (origin.PACKAGE, ROOT / "relbook")
@@ -117,7 +116,7 @@ def execute(
                 if plan.result.status == "refused":
                     say(f"REFUSED {plan.result.why}")
             waiting = [plan for plan in plans if plan.result.status == "out of date"]
-            if waiting and os.environ.get("RELSTAB_NO_RUN"):
+            if waiting and environment.flag("RELSTAB_NO_RUN"):
                 results |= _forbidden(waiting, say)
             elif waiting:
                 results |= _run(waiting, jobs, timeout, root, say)

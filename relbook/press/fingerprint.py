@@ -16,12 +16,12 @@ True
 import ast
 import hashlib
 import json
-import os
 import platform
 from importlib import metadata
 from pathlib import Path
 
 from relbook import scales
+from relstab.store import environment, shelves
 
 KEY_FORMAT = 1
 PUBLISHING = (
@@ -112,7 +112,7 @@ def _stored(folder: Path, wanted) -> str:
 
 def _data() -> str:
     """Names and sizes of what lies in RELSTAB_DATA: a page may show data that were not there before."""
-    folder = Path(os.environ.get("RELSTAB_DATA") or "no such folder")
+    folder = environment.folder("RELSTAB_DATA", Path("no such folder"))
     if not folder.is_dir():
         return digest()
     entries = sorted(folder.iterdir())
@@ -126,14 +126,13 @@ def surroundings(root, scale: str, *, sources, summary: bool) -> dict[str, str]:
     only results of the other scales tell that it is out of date; a summary page reads what the other
     notebooks stored and depends on all of them.
     """
-    store = Path(os.environ.get("RELSTAB_STORE") or Path(root) / "build" / "store")
     read = scales.SCALES if summary else [other for other in scales.SCALES if other != scale]
     return {
         "the package": package(*sources),
         "library versions": digest(json.dumps(versions())),
-        "published results": _contents(Path(root) / "results"),
+        "published results": _contents(shelves.published(Path(root))),
         "benchmark results": _contents(Path(root) / "benchmarks" / "results"),
-        "stored results": _stored(store, read),
+        "stored results": _stored(shelves.working(Path(root)), read),
         "the data folder": _data(),
     }
 

@@ -16,7 +16,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from relstab.store import atomic
+from relstab.store import atomic, environment
 
 
 def argument(name: str, value) -> list[str]:
@@ -49,18 +49,19 @@ def start(source: Path, target: Path, log: Path, given: dict[str, object], *, ro
     ]  # fmt: skip
     for name, value in given.items():
         command += argument(name, value)
-    environment = {
+    variables = {
         "OMP_NUM_THREADS": "1",  # two OpenMP threads on a busy two-core machine are slower than one
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
         **os.environ,
         "JUPYTER_PREFER_ENV_PATH": "1",  # this environment's kernel, not a namesake in the user's home
+        **environment.absolute(),  # the notebook starts in another folder
         "RELSTAB_DOWNLOADS": str(downloads),
         "PYTHONPATH": os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")])),
     }
     with open(log, "wb") as printed:
         return subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=printed, stderr=subprocess.STDOUT,
-            cwd=root, env=environment, start_new_session=True,
+            cwd=root, env=variables, start_new_session=True,
         )  # fmt: skip
 
 

@@ -17,6 +17,8 @@ from dataclasses import replace
 from http.client import HTTPException
 from pathlib import Path
 
+from relstab.store import environment
+
 from . import formats
 from .cifar_jpeg import cache_folder
 from .reencode import ENCODINGS, encoding_digest, reencoded_split
@@ -117,8 +119,8 @@ def user_folders() -> list[Path]:
     >>> user_folders()[-1].name
     'data'
     """
-    named = [Path(os.environ["RELSTAB_DATA"])] if os.environ.get("RELSTAB_DATA") else []
-    return [*named, Path("data").absolute()]
+    named = environment.folder("RELSTAB_DATA")
+    return [*([named] if named else []), Path("data").absolute()]
 
 
 def _places(source: Source, root: Path | None) -> list[Path]:

@@ -1,7 +1,6 @@
 """Configs looked up, run where nothing is found, and kept: what `relstab.store` offers."""
 
 import itertools
-import os
 import time
 from collections import Counter
 from contextlib import closing
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from relstab.store import atomic, origin, records, units
+from relstab.store import atomic, environment, origin, records, units
 from relstab.store.origin import FIELDS
 from relstab.store.records import key
 from relstab.store.shelves import catalogue, find, published, same_settings, working
@@ -180,7 +179,7 @@ def get_or_run(configs, executor=None, *, budget_minutes=None, progress=None) ->
 def _run(configs, executor, deadline, progress) -> dict:
     """Run units and store them: their records by recipe."""
     first = configs[0]
-    if os.environ.get("RELSTAB_NO_RUN", "") not in ("", "0"):
+    if environment.flag("RELSTAB_NO_RUN"):
         raise RuntimeError(
             f"get_or_run would run {len(configs)} units of study {first.study!r} at scale {first.scale!r} "
             f"({records.slug(first)}: {why(first)}), but RELSTAB_NO_RUN is set"

@@ -9,12 +9,11 @@ True
 """
 
 import functools
-import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from relstab.store import records, units
+from relstab.store import environment, records, units
 from relstab.store.origin import PACKAGE
 
 
@@ -22,16 +21,15 @@ def _checkout() -> Path | None:
     return PACKAGE.parent if (PACKAGE.parent / "pyproject.toml").exists() else None
 
 
-def working() -> Path:
-    """Root of the working store: RELSTAB_STORE, else build/store in the checkout (or here, outside one)."""
-    root = os.environ.get("RELSTAB_STORE") or (_checkout() or Path.cwd()) / "build" / "store"
-    return Path(root).absolute()
+def working(project: Path | None = None) -> Path:
+    """Root of the working store: RELSTAB_STORE, else build/store in the project (the checkout, or here outside one)."""
+    return environment.folder("RELSTAB_STORE", (project or _checkout() or Path.cwd()) / "build" / "store")
 
 
-def published() -> Path | None:
-    """Root of the published results: RELSTAB_RESULTS, else results/ in the checkout; None outside one."""
-    root = os.environ.get("RELSTAB_RESULTS") or (_checkout() and _checkout() / "results")
-    return Path(root).absolute() if root else None
+def published(project: Path | None = None) -> Path | None:
+    """Root of the published results: RELSTAB_RESULTS, else results/ in the project (the checkout); None outside one."""
+    project = project or _checkout()
+    return environment.folder("RELSTAB_RESULTS", project and project / "results")
 
 
 @dataclass(frozen=True)

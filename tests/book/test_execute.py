@@ -381,3 +381,17 @@ def test_shipped_files_count(tmp_path):
     (tmp_path / "images.npz").write_bytes(b"2")
     assert fingerprint.package(tmp_path) != before
     assert os.listdir(tmp_path) == ["images.npz"]
+
+
+def test_published_rows_count_wherever_they_lie(project, monkeypatch):
+    """RELSTAB_RESULTS may lead elsewhere; what a page is drawn from is in its key."""
+    elsewhere = project / "elsewhere" / "laptop" / "zoo"
+    elsewhere.mkdir(parents=True)
+    monkeypatch.setenv("RELSTAB_RESULTS", str(project / "elsewhere"))
+
+    def key():
+        return fingerprint.surroundings(project, "tiny", sources=[], summary=False)["published results"]
+
+    before = key()
+    (elsewhere / "a.json").write_text("{}")
+    assert key() != before
