@@ -11,7 +11,7 @@ from torch.nn import functional
 from relbook import ledger
 from relbook import registry as studies
 from relbook.studies.others import claims as measures
-from relbook.studies.others import networks, study, tables
+from relbook.studies.others import figures, networks, study, tables
 from relstab import data
 from relstab.probes.sensitivity import sensitivity
 from relstab.random import seeded
@@ -407,3 +407,90 @@ def test_a_claim_says_nothing_without_rows_and_little_of_few_networks(claim):
     assert math.isnan(found.estimate) or not found.enough or claim.id == "b-others-resnets"
     assert claim.judge({"others": few}, "laptop")["verdict"] in ("not tested", "undecided")
     assert hasattr(measures, claim.measure)
+
+
+# Figures --------------------------------------------------------------------------------------------------------------
+
+
+def drawn_points(ax):
+    """{(x, y)} of the symbols of a panel."""
+    return {
+        (float(line.get_xdata()[0]), float(line.get_ydata()[0]))
+        for line in ax.lines
+        if len(line.get_xdata()) == 1
+    }
+
+
+def zoo_of_families():
+    shapes = ["CifarResNet n=3", "DenseNetEric", "c8k3 bn fc10", "c8k3 fc10", "AshuViT", "fc10"]
+    lines = [{**line, "name": f"{line['name']}-{k}", "architecture": shape, "R_init": 2.0}
+             for k, shape in enumerate(shapes) for line in collection(3) + loose(3)]  # fmt: skip
+    lines.append({"name": "hard", "R": 9.0, "error": 0.4, "train": 0.4, "robust": True})
+    lines.append({"name": "refused", "R": 9.0, "error": 0.7, "train": 0.7})
+    return made_up(lines)
+
+
+def test_every_network_that_is_not_refused_is_a_point():
+    rows = zoo_of_families()
+    table = tables.networks(rows)
+    assert len(table) == 37
+    ax = figures.error(rows).axes[0]
+    assert drawn_points(ax) == set(zip(table["R"], table["test_error"], strict=True))
+    rings = [line for line in ax.lines if len(line.get_xdata()) == 1 and line.get_markersize() == 8]
+    assert [float(line.get_xdata()[0]) for line in rings] == [9.0]
+    fitted, other = (figures._colour(error) for error in (0.01, 0.35))
+    assert {line.get_color() for line in ax.lines if len(line.get_xdata()) == 1} == {
+        fitted,
+        other,
+        figures._colour(0.4),
+    }
+    labels = [text.get_text() for text in ax.figure.legends[0].get_texts()]
+    assert labels[:2] == [r"$0.2\,\sqrt{R_f}$, Petrini 2021", "fitted networks, exponent 0.50"]
+    assert labels[2:] == [*tables.FAMILIES, "robust"]
+
+
+def test_the_three_sensitivities_share_the_axis_of_the_error():
+    rows = zoo_of_families()
+    table = tables.networks(rows, statistic="mean")
+    axes = figures.sensitivities(rows).axes[:3]
+    for ax, quantity in zip(axes, "DGR", strict=True):
+        assert drawn_points(ax) == set(zip(table[quantity], table["test_error"], strict=True))
+        assert ax.get_ylim() == axes[0].get_ylim()
+
+
+def test_the_sweep_shows_medians_of_both_groups_and_interpolations():
+    rows = made_up([{**line, "gaussian": line["R"] / 2} for line in collection(5) + loose(5)])
+    medians = {group: choose(tables.natural(rows))["R"].median()
+               for group, choose in (("fit", tables.fitted), ("loose", tables.not_fitted))}  # fmt: skip
+    for ax, median in zip(figures.against_displacement(rows).axes, medians.values(), strict=True):
+        thick = [line for line in ax.lines if line.get_marker() in ("o", "s")]
+        assert [line.get_ydata()[0] for line in thick] == pytest.approx([median, median / 2])
+        assert "5 networks" in ax.get_title()
+
+
+def test_a_perfect_fit_by_two_variables_lies_on_the_diagonal():
+    generator = np.random.default_rng(1)
+    D, G = np.exp(generator.normal(size=(2, 12)) / 3)
+    lines = [{"name": f"n{k}", "R": d / g, "G": g, "error": 0.2 * d**0.3 * g**-0.1, "train": 0.01}
+             for k, (d, g) in enumerate(zip(D, G, strict=True))]  # fmt: skip
+    left, right = figures.two_variables(made_up(lines)).axes[:2]
+    assert all(x == pytest.approx(y) for x, y in drawn_points(right))
+    assert not all(x == pytest.approx(y, rel=1e-3) for x, y in drawn_points(left))
+    assert right.get_title() == r"$\varepsilon \propto D_f^{0.30}\,G_f^{-0.10}$"
+
+
+def test_changes_are_ratios_to_initialisation_and_of_shuffles():
+    rows = made_up(collection(4, R_init=2.0, G=3.0, G_init=1.0))
+    R = tables.networks(rows)["R"]
+    for ax, ratios in zip(figures.changes(rows).axes, (3 * R / 2, 0 * R + 3, R / 2, 0 * R + 2), strict=True):
+        shown = [float(line.get_ydata()[0]) for line in ax.lines if line.get_marker() == "o"]
+        assert shown == pytest.approx(ratios.tolist())
+
+
+@pytest.mark.parametrize(
+    "name", ["error", "sensitivities", "against_displacement", "two_variables", "changes"]
+)
+def test_figures_without_networks_say_so(name):
+    empty = pd.DataFrame({"kind": [], "name": []})
+    fig = getattr(figures, name)(empty)
+    assert all(not ax.axison for ax in fig.axes)

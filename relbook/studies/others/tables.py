@@ -22,6 +22,8 @@ FAMILIES = (
 REASONS = ("error too large", "not the error that its source states")
 COLUMNS = ["name", "dataset", "architecture", "family", "repository", "robust", "parameters", "test_error", "error_jpeg",
            "train_error", "published_error", "refused"]  # fmt: skip
+SWEEP = ["name", "dataset", "displacement", "interpolation", *QUANTITIES, "R_low", "R_high", "train_error", "family",
+         "repository", "robust"]  # fmt: skip
 
 
 def family(architecture: str) -> str:
@@ -103,10 +105,11 @@ def not_fitted(table: pd.DataFrame) -> pd.DataFrame:
 
 def sweep(rows: pd.DataFrame, *, statistic="component_median") -> pd.DataFrame:
     """R against δ at the output for both interpolations, networks that are not refused."""
+    if rows.empty:
+        return pd.DataFrame(columns=SWEEP)
     table = rows[(rows["kind"] == "sweep") & (rows["statistic"] == statistic)]
     accepted = found(rows).query("refused == ''")[["name", "train_error", "family", "repository", "robust"]]
-    columns = ["name", "dataset", "displacement", "interpolation", *QUANTITIES, "R_low", "R_high"]
-    return table[columns].merge(accepted, on="name")
+    return table.merge(accepted, on="name", suffixes=("_row", ""))[SWEEP]
 
 
 def interpolations(rows: pd.DataFrame, displacement: float, **options) -> pd.DataFrame:

@@ -1,0 +1,220 @@
+"""Networks of public repositories: error against R, D and G; R over δ; the fit by two variables; what training changed.
+
+Every function takes the rows of the study `others` at one scale and draws the networks that were not refused. Colour is
+the training error, the symbol the family; a ring marks networks trained to be robust.
+"""
+
+import numpy as np
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import ListedColormap, Normalize
+from matplotlib.lines import Line2D
+
+from relbook.drawing import style
+from relbook.drawing.nets import drawn, legend, nothing, outer
+from relbook.studies.others import tables
+
+MARKERS = dict(zip(tables.FAMILIES, ("P", "X", "D", "o", "^", "s"), strict=True))
+# Okabe and Ito's hues from blue (fitted) over yellow to red, darker than the page's white and lighter than its black.
+COLOURS = ListedColormap(
+    ["#0072B2", "#2F8FC4", "#56B4E9", "#E0B000", "#E69F00", "#E08020", "#D55E00", "#B04A00"]
+)
+SHADES = Normalize(0, 0.4, clip=True)  # steps of 0.05: below two of them a network counts as fitted
+TITLES = {"D": "$D_f$", "G": "$G_f$", "R": "$R_f$"}
+
+
+def _colour(error):
+    return COLOURS(SHADES(error))
+
+
+def _points(ax, table, x, y):
+    """A symbol a network; x and y are columns."""
+    for line in table.to_dict("records"):
+        colour = _colour(line["train_error"])
+        ring = style.BLACK if line["robust"] else colour
+        size = 8 if line["robust"] else 5.5
+        ax.plot(line[x], line[y], MARKERS[line["family"]], color=colour, mec=ring, mew=1.4 if line["robust"] else 0.4,
+                ms=size, alpha=0.9)  # fmt: skip
+
+
+def _handles(table):
+    present = [family for family in tables.FAMILIES if family in set(table["family"])]
+    handles = [Line2D([], [], ls="", marker=MARKERS[one], color=style.GREY, label=one) for one in present]
+    if table["robust"].any():
+        handles.append(
+            Line2D([], [], ls="", marker="o", mec=style.BLACK, mfc="none", mew=1.4, ms=8, label="robust")
+        )
+    return handles
+
+
+def _bar(fig, axes):
+    fig.colorbar(ScalarMappable(SHADES, COLOURS), ax=axes, label="training error", extend="max", shrink=0.8)
+
+
+def _law(ax, table, x, y, **look):
+    """The least-squares line of the logs, repositories weighted alike; its slope, NaN where x does not vary."""
+    if np.ptp(np.log(table[x])) < 1e-9:
+        return np.nan
+    weights = 1 / table.groupby("repository")["name"].transform("size")
+    slope, constant = np.polyfit(np.log(table[x]), np.log(table[y]), 1, w=np.sqrt(weights))
+    ends = np.array([table[x].min(), table[x].max()])
+    ax.plot(ends, np.exp(constant) * ends**slope, **look)
+    return slope
+
+
+@drawn
+def error(rows, dataset="cifar10-lossless"):
+    """Test error against R, a symbol a network, with B's line and the line of the fitted natural networks."""
+    table = tables.networks(rows, dataset=dataset)
+    fig, ax = style.figure(height=4.6)
+    if table.empty:
+        nothing(ax)
+        return fig
+    span = np.array([table["R"].min() / 1.3, table["R"].max() * 1.3])
+    ax.plot(
+        span,
+        0.2 * np.sqrt(span),
+        color=style.GREY,
+        lw=1.2,
+        ls=style.INITIAL,
+        label=r"$0.2\,\sqrt{R_f}$, Petrini 2021",
+    )
+    chosen = tables.fitted(table[~table["robust"]])
+    handles = []
+    if len(chosen) > 2:
+        slope = _law(ax, chosen, "R", "test_error", color="#0072B2", lw=1.2)
+        handles.append(
+            Line2D([], [], color="#0072B2", lw=1.2, label=f"fitted networks, exponent {slope:.2f}")
+        )
+    handles.insert(0, ax.lines[0])
+    bars = [table["R"] - table["R_low"], table["R_high"] - table["R"]]
+    ax.errorbar(
+        table["R"], table["test_error"], xerr=bars, fmt="none", ecolor=style.GREY, elinewidth=0.5, zorder=0
+    )
+    _points(ax, table, "R", "test_error")
+    ax.set(
+        xscale="log",
+        yscale="log",
+        xlabel="$R_f$, relative sensitivity to diffeomorphisms",
+        ylabel="test error",
+    )
+    _bar(fig, ax)
+    legend(fig, handles + _handles(table), 3)
+    return fig
+
+
+@drawn
+def sensitivities(rows):
+    """Test error against D, G and R (means), one row with a common axis."""
+    table = tables.networks(rows, statistic="mean")
+    fig, axes = style.figure(1, 3, height=3.9, sharey=True)
+    if table.empty:
+        for ax in axes:
+            nothing(ax)
+        return fig
+    for ax, quantity in zip(axes, TITLES, strict=True):
+        _points(ax, table, quantity, "test_error")
+        ax.set(xscale="log", yscale="log", xlabel=TITLES[quantity])
+        for chosen, colour in ((tables.fitted, "#0072B2"), (tables.not_fitted, "#D55E00")):
+            some = chosen(table[~table["robust"]])
+            if len(some) > 2:
+                _law(ax, some, quantity, "test_error", color=colour, lw=1.2)
+    axes[0].set_ylabel("test error")
+    _bar(fig, axes)
+    handles = [Line2D([], [], color=colour, lw=1.2, label=text)
+               for colour, text in (("#0072B2", "training error < 0.1"), ("#D55E00", "≥ 0.2"))]  # fmt: skip
+    legend(fig, handles + _handles(table), 3)
+    return fig
+
+
+@drawn
+def against_displacement(rows):
+    """R against δ for both interpolations: median over natural networks on CIFAR-10, quartiles, and each of them thin."""
+    table = tables.sweep(rows)
+    table = (
+        table[(table["dataset"] == "cifar10-lossless") & ~table["robust"].astype(bool)]
+        if len(table)
+        else table
+    )
+    fig, axes = style.figure(1, 2, height=3.4, sharey=True)
+    groups = {"training error < 0.1": tables.fitted, "training error ≥ 0.2": tables.not_fitted}
+    looks = {"bilinear": (style.BLUE, "o", style.TRAINED), "gaussian": (style.ORANGE, "s", style.INITIAL)}
+    for ax, (title, choose) in zip(axes, groups.items(), strict=True):
+        chosen = choose(table) if len(table) else table
+        if len(chosen) == 0:
+            nothing(ax)
+            continue
+        for interpolation, (colour, marker, line) in looks.items():
+            one = chosen[chosen["interpolation"] == interpolation]
+            for _, net in one.groupby("name"):
+                net = net.sort_values("displacement")
+                ax.plot(net["displacement"], net["R"], color=colour, lw=0.4, alpha=0.35, ls=line)
+            spread = one.groupby("displacement")["R"].quantile([0.25, 0.5, 0.75]).unstack()
+            ax.fill_between(spread.index, spread[0.25], spread[0.75], color=colour, alpha=0.25, lw=0)
+            ax.plot(spread.index, spread[0.5], color=colour, marker=marker, ls=line, label=interpolation)
+        ax.set(xscale="log", yscale="log", title=f"{title}, {chosen['name'].nunique()} networks")
+    outer(axes[None], "typical displacement δ in pixels", "$R_f$")
+    handles = [Line2D([], [], color=colour, marker=marker, ls=line, label=f"{name} interpolation")
+               for name, (colour, marker, line) in looks.items()]  # fmt: skip
+    legend(fig, handles, 2)
+    return fig
+
+
+@drawn
+def two_variables(rows):
+    """Error against what the fitted networks' regressions give from R alone and from D and G."""
+    table = tables.fitted(tables.natural(rows, statistic="mean"))
+    fig, axes = style.figure(1, 2, height=3.9, sharey=True)
+    if len(table) < 5:
+        for ax in axes:
+            nothing(ax)
+        return fig
+    weights = (1 / table.groupby("repository")["name"].transform("size")).to_numpy()
+    error = np.log(table["test_error"].to_numpy(float))
+    for ax, names in zip(axes, (["R"], ["D", "G"]), strict=True):
+        columns = [np.log(table[name].to_numpy(float)) for name in names]
+        exponents = tables.regression(error, columns, weights)
+        raw = sum(exponent * column for exponent, column in zip(exponents, columns, strict=True))
+        given = np.exp(raw + np.average(error - raw, weights=weights))
+        powers = r"\,".join(
+            f"{name}_f^{{{exponent:.2f}}}" for name, exponent in zip(names, exponents, strict=True)
+        )
+        _points(ax, table.assign(given=given), "given", "test_error")
+        ends = np.array([table["test_error"].min(), table["test_error"].max()])
+        ax.plot(ends, ends, color=style.GREY, lw=1)
+        ax.set(
+            xscale="log", yscale="log", title=rf"$\varepsilon \propto {powers}$", xlabel="error from the fit"
+        )
+    axes[0].set_ylabel("test error")
+    _bar(fig, axes)
+    legend(fig, _handles(table), 3)
+    return fig
+
+
+@drawn
+def changes(rows):
+    """What training multiplied D, G and R by at the output, and what shuffled channels multiply R by, against training error."""
+    table = tables.networks(rows, statistic="mean")
+    fig, axes = style.figure(2, 2, height=5.8, sharex=True)
+    if table.empty:
+        for ax in axes.flat:
+            nothing(ax)
+        return fig
+    for ax, quantity in zip(axes.flat, TITLES, strict=False):
+        ratios = table.assign(ratio=table[quantity] / table[f"{quantity}_init"])
+        _points(ax, ratios, "train_error", "ratio")
+        ax.set_title(f"{TITLES[quantity]}: trained / at initialisation")
+    shuffled = tables.shuffled(rows)
+    shuffled = shuffled[
+        (shuffled["dataset"] == "cifar10-lossless") & (shuffled["batch_norm"] == "re-estimated")
+    ]
+    shuffled = shuffled[~shuffled["family"].isin(["fully connected", "transformer"])]
+    if len(shuffled):
+        _points(axes[1, 1], shuffled, "train_error", "ratio")
+    axes[1, 1].set_title("$R_f$: channels shuffled / trained")
+    for ax in axes.flat:
+        ax.axhline(1, color=style.GREY, lw=0.8)
+        ax.axvline(tables.FITTED, color=style.GREY, lw=0.8, ls=":")
+        ax.set(yscale="log")
+    outer(axes, "training error", "factor")
+    legend(fig, _handles(table), 3)
+    return fig
