@@ -13,13 +13,16 @@ never overwritten.
 
 import hashlib
 import io
+import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
 from relstab.store import atomic
 
+SECONDS = 30.0  # between two checkpoints of a `Regularly`, at least
 HEADER = b"relstab checkpoint 1 "  # then the digest in hex, a newline, and what torch.save wrote
 
 
@@ -51,6 +54,32 @@ def load(path: Path, identity: dict, device: torch.device | str = "cpu") -> dict
         changed = ", ".join(sorted(name for name in identity if found.get(name) != identity[name]))
         raise ValueError(f"checkpoint {path} belongs to another run (other {changed}); move it away to start")
     return state
+
+
+class Regularly:
+    """Checkpoints of a long loop that is no training by `fit`: at most one every `SECONDS`, resumed by `state`.
+
+    Without a workspace nothing is written and nothing found.
+
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> checkpoint = Regularly(folder, {"seed": 0})
+    >>> checkpoint.last -= SECONDS
+    >>> checkpoint.save(lambda: {"step": 7})
+    >>> Regularly(folder, {"seed": 0}).state["step"]
+    7
+    """
+
+    def __init__(self, workspace: Path | None, identity: dict, *, device: torch.device | str = "cpu"):
+        self.path, self.identity = workspace and Path(workspace) / "checkpoint.pt", identity
+        self.last = time.monotonic()
+        self.state = load(self.path, identity, device) if self.path else None
+
+    def save(self, state: Callable[[], dict]) -> None:
+        """Write what `state()` gives, tensors and numbers, unless the last checkpoint is younger than `SECONDS`."""
+        if self.path and time.monotonic() >= self.last + SECONDS:
+            save({"identity": self.identity, **state()}, self.path)
+            self.last = time.monotonic()
 
 
 def weights_digest(model: torch.nn.Module) -> str:

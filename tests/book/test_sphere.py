@@ -15,6 +15,7 @@ from relstab.data import toys
 from relstab.models import one_hidden
 from relstab.store import records
 from relstab.theory import ntk
+from relstab.train import checkpoints
 
 
 def generator(seed=0):
@@ -174,3 +175,30 @@ def test_every_scale_covers_the_claims():
         needed = {(3, 16), (3, 32)} | ({(5, 16), (5, 32)} if scale != "tiny" else set())
         assert needed <= sizes
         assert all({sphere.LAZY, sphere.FEATURE} <= set(unit.alphas) for unit in units)
+
+
+class Killed(Exception):
+    pass
+
+
+def test_a_killed_run_goes_on_to_the_same_rows(tmp_path, monkeypatch):
+    """It dies in the descent at the second α; the first is not descended again."""
+    unit = sphere.Sphere(
+        scale="tiny", seed=1, members=2, dimension=3, train=8, width=50, alphas=(100.0, 1.0), limit=40
+    )
+    whole = unit.run()
+    written, save = [], checkpoints.save
+
+    def counted(state, path):
+        save(state, path)
+        written.append(path)
+        if len(written) == 60:
+            raise Killed
+
+    monkeypatch.setattr(checkpoints, "save", counted)
+    monkeypatch.setattr(checkpoints, "SECONDS", 0.0)
+    with pytest.raises(Killed):
+        unit.run(workspace=tmp_path)
+    assert [path.parent.name for path in dict.fromkeys(written)] == ["alpha-100", "alpha-1"]
+    assert pd.DataFrame(unit.run(workspace=tmp_path)).equals(pd.DataFrame(whole))
+    assert len(written) < 60 + 41 + 5

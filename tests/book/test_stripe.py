@@ -14,6 +14,7 @@ from relbook.studies.stripe import study as stripe
 from relstab.data import toys
 from relstab.models import one_hidden
 from relstab.store import records
+from relstab.train import checkpoints
 
 
 def generator(seed=0):
@@ -212,3 +213,34 @@ def test_figures_draw_with_few_and_with_many_protocols(rows):
     for table in (one, several):
         for figure in (figures.relative_stability, figures.alignment, figures.rules):
             figure(table).canvas.draw()
+
+
+class Killed(Exception):
+    pass
+
+
+def die_at(number, monkeypatch):
+    """Let a checkpoint be written at every step, and the process die after the `number`-th."""
+    written, save = [], checkpoints.save
+
+    def counted(state, path):
+        save(state, path)
+        written.append(path)
+        if len(written) == number:
+            raise Killed
+
+    monkeypatch.setattr(checkpoints, "save", counted)
+    monkeypatch.setattr(checkpoints, "SECONDS", 0.0)
+
+
+@pytest.mark.parametrize(("optimiser", "batch"), [("gd", 0), ("sgd", 64), ("adam", 0)])
+def test_a_killed_run_goes_on_to_the_same_rows(tmp_path, monkeypatch, optimiser, batch):
+    unit = stripe.Stripe(
+        **SMALL | {"optimiser": optimiser, "batch": batch, "limit": 60, "learning_rate": 0.2}
+    )
+    whole = unit.run()
+    die_at(9, monkeypatch)
+    with pytest.raises(Killed):
+        unit.run(workspace=tmp_path)
+    assert checkpoints.Regularly(tmp_path, records.fields(unit)).state["step"] > 0
+    assert unit.run(workspace=tmp_path) == whole

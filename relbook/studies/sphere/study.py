@@ -19,6 +19,7 @@ networks (`relstab.theory.ntk`), and appears as α = ∞.
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import pandas as pd
@@ -28,7 +29,9 @@ from relbook import scales
 from relstab.data import toys
 from relstab.models import one_hidden
 from relstab.random import seeded
+from relstab.store import records
 from relstab.theory import ntk
+from relstab.train import checkpoints
 
 ANGLE = math.radians(10)
 TEST = 4000  # points on which mse and S are measured
@@ -74,7 +77,8 @@ class Sphere:
     def run(self, *, workspace=None, progress=None, device="cpu"):
         """Rows by alpha and member: steps, train_mse, test_mse, S, concentration and weight_change.
 
-        For α = ∞, the exact lazy limit, `concentration` is that of the members at their start.
+        For α = ∞, the exact lazy limit, `concentration` is that of the members at their start. With a `workspace` an
+        interrupted run goes on from its last checkpoint, to the same rows.
         """
         seeds = range(self.seed, self.seed + self.members)
         x, test, turned = (points.to(device) for points in _points(seeds, self.dimension, self.train))
@@ -84,7 +88,8 @@ class Sphere:
         unmoved = {"steps": [0] * self.members, "train_mse": [0.0] * self.members}
         rows = _measures(seeds, math.inf, unmoved, *exact, start, start)
         for alpha in self.alphas:
-            net, fit = descend(start, x, alpha=alpha, limit=self.limit)
+            checkpoint = checkpoints.Regularly(_folder(workspace, alpha), records.fields(self), device=device)
+            net, fit = descend(start, x, alpha=alpha, limit=self.limit, checkpoint=checkpoint)
             outputs = [alpha * (net(points) - start(points)) for points in (test, turned)]
             rows += _measures(seeds, alpha, fit, *outputs, net, start)
             if progress:
@@ -128,17 +133,28 @@ class Neurons:
         return rows
 
 
-def descend(start, x, *, alpha, limit):
+def _folder(workspace, alpha):
+    """Where the descent at one α keeps its checkpoints."""
+    return workspace and workspace / f"alpha-{alpha:g}"
+
+
+def descend(start, x, *, alpha, limit, checkpoint=None):
     """Gradient descent on mean (F - 1)²/2 from `start`, each member until its mse is below FITTED.
 
     The step is STEP H / (α max(1, α)) times the gradient, so that F moves at a rate of order one at every α.
     Returns (network, fit); fit has steps and train_mse per member. A member that does not get there has
-    steps = limit.
+    steps = limit. checkpoint: a `relstab.train.checkpoints.Regularly` to go on from and to write to.
     """
-    net, base = start.copy(), start(x)
+    net, base, first = start.copy(), start(x), 0
     steps = torch.full(x.shape[:1], limit, device=x.device)
     done = torch.zeros(x.shape[:1], dtype=torch.bool, device=x.device)
-    for step in range(limit + 1):
+    if checkpoint is not None and (state := checkpoint.state) is not None:
+        net.weights.copy_(state["weights"])
+        net.readout.copy_(state["readout"])
+        steps, done, first = state["steps"], state["done"], state["step"]
+    for step in range(first, limit + 1):
+        if checkpoint is not None:
+            checkpoint.save(partial(_state, net, steps, done, step))
         hidden = net.hidden(x)
         residual = alpha * (net.read(hidden) - base) - 1
         mse = residual.square().mean(1)
@@ -150,6 +166,10 @@ def descend(start, x, *, alpha, limit):
         pull = one_hidden.gradient(net, x, hidden, slope)
         net.weights.sub_(pull.weights, alpha=STEP)
         net.readout.sub_(pull.readout, alpha=STEP)
+
+
+def _state(net, steps, done, step):
+    return {"weights": net.weights, "readout": net.readout, "steps": steps, "done": done, "step": step}
 
 
 def concentration(net):

@@ -19,6 +19,7 @@ the margins are still violated. The other stops, α's and optimisers show how mu
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -29,6 +30,8 @@ from relbook import scales
 from relstab.data import toys
 from relstab.models import one_hidden
 from relstab.random import seeded
+from relstab.store import records
+from relstab.train import checkpoints
 
 DIMENSION = 30
 NOISE = 0.1  # norm of ν and η, in units of √d, the norm of an input
@@ -80,7 +83,8 @@ class Stripe:
     def run(self, *, workspace=None, progress=None, device="cpu"):
         """Rows by member and stop (1.0: before training): steps, violated, R, Lambda, test_error.
 
-        A member that never reaches a stop has no row for it.
+        A member that never reaches a stop has no row for it. With a `workspace` an interrupted run goes on from its
+        last checkpoint, to the same rows.
         """
         device = torch.device(device)
         seeds = range(self.seed, self.seed + self.members)
@@ -97,7 +101,15 @@ class Stripe:
         order = seeded("stripe batches", self.seed)
         due = [list(self.stops) for _ in seeds]
         step = 0
+        checkpoint = checkpoints.Regularly(workspace, records.fields(self), device=device)
+        if (state := checkpoint.state) is not None:
+            net.weights.copy_(state["weights"])
+            net.readout.copy_(state["readout"])
+            optimiser.load_state_dict(state["optimiser"])
+            order.set_state(state["order"].cpu())
+            rows, due, step = state["rows"], state["due"], state["step"]
         while True:
+            checkpoint.save(partial(_state, net, optimiser, order, rows, due, step))
             hidden = net.hidden(inputs)
             active = self.alpha * labels * (net.read(hidden) - base) < 1
             violated = active.double().mean(1).tolist()
@@ -117,6 +129,11 @@ class Stripe:
                 active = self.alpha * y * (net.read(hidden) - f0) < 1
                 _descend(optimiser, net, x, hidden, -y * active / len(part))
                 step += 1
+
+
+def _state(net, optimiser, order, rows, due, step):
+    state = {"weights": net.weights, "readout": net.readout, "optimiser": optimiser.state_dict()}
+    return state | {"order": order.get_state(), "rows": rows, "due": due, "step": step}
 
 
 def _descend(optimiser, net, x, hidden, slope):
