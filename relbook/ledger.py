@@ -239,7 +239,7 @@ def read(id_: str, table: Mapping, folder: str) -> Claim:
     """
     table = dict(table)
     try:
-        table["studies"] = tuple(table.get("studies", [folder]))
+        table["studies"] = tuple(table.get("studies", [folder] if table.get("measure") else []))
         table["accept"] = {scale: _accepted(ends) for scale, ends in table.get("accept", {}).items()}
         table["kind"], table["basis"] = (
             Kind(table.get("kind", "statement")),

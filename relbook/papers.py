@@ -80,7 +80,7 @@ def evaluate(chosen=None, *, scale: str | None = None, rows: Mapping | None = No
             if _tells(judged[-1]) == DECIDED:
                 break
         lines.append(max(judged, key=_tells))  # of equals the first, that is the largest scale
-    return pd.DataFrame(lines, columns=list(FIELDS)).astype(object).pipe(lambda t: t.where(t.notna(), None))
+    return pd.DataFrame(lines, columns=list(FIELDS), dtype=object)
 
 
 DECIDED = 3

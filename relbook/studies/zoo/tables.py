@@ -67,6 +67,20 @@ def on_full_set(table):
     return table[whole & _usual_augmentation(table)]
 
 
+def without_controls(table):
+    """A table of networks without those that only end a noise sweep at noise 0, which are trained more shortly.
+
+    A network of a sweep is one of several levels of noise with the same data set, architecture, width and epochs. It
+    goes if there are networks of its data set and architecture that are in no sweep.
+    """
+    if table.empty:
+        return table
+    kind = ["dataset", "architecture"]
+    swept = table.groupby([*kind, "width", "epochs"])["noise"].transform("nunique") > 1
+    whole = (table["train_size"] == EVERY_SIZE) & ~swept
+    return table[~swept | ~whole.groupby([table[name] for name in kind]).transform("any")]
+
+
 def _usual_augmentation(table):
     coloured = table["dataset"].str.startswith("cifar10") & (table["recipe"] != "published")
     return table["augment"] == coloured
@@ -179,7 +193,7 @@ def compared(rows, datasets=None, *, each_seed=False, **probe):
 
     datasets: default CIFAR-10, or what there is; **probe: options of `outputs`.
     """
-    table = networks(rows, **probe)
+    table = without_controls(networks(rows, **probe))
     table = table[(table["noise"] == 0) & table["dataset"].isin(datasets or main_datasets(rows))]
     size = table["train_size"].replace(EVERY_SIZE, np.iinfo(np.int64).max)
     table = table[size == size.groupby(table["dataset"]).transform("max")]

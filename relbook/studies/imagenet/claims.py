@@ -1,0 +1,52 @@
+"""What is measured for the claims on networks that others trained on ImageNet (B Figs. 3 centre and 14).
+
+A unit is a network. At initialisation fewer pictures are probed than in the trained network; where the two are compared,
+the trained one is taken on its groups of as many pictures.
+"""
+
+import numpy as np
+
+from relstab.measurement import bootstrap, geometric, mean
+from relstab.studies import zoo_tables as tables
+
+
+def output(rows, *, stage, cut=3, seed):
+    """R at the output, B's statistic, geometric mean over networks."""
+    table = tables.outputs(rows, stage=stage, cut=cut)
+    return bootstrap(geometric, table["R"], units=table["architecture"], seed=seed)
+
+
+def lowered(rows, *, seed):
+    """R trained over R at initialisation on as many pictures each (groups of them), means over pictures, c = 3."""
+    start = tables.outputs(rows, stage="init", statistic="mean").set_index("architecture")["R"]
+    pictures = rows.groupby("architecture")["init_probes"].first()
+    groups = rows[rows["kind"].eq("group")]
+    groups = groups[groups["images_in_group"].eq(groups["architecture"].map(pictures))]
+    trained = np.exp(np.log(groups["R"]).groupby(groups["architecture"]).mean())
+    ratio = (trained / start).dropna()
+    return bootstrap(geometric, ratio, units=[f"{net}, {pictures[net]:g} pictures" for net in ratio.index], seed=seed)
+
+
+def least_lowered(rows, *, seed):
+    """R trained over R at initialisation at the cut-off where training lowers it least; B's statistic."""
+    cuts = sorted(int(cut) for cut in rows["cut"].dropna().unique())
+    sides = [[tables.outputs(rows, stage=stage, cut=cut).set_index("architecture")["R"] for cut in cuts]
+             for stage in ("trained", "init")]  # fmt: skip
+    logs = np.log(np.array(sides[0])) - np.log(np.array(sides[1]))
+    return bootstrap(lambda x: np.exp(mean(x).max(0)), logs, units=sides[0][0].index, seed=seed)
+
+
+def rank_with_depth(rows, *, seed):
+    """Spearman's correlation of R_k of the trained network with depth, k ≥ 1; mean over networks."""
+    table = tables.profiles(rows)
+    table = table[(table["stage"] == "trained") & (table["depth"] > 0)]
+    ranks = {net: part["depth"].rank().corr(part["R"].rank()) for net, part in table.groupby("architecture")}
+    return bootstrap(mean, list(ranks.values()), units=ranks, seed=seed)
+
+
+def flat_layers(rows, *, factor, seed):
+    """Share of the layers, k ≥ 1, whose R_k at initialisation is within a factor of 1; mean over networks."""
+    table = tables.profiles(rows)
+    table = table[(table["stage"] == "init") & (table["depth"] > 0)]
+    shares = (np.log(table["R"]).abs() <= np.log(factor)).groupby(table["architecture"]).mean()
+    return bootstrap(mean, shares, units=shares.index, seed=seed)
