@@ -1,5 +1,6 @@
 """The verbs of the command `relstab` that need a checkout: run | study | status | claims | book | bench."""
 
+import json
 import math
 import runpy
 import sys
@@ -61,6 +62,7 @@ def add_verbs(verb):
     scaled(claims, default=None)
     claims.add_argument("--paper", metavar="PAPER", help="only the claims of one paper, e.g. petrini2021")
     claims.add_argument("--json", action="store_true", help="print a JSON list instead of a table")
+    claims.add_argument("--all", action="store_true", help="with the rows that newer ones supersede")
 
     bench = verb("bench", _bench, "run a benchmark of a source checkout and write its table")
     bench.add_argument("name", nargs="?", metavar="NAME", help="a benchmark (default: list them)")
@@ -166,18 +168,20 @@ def _status(options):
 
 
 def _claims(options):
-    from relbook import claims
+    from relbook import papers, shown
 
-    table = claims.evaluate(claims.ledger(options.paper), scale=options.scale)
+    lines = papers.evaluate(
+        papers.ledger(options.paper, superseded=options.all), scale=options.scale
+    ).to_dict("records")
     if options.json:
-        print(table.to_json(orient="records", indent=1, force_ascii=False))
+        print(json.dumps(lines, indent=1, ensure_ascii=False))
         return
-    for row in table.to_dict("records"):
-        print(f"{row['verdict']:30} {row['scale']:7} {row['id']}\n    {row['statement']}")
-        print(f"    paper {row['paper_value']} | ours {row['measured']} | accepted {row['tolerance']}")
-        if row["reason"]:
-            print(f"    why: {row['reason']}")
-    print("; ".join(f"{verdict}: {(table['verdict'] == verdict).sum()}" for verdict in claims.VERDICTS))
+    for line in lines:
+        print(f"{line['verdict'] or 'superseded':11} {line['id']}\n    {line['statement']}")
+        print(f"    paper {line['said']} | ours {shown.measured(line)} | accepted {shown.accepted(line)}")
+        if line["reason"]:
+            print(f"    why: {line['reason']}")
+    print(f"Of the papers' statements: {shown.counted(lines)}.")
 
 
 def _bench(options):

@@ -111,22 +111,28 @@ def _keep(shown, files):
 
 
 def verdicts(paper, *figures, scale=None, rows=None):
-    """The claims of these figures with their verdicts, as cards; see `relbook.claims`.
+    """The claims on these figures, or of a paper, judged: a table whose rows unfold (`relbook.shown`).
 
-    scale: None judges, per claim, at the largest scale with results
+    scale: None judges each claim at the largest scale that decides
     """
-    from relbook import claims
+    from relbook import papers
 
-    table = claims.table(paper, figures=figures or None, scale=scale, rows=rows)
-    return Display(text_html=claims.in_page(table), text_plain=table.to_string())
+    return _judged(papers.on(paper, *figures), scale=scale, rows=rows)
 
 
 def cards(*ids):
-    """The claims with these ids, of any paper, with their verdicts at the largest scale that has results."""
-    from relbook import claims
+    """The claims with these ids, judged at the largest scale that decides."""
+    from relbook import papers
 
-    table = claims.evaluate(claims.by_id(*ids))
-    return Display(text_html=claims.in_page(table), text_plain=table.to_string())
+    return _judged(papers.by_id(*ids))
+
+
+def _judged(chosen, **options):
+    from relbook import papers, shown
+
+    table = papers.evaluate(chosen, **options)
+    lines = table.to_dict("records")
+    return Display(text_html=shown.table(lines, papers.sources(chosen)), text_plain=table.to_string())
 
 
 def caveat(quantity="R"):
@@ -141,7 +147,7 @@ def caveat(quantity="R"):
 
 
 def findings(table):
-    """The discrepancies of `relbook.claims.leave_out.summary`, each linked to its section of the page."""
+    """The discrepancies of `relbook.findings.summary`, each linked to its section of the page."""
     import html
     import re
 
@@ -173,47 +179,40 @@ def failures(rows):
 
 
 def ledger(table):
-    """The claims of a table of `relbook.claims.evaluate`, with a filter by paper, verdict and scale that needs no kernel."""
-    from relbook import claims
+    """All lines of a table of `relbook.papers.evaluate`, by paper and section, with a search that needs no kernel."""
+    from relbook import papers, shown
 
-    filters = []
-    for name in ("paper", "verdict", "scale"):
-        choices = "".join(f"<option>{choice}</option>" for choice in dict.fromkeys(table[name]))
-        filters.append(
-            f'<label>{name} <select data-filter="{name}"><option value="">all</option>{choices}</select></label>'
-        )
-    count = '<output class="claim-count" aria-live="polite"></output>'
-    html = f'<form class="claim-filters">{"".join(filters)}{count}</form>{claims.in_page(table)}'
+    chosen = papers.by_id(*table["id"])
+    html = shown.grouped(table.to_dict("records"), papers.sources(chosen))
     _keep(html.encode(), {"claims.csv": table.to_csv(index=False).encode()})
     return Display(text_html=html, text_plain=table.to_string())
 
 
 def state(table):
-    """One sentence: how many claims of such a table came out how, and at which scales they were judged."""
-    from relbook import claims, scales
+    """One sentence: how many statements of the papers came out how."""
+    from relbook import shown
 
-    counts, judged = (
-        table["verdict"].value_counts(),
-        table.loc[table["verdict"] != claims.VERDICTS[3], "scale"],
+    lines = table.to_dict("records")
+    counts = {name: f"**{count}**" for name, count in shown.tally(lines).items()}
+    text = (
+        f"Of {sum(shown.tally(lines).values())} statements of the papers {counts['holds']} hold, {counts['fails']} fail, "
+        f"{counts['undecided']} are undecided, {counts['differs']} differ, and {counts['not tested']} are not tested."
     )
-    parts = [f"**{counts.get(verdict, 0)}** {words}" for verdict, words in zip(
-        claims.VERDICTS, ("hold", "fail", "show an error in a paper", "cannot be tested at the scales run so far"), strict=True
-    )]  # fmt: skip
-    at = [f"{(judged == scale).sum()} at scale {scale}" for scale in scales.SCALES if (judged == scale).any()]
-    text = f"Of {len(table)} claims {', '.join(parts[:-1])} and {parts[-1]}. Judged: {', '.join(at)}."
     return Display(text_markdown=text, text_plain=text.replace("*", ""))
 
 
 def tally(table):
-    """How many claims of such a table hold, fail, cannot be tested, or find the paper in error, by paper and scale."""
-    from relbook import claims
+    """How many statements of such a table came out how: a line a paper. Checks and our own statements do not count."""
+    import pandas as pd
 
-    return (
-        table.groupby(["paper", "scale"])["verdict"]
-        .value_counts()
-        .unstack(fill_value=0)
-        .reindex(columns=list(claims.VERDICTS), fill_value=0)
-    )
+    from relbook import shown
+
+    counts = {
+        shown.TITLES[paper]: shown.tally(part.to_dict("records"))
+        for paper, part in table.groupby("paper", sort=False)
+    }
+    found = pd.DataFrame(counts).T
+    return found[found.sum(axis=1) > 0]
 
 
 def status():

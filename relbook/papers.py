@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from relbook import registry, scales
-from relbook.ledger import FIELDS, PAPERS, Verdict, claims
+from relbook.ledger import FIELDS, PACKAGE, PAPERS, Verdict, claims
 
 
 def ledger(paper: str | None = None, *, superseded: bool = False) -> list:
@@ -47,6 +47,16 @@ def by_id(*ids: str) -> list:
         if id_ not in known:
             raise ValueError(f"id is {id_!r}; no claim of the ledger has it")
     return [known[id_] for id_ in ids]
+
+
+def on(paper: str, *figures: str) -> list:
+    """The claims on these figures, of any paper and of ours; without figures, those of the paper."""
+    return [claim for claim in ledger() if claim.figure in figures] if figures else ledger(paper)
+
+
+def sources(chosen) -> dict[str, str]:
+    """{id: dotted name of the function that measures}, for the claims that are measured."""
+    return {claim.id: f"{PACKAGE}.{claim.folder}.claims.{claim.measure}" for claim in chosen if claim.measure}
 
 
 def evaluate(chosen=None, *, scale: str | None = None, rows: Mapping | None = None) -> pd.DataFrame:

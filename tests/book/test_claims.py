@@ -6,9 +6,9 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 import pytest
+from relbook.claims import Claim, Interval, everywhere, within
 
 from relbook import claims, page, scales
-from relbook.claims import Claim, Interval, everywhere, within
 from relbook.press import execute, notebook
 
 

@@ -4,9 +4,9 @@ import math
 
 import pytest
 import torch
+from relbook.claims import evaluate, ledger
 
 from relbook import registry
-from relbook.claims import evaluate, ledger
 from relbook.studies.diffeomorphisms.study import Ensemble, configs, critical_temperature, derivatives
 from relstab import diffeo
 

@@ -7,9 +7,9 @@ import math
 import pandas as pd
 import pytest
 import torch
+from relbook.claims import slides2022_images
 
 from relbook import claims, scales
-from relbook.claims import slides2022_images
 from relbook.studies.lazy_images import figures
 from relbook.studies.lazy_images import study as lazy_images
 from relstab import models

@@ -10,9 +10,9 @@ import pytest
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
+from relbook.claims import leave_out as findings
 
 from relbook import claims, page
-from relbook.claims import leave_out as findings
 from relbook.studies.omissions import effects, figures
 from relstab import diffeo, theory
 from relstab.data.scale_detection import image_task, line_task

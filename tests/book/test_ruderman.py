@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 import torch
 from matplotlib.figure import Figure
+from relbook.claims import ruderman2018_stability as claims
 
 from relbook import registry, scales
-from relbook.claims import ruderman2018_stability as claims
 from relbook.studies.ruderman import figures, tables
 from relbook.studies.ruderman import study as ruderman
 from relstab import data

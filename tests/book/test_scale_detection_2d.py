@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from relbook.claims.tomasini2023_scale_detection_2d import SCALE_DETECTION_2D
 
 from relbook import claims, scales
-from relbook.claims.tomasini2023_scale_detection_2d import SCALE_DETECTION_2D
 from relbook.studies.scale_detection_2d import figures, study, tables
 from relstab import models, store
 from relstab.store import records

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from relbook.claims import slides2022
 
 from relbook import claims, scales
-from relbook.claims import slides2022
 from relbook.studies.sphere import figures
 from relbook.studies.sphere import study as sphere
 from relstab.data import toys

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from relbook.claims.stripe import SECTION_6
 
 from relbook import claims, scales
-from relbook.claims.stripe import SECTION_6
 from relbook.studies.stripe import figures
 from relbook.studies.stripe import study as stripe
 from relstab.data import toys

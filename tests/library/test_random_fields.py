@@ -4,9 +4,9 @@ import math
 
 import pytest
 import torch
+from relbook.claims import ruderman2018_deformations
 
 from relbook import claims
-from relbook.claims import ruderman2018_deformations
 from relbook.studies.diffeomorphisms import figures_thin_plate as figures
 from relstab import diffeo
 from relstab.data.pictures import portrait

@@ -5,8 +5,8 @@ A unit is a kind of network and a deformation of its training images; seeds are 
 
 import numpy as np
 
-from relstab.measurement import bootstrap, geometric, mean
-from relstab.studies.augmentation_tables import finished
+from relbook.measurement import bootstrap, geometric, mean
+from relbook.studies.augmentation.tables import finished
 
 
 def _pairs(rows, quantity, over):
@@ -20,14 +20,19 @@ def _pairs(rows, quantity, over):
 
 
 def _units(index):
-    return [f"{net} on {data}, {'crops and flips' if crops else 'plain'}, δ = {delta:g}" for data, net, _, crops, delta in index]
+    return [
+        f"{net} on {data}, {'crops and flips' if crops else 'plain'}, δ = {delta:g}"
+        for data, net, _, crops, delta in index
+    ]
 
 
 def crops_and_flips(rows, *, inside=None, seed):
     """R of networks trained with crops and flips over R without; geometric mean, or the share within a factor."""
     logs = _pairs(rows, "R", "augment")
     if inside is not None:
-        return bootstrap(mean, (logs.abs() <= np.log(inside)).astype(float), units=_units(logs.index), seed=seed)
+        return bootstrap(
+            mean, (logs.abs() <= np.log(inside)).astype(float), units=_units(logs.index), seed=seed
+        )
     return bootstrap(geometric, np.exp(logs), units=_units(logs.index), seed=seed)
 
 

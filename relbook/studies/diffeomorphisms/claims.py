@@ -7,9 +7,9 @@ import math
 
 import numpy as np
 
+from relbook.measurement import Measurement, exact, nothing
+from relbook.studies.omissions.effects import fashion, squared_norm
 from relstab import diffeo
-from relstab.leave_out import fashion, squared_norm
-from relstab.measurement import Measurement, exact, nothing
 
 
 def log_slope():
@@ -92,5 +92,7 @@ def same_norm(*, images=100):
 
     from relstab import sensitivity
 
-    found = sensitivity(torch.nn.Flatten(), fashion(images), layers="output", generator=torch.Generator().manual_seed(0))
+    found = sensitivity(
+        torch.nn.Flatten(), fashion(images), layers="output", generator=torch.Generator().manual_seed(0)
+    )
     return exact(found["R"].iloc[-1])

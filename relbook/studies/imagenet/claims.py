@@ -6,8 +6,8 @@ the trained one is taken on its groups of as many pictures.
 
 import numpy as np
 
-from relstab.measurement import bootstrap, geometric, mean
-from relstab.studies import zoo_tables as tables
+from relbook.measurement import bootstrap, geometric, mean
+from relbook.studies.zoo import tables
 
 
 def output(rows, *, stage, cut=3, seed):
@@ -24,7 +24,9 @@ def lowered(rows, *, seed):
     groups = groups[groups["images_in_group"].eq(groups["architecture"].map(pictures))]
     trained = np.exp(np.log(groups["R"]).groupby(groups["architecture"]).mean())
     ratio = (trained / start).dropna()
-    return bootstrap(geometric, ratio, units=[f"{net}, {pictures[net]:g} pictures" for net in ratio.index], seed=seed)
+    return bootstrap(
+        geometric, ratio, units=[f"{net}, {pictures[net]:g} pictures" for net in ratio.index], seed=seed
+    )
 
 
 def least_lowered(rows, *, seed):

@@ -5,8 +5,8 @@ A unit is a pair of networks, of one size and seed, that both reached the stop; 
 
 import numpy as np
 
-from relstab.measurement import bootstrap, geometric
-from relstab.studies import lazy_images
+from relbook.measurement import bootstrap, geometric
+from relbook.studies.lazy_images import study as lazy_images
 
 
 def _over_sizes(logs, statistic, seed):
@@ -20,7 +20,9 @@ def _over_sizes(logs, statistic, seed):
 def _smallest(ratios, codes):
     """Smallest over networks and sizes of geometric means over seeds."""
     logs = np.log(ratios)
-    return np.exp(np.min([np.where(codes == c, logs, 0).sum(-1) / (codes == c).sum(-1) for c in np.unique(codes)], 0))
+    return np.exp(
+        np.min([np.where(codes == c, logs, 0).sum(-1) / (codes == c).sum(-1) for c in np.unique(codes)], 0)
+    )
 
 
 def ratio(rows, *, quantity="R", network=None, over="lazy", every_size=False, seed):

@@ -5,8 +5,8 @@ A unit is a network: the widest of an architecture on a data set, of those the l
 
 import numpy as np
 
-from relstab.measurement import bootstrap, geometric
-from relstab.studies.zoo_tables import largest
+from relbook.measurement import bootstrap, geometric
+from relbook.studies.zoo.tables import largest
 
 
 def interpolation(rows, *, displacement, seed):

@@ -1,20 +1,20 @@
 """What is measured for the claims on what the papers leave out: exact sums and counts, and large samples of filters."""
 
-from relstab import leave_out
+from relbook.measurement import exact
+from relbook.studies.omissions import effects
 from relstab.data.scale_detection import image_task
-from relstab.measurement import exact
 
 
 def median_ratio():
     """What the authors' code calls a median over the median, for ten normal components."""
-    return exact(leave_out.median_ratio())
+    return exact(effects.median_ratio())
 
 
 def labels_changed():
     """Share of inputs and moves to a neighbouring pixel that reach the other class, ξ = 14, g = 2, 32 x 32 pixels."""
-    return exact(leave_out.label_changes(image_task(1, 32, 14, gap=2), 14, 2))
+    return exact(effects.label_changes(image_task(1, 32, 14, gap=2), 14, 2))
 
 
 def untrained_filters():
     """Mean of TV/L1 over single 3 x 3 filters from the truncated normal law, 200,000 of them."""
-    return exact(leave_out.roughness().loc["truncated normal", "slices"])
+    return exact(effects.roughness().loc["truncated normal", "slices"])

@@ -89,7 +89,7 @@ def fold_boundary(table):
 def medians(table):
     """R by two kinds of median over R by means, a mark a network, against R by means.
 
-    table: of `relbook.claims.leave_out.medians`
+    table: of `relbook.findings.medians`
     """
     fig, ax = style.figure(height=3.2)
     looks = (

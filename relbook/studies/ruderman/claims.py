@@ -4,13 +4,15 @@ A unit is a network: a downsampling and a seed; seeds are resampled within a dow
 Statistics over downsamplings first average a downsampling's seeds. Networks that diverged or collapsed enter nowhere.
 """
 
+import itertools
+
 import numpy as np
 import pandas as pd
 
-from relstab import thin_plate
-from relstab.measurement import SEEDS, Measurement, bootstrap, correlation, exact, mean, median, nothing
+from relbook.measurement import SEEDS, Measurement, bootstrap, correlation, exact, mean, median, nothing
+from relbook.studies.ruderman import tables
+from relstab.diffeo import thin_plate
 from relstab.models.conv8 import DOWNSAMPLINGS
-from relstab.studies import ruderman_tables as tables
 from relstab.theory.random_fields import largest_gradient
 
 LAST = tables.LAST
@@ -30,7 +32,10 @@ def networks(rows, task, stage, kind="cosine", value="sensitivity"):
 
 
 def _units(table):
-    return [", ".join([str(index[0]), *(f"strength {s:g}" for s in index[1:-1]), f"seed {index[-1]}"]) for index in table.index]
+    return [
+        ", ".join([str(index[0]), *(f"strength {s:g}" for s in index[1:-1]), f"seed {index[-1]}"])
+        for index in table.index
+    ]
 
 
 def _codes(table, level="architecture"):
@@ -40,7 +45,9 @@ def _codes(table, level="architecture"):
 
 def _means(values, codes):
     """Means over seeds, [downsamplings, ...]."""
-    return np.stack([np.where(codes == c, values, 0).sum(-1) / (codes == c).sum(-1) for c in np.unique(codes)])
+    return np.stack(
+        [np.where(codes == c, values, 0).sum(-1) / (codes == c).sum(-1) for c in np.unique(codes)]
+    )
 
 
 def _resampled(statistic, tables_, seed):
@@ -54,7 +61,7 @@ def _resampled(statistic, tables_, seed):
     values = np.concatenate([table.to_numpy(float) for table in tables_]).T
     codes = np.concatenate([100 * i + _codes(table) for i, table in enumerate(tables_)])
     units = [unit for table in tables_ for unit in _units(table)]
-    if any(len(np.unique(codes[a:b])) < len(DOWNSAMPLINGS) for a, b in zip(sizes, sizes[1:], strict=False)):
+    if any(len(np.unique(codes[a:b])) < len(DOWNSAMPLINGS) for a, b in itertools.pairwise(sizes)):
         return nothing()
 
     def split(values, codes):
@@ -73,7 +80,9 @@ def _last(table):
     return table[[LAST]] if LAST in table else pd.DataFrame()
 
 
-def spread_ratio(rows, *, after, before, layers=(LAST,), kind="cosine", value="sensitivity", pick="max", seed):
+def spread_ratio(
+    rows, *, after, before, layers=(LAST,), kind="cosine", value="sensitivity", pick="max", seed
+):
     """Standard deviation over the downsamplings, of `after` over that of `before`; of several layers `pick`.
 
     after, before: (task, stage)
@@ -109,7 +118,10 @@ def trained_over_init(rows, *, layers, pick="median", downsamplings=DOWNSAMPLING
         return nothing()
     ratio = (after / before)[list(layers)].dropna()
     ratio = ratio[ratio.index.get_level_values("architecture").isin(downsamplings)]
-    statistic = {"median": lambda x: median(x).mean(0), "change": lambda x: np.exp(np.abs(np.log(x)).mean(-1)).mean(0)}
+    statistic = {
+        "median": lambda x: median(x).mean(0),
+        "change": lambda x: np.exp(np.abs(np.log(x)).mean(-1)).mean(0),
+    }
     return bootstrap(statistic[pick], ratio.to_numpy().T, units=_units(ratio), seed=seed)
 
 
@@ -119,7 +131,9 @@ def smoother_is_stabler(rows, *, seed):
     if part.empty:
         return nothing()
     part = part[part["depth"].le(LAST) & part["depth"].gt(0)]
-    table = part.pivot_table(index=["architecture", "seed"], columns=["sigma", "depth"], values="sensitivity").dropna()
+    table = part.pivot_table(
+        index=["architecture", "seed"], columns=["sigma", "depth"], values="sensitivity"
+    ).dropna()
     table = table.rename(index=lambda name: str(name).removeprefix("conv8_"), level="architecture")
     means = table.T.groupby(level="sigma").mean()
 
@@ -136,9 +150,12 @@ def by_strength(rows, *, field, seed):
         return nothing()
     strength = after.index.get_level_values("strength").astype(float)
     if field == "order":
+
         def ranks(tv, strength):
             levels = np.unique(strength)
-            means = np.stack([np.where(strength == s, tv, 0).sum(-1) / (strength == s).sum(-1) for s in levels], -1)
+            means = np.stack(
+                [np.where(strength == s, tv, 0).sum(-1) / (strength == s).sum(-1) for s in levels], -1
+            )
             order = means.argsort(-1).argsort(-1).astype(float)
             return correlation(order, np.broadcast_to(np.arange(len(levels), dtype=float), order.shape))
 
@@ -155,7 +172,13 @@ def fall(rows, *, every=False, seed):
     falls = (before.reindex(after.index) - after).to_numpy(float).T
     labels = after.index.get_level_values("architecture")
     if every:
-        return bootstrap(lambda x: mean(x).mean(0), (falls > 0).astype(float), units=_units(after), seed=seed, strata=labels)
+        return bootstrap(
+            lambda x: mean(x).mean(0),
+            (falls > 0).astype(float),
+            units=_units(after),
+            seed=seed,
+            strata=labels,
+        )
     return bootstrap(lambda x: mean(x).min(0), falls, units=_units(after), seed=seed, strata=labels)
 
 
@@ -166,7 +189,9 @@ def rank_of_roughness(rows, *, seed):
         return nothing()
     depth = pd.Series(after.columns, index=after.columns, dtype=float).rank()
     ranks = after.T.rank().corrwith(depth)
-    return bootstrap(mean, ranks, units=_units(after), seed=seed, strata=after.index.get_level_values("architecture"))
+    return bootstrap(
+        mean, ranks, units=_units(after), seed=seed, strata=after.index.get_level_values("architecture")
+    )
 
 
 def euclidean(rows, *, seed):
@@ -222,7 +247,9 @@ def seeds_over_downsamplings(rows, *, seed):
 
     if fewest < SEEDS:
         value = float(ratio(values, codes))
-        return Measurement(value, value, value, tuple(f"seed {i}" for i in range(fewest)), SEEDS, "seeds of a downsampling")
+        return Measurement(
+            value, value, value, tuple(f"seed {i}" for i in range(fewest)), SEEDS, "seeds of a downsampling"
+        )
     return bootstrap(ratio, values, codes, units=_units(table), seed=seed, strata=codes)
 
 

@@ -9,9 +9,9 @@ import math
 
 import numpy as np
 
+from relbook.measurement import SEEDS, bootstrap, exact, mean, median, nothing
+from relbook.studies.scale_detection import study
 from relstab import theory
-from relstab.measurement import SEEDS, bootstrap, exact, mean, median, nothing
-from relstab.studies import scale_detection as study
 from relstab.theory.diffusion import walk
 
 WITHOUT = nothing(needs=SEEDS, what="seeds")
@@ -57,7 +57,9 @@ def fitted_exponent(rows, *, task, quantity, stage="trained", seed):
     table = _table(part, quantity)
     A = np.log(part.groupby("k")["A"].first().to_numpy(float))
     slopes = np.polyfit(A, np.log(table.to_numpy(float)), 1)[0]
-    return bootstrap(median, slopes, units=[f"seed {m:g}" for m in table], seed=seed, needs=SEEDS, what="seeds")
+    return bootstrap(
+        median, slopes, units=[f"seed {m:g}" for m in table], seed=seed, needs=SEEDS, what="seeds"
+    )
 
 
 def after_over_before(rows, *, task, layer, quantity="D", seed):
@@ -65,7 +67,9 @@ def after_over_before(rows, *, task, layer, quantity="D", seed):
     sides = [_widest(rows, task, stage) for stage in ("trained", "init")]
     sides = [side[side["k"] == layer].set_index("member")[quantity] for side in sides]
     ratio = (sides[0] / sides[1]).dropna()
-    return bootstrap(median, ratio, units=[f"seed {m:g}" for m in ratio.index], seed=seed, needs=SEEDS, what="seeds")
+    return bootstrap(
+        median, ratio, units=[f"seed {m:g}" for m in ratio.index], seed=seed, needs=SEEDS, what="seeds"
+    )
 
 
 def mean_channel(rows, *, task, quantity, layers, seed):
@@ -79,14 +83,18 @@ def mean_channel(rows, *, task, quantity, layers, seed):
 def smallest(rows, *, task, column, layers, seed):
     """A column of the trained networks (alignment of channels, flatness of filters): median over seeds, smallest layer."""
     part = _widest(rows, task)
-    return _over_seeds(lambda values: median(values).min(0), _table(part[part["k"].between(*layers)], column), seed)
+    return _over_seeds(
+        lambda values: median(values).min(0), _table(part[part["k"].between(*layers)], column), seed
+    )
 
 
 def without_error(rows, *, task, at_most=0.0, seed):
     """Share of seeds whose test error is at most this."""
     errors = _widest(rows, task).groupby("member")["test_error"].first()
     units = [f"seed {m:g}" for m in errors.index]
-    return bootstrap(mean, (errors <= at_most).astype(float), units=units, seed=seed, needs=SEEDS, what="seeds")
+    return bootstrap(
+        mean, (errors <= at_most).astype(float), units=units, seed=seed, needs=SEEDS, what="seeds"
+    )
 
 
 def homogeneous(rows, *, task, seed):
@@ -95,7 +103,9 @@ def homogeneous(rows, *, task, seed):
         return WITHOUT
     kinds = study.classify(study.most_seeds(rows, task))
     units = [f"seed {m:g}" for m in kinds["member"]]
-    return bootstrap(mean, kinds["kind"].eq("homogeneous").astype(float), units=units, seed=seed, needs=SEEDS, what="seeds")
+    return bootstrap(
+        mean, kinds["kind"].eq("homogeneous").astype(float), units=units, seed=seed, needs=SEEDS, what="seeds"
+    )
 
 
 # ---- exact
@@ -105,7 +115,9 @@ def exponent(*, quantity, layers, network, window, **options):
     """The exponent of D, G or R in A_k, fitted to the exact theory over the layers of `window`."""
     table = theory.homogeneous_sensitivities(layers, *network, **options)
     table = table[table["k"].between(*window)]
-    return exact(np.polyfit(np.log(table["A"]), np.log(table[quantity]), 1)[0], [f"layer {k}" for k in table["k"]])
+    return exact(
+        np.polyfit(np.log(table["A"]), np.log(table[quantity]), 1)[0], [f"layer {k}" for k in table["k"]]
+    )
 
 
 def _moments(layers, filter_size):

@@ -6,7 +6,7 @@ VGG11bn at that width. Networks whose training collapsed enter nowhere. Each see
 
 import numpy as np
 
-from relstab.measurement import (
+from relbook.measurement import (
     SEEDS,
     bootstrap,
     correlation,
@@ -15,8 +15,8 @@ from relstab.measurement import (
     nothing,
     rank_correlation,
 )
-from relstab.studies import scale_detection_2d_tables as tables
-from relstab.studies import zoo_tables
+from relbook.studies.scale_detection_2d import tables
+from relbook.studies.zoo import tables as zoo_tables
 
 CONNECTED = ("fc_l",)
 
@@ -35,7 +35,14 @@ def _names(table):
 def error_correlation(rows, *, quantity, families="convolutional", statistic="mean", seed):
     """Correlation of log error and log D, G or R over architectures."""
     table = _points(rows, families, statistic=statistic)
-    return bootstrap(correlation, np.log(table[quantity]), np.log(table["error"]), units=_names(table), seed=seed, distinct=3)
+    return bootstrap(
+        correlation,
+        np.log(table[quantity]),
+        np.log(table["error"]),
+        units=_names(table),
+        seed=seed,
+        distinct=3,
+    )
 
 
 def margin(rows, *, families="convolutional", seed):
@@ -54,8 +61,12 @@ def order_of_errors(rows, *, families="all", seed):
     zoo = zoo_tables.on_full_set(zoo_tables.without_controls(zoo_tables.networks(rows["zoo"])))
     zoo = zoo[(zoo["recipe"] != "published") & zoo["dataset"].isin(zoo_tables.main_datasets(zoo))]
     zoo = zoo_tables.geometric(zoo_tables.largest(zoo), ["architecture"])
-    table = _points(rows["scale_detection_2d"], families).merge(zoo, on="architecture", suffixes=("", "_images"))
-    return bootstrap(rank_correlation, table["error_images"], table["error"], units=_names(table), seed=seed, distinct=3)
+    table = _points(rows["scale_detection_2d"], families).merge(
+        zoo, on="architecture", suffixes=("", "_images")
+    )
+    return bootstrap(
+        rank_correlation, table["error_images"], table["error"], units=_names(table), seed=seed, distinct=3
+    )
 
 
 def _seeds(rows, architecture="vgg11_bn", stage="trained"):
@@ -66,10 +77,11 @@ def _seeds(rows, architecture="vgg11_bn", stage="trained"):
     table = tables.measured(rows)
     table = table[(table["statistic"] == "mean") & (table["architecture"] == architecture)
                   & (table["width"] == width["width"].iloc[0]) & (table["depth"] > 0)]  # fmt: skip
-    if stage == "shuffled":
-        table = table[table["shuffle"] >= 0]
-    else:
-        table = table[(table["shuffle"] == -1) & (table["stage"] == stage)]
+    table = (
+        table[table["shuffle"] >= 0]
+        if stage == "shuffled"
+        else table[(table["shuffle"] == -1) & (table["stage"] == stage)]
+    )
     return {f"{architecture}, seed {seed}": part for seed, part in table.groupby("seed")}
 
 
@@ -121,7 +133,9 @@ def _growth(rows, architecture="vgg11_bn"):
     table = table[(table["architecture"] == architecture) & (table["width"] == profile["width"].iloc[0])]
     found = {}
     for number, part in table.groupby("seed"):
-        growth = part[part["epoch"] == part["epoch"].max()].pivot(index="depth", columns="eigenvalue", values="growth")
+        growth = part[part["epoch"] == part["epoch"].max()].pivot(
+            index="depth", columns="eigenvalue", values="growth"
+        )
         others = (2 * growth[1] + growth[2] + 2 * growth[3] + 2 * growth[4] + growth[6]) / 8
         found[f"{architecture}, seed {number}"] = growth[0] / others
     return found
@@ -133,7 +147,9 @@ def low_modes(rows, *, layers, architecture="vgg11_bn", seed):
     if not found:
         return nothing(needs=SEEDS, what="seeds")
     columns = np.log(np.array(list(found.values()))).T
-    return bootstrap(lambda x: np.exp(mean(x).min(0)), columns, units=found, seed=seed, needs=SEEDS, what="seeds")
+    return bootstrap(
+        lambda x: np.exp(mean(x).min(0)), columns, units=found, seed=seed, needs=SEEDS, what="seeds"
+    )
 
 
 def growth_where_R_falls(rows, *, architecture="vgg11_bn", seed):

@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-from relstab.measurement import SEEDS, bootstrap, mean
-from relstab.studies import sphere
+from relbook.measurement import SEEDS, bootstrap, mean
+from relbook.studies.sphere import study as sphere
 
 
 def _log_ratios(rows, quantity, over=sphere.LAZY, top=sphere.FEATURE, dimension=None, sizes=None):
@@ -15,14 +15,23 @@ def _log_ratios(rows, quantity, over=sphere.LAZY, top=sphere.FEATURE, dimension=
         part = part[part["dimension"] == dimension]
     if sizes is not None:
         part = part[part["train"].isin(sizes)]
-    logs = part.assign(log=np.log(part[quantity])).pivot_table(index=["dimension", "train", "member"], columns="alpha", values="log")
+    logs = part.assign(log=np.log(part[quantity])).pivot_table(
+        index=["dimension", "train", "member"], columns="alpha", values="log"
+    )
     if not {over, top} <= set(logs):
         return logs.iloc[:0, :0]
     return (logs[top] - logs[over]).unstack("member").dropna()
 
 
 def _over_seeds(statistic, table, seed):
-    return bootstrap(statistic, table.to_numpy(), units=[f"seed {m:g}" for m in table], seed=seed, needs=SEEDS, what="seeds")
+    return bootstrap(
+        statistic,
+        table.to_numpy(),
+        units=[f"seed {m:g}" for m in table],
+        seed=seed,
+        needs=SEEDS,
+        what="seeds",
+    )
 
 
 def ratio(rows, *, quantity, dimension=None, sizes=None, seed):

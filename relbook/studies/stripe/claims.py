@@ -1,4 +1,4 @@
-"""What is measured for the claims on the stripe model (B Sec. 6, Fig. 7), by the declared rule of `relstab.studies.stripe`.
+"""What is measured for the claims on the stripe model (B Sec. 6, Fig. 7), by the declared rule of `relbook.studies.stripe`.
 
 A unit is a seed, that is a member of an ensemble, over all sizes P at which every member got to the stop.
 """
@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from relstab.measurement import SEEDS, bootstrap, correlation, mean, nothing
-from relstab.studies import stripe
+from relbook.measurement import SEEDS, bootstrap, correlation, mean, nothing
+from relbook.studies.stripe import study as stripe
 
 SIZES = 3  # fewer make no law
 
@@ -20,7 +20,14 @@ def exponent(rows, *, quantity="R", stop=stripe.RULE["stop"], seed):
     if len(table) < 2:
         return nothing(needs=SEEDS, what="seeds")
     slopes = np.polyfit(np.log(table.index.to_numpy(float)), np.log(table.to_numpy()), 1)[0]
-    found = bootstrap(mean, slopes, units=[f"seed {member:g}" for member in table.columns], seed=seed, needs=SEEDS, what="seeds")
+    found = bootstrap(
+        mean,
+        slopes,
+        units=[f"seed {member:g}" for member in table.columns],
+        seed=seed,
+        needs=SEEDS,
+        what="seeds",
+    )
     if len(table) < SIZES:
         return replace(found, units=tuple(f"P = {size:g}" for size in table.index), needs=SIZES, what="sizes")
     return found

@@ -1,7 +1,7 @@
 """What is measured for the claims on the constructions for two pixels (slides D): exact, no networks are trained."""
 
+from relbook.measurement import exact
 from relstab.data.scale_detection import line_task
-from relstab.measurement import exact
 from relstab.theory.two_pixels import SOLUTIONS, output
 
 

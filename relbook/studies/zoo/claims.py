@@ -13,7 +13,7 @@ Networks that diverged or collapsed enter nowhere. `networks` names a population
 import numpy as np
 import pandas as pd
 
-from relstab.measurement import (
+from relbook.measurement import (
     SEEDS,
     bootstrap,
     correlation,
@@ -25,7 +25,7 @@ from relstab.measurement import (
     rank_correlation,
     slope,
 )
-from relstab.studies import zoo_tables as tables
+from relbook.studies.zoo import tables
 
 MODERN = ("resnet", "cifar_resnet", "efficientnet", "vgg11_bn", "vgg13_bn", "vgg16_bn", "vgg19_bn")
 CONNECTED = ("fc_l",)
@@ -88,14 +88,20 @@ def error_correlation(rows, *, quantity="R", networks="ours", families="all", se
 def weakest_correlation(rows, *, cuts, seed, networks="ours", **probe):
     """The smallest correlation of log error and log R over several cut-offs, the same networks at each."""
     parts = [points(rows, networks, cut=cut, **probe).set_index(tables.NETWORK) for cut in cuts]
-    both = [part.loc[part.index.isin(parts[0].index) & part.index.isin(parts[-1].index)].sort_index() for part in parts]
-    return bootstrap(lambda R, error: correlation(R, error).min(0), np.log([part["R"] for part in both]),
-                     np.log([part["error"] for part in both]), units=names(both[0].reset_index()), seed=seed, distinct=3)  # fmt: skip
+    both = [
+        part.loc[part.index.isin(parts[0].index) & part.index.isin(parts[-1].index)].sort_index()
+        for part in parts
+    ]
+    logs = [np.log([part[name] for part in both]) for name in ("R", "error")]
+    return bootstrap(lambda R, error: correlation(R, error).min(0), *logs, units=names(both[0].reset_index()),
+                     seed=seed, distinct=3)  # fmt: skip
 
 
 def larger_displacement(rows, *, seed, networks="ours"):
     """Correlation of log error and log R at the first δ above 1 at which networks were probed."""
-    return error_correlation(rows, networks=networks, displacement=tables.larger_displacement(rows), seed=seed)
+    return error_correlation(
+        rows, networks=networks, displacement=tables.larger_displacement(rows), seed=seed
+    )
 
 
 def margin(rows, *, over="DG", networks="ours", families="all", seed, **probe):
@@ -105,7 +111,9 @@ def margin(rows, *, over="DG", networks="ours", families="all", seed, **probe):
     def difference(error, R, *others):
         return correlation(R, error) - np.max([np.abs(correlation(other, error)) for other in others], axis=0)
 
-    return bootstrap(difference, *_logs(table, "error", "R", *over), units=names(table), seed=seed, distinct=3)
+    return bootstrap(
+        difference, *_logs(table, "error", "R", *over), units=names(table), seed=seed, distinct=3
+    )
 
 
 def depth_margin(rows, *, seed, networks="ours", **probe):
@@ -118,7 +126,9 @@ def depth_margin(rows, *, seed, networks="ours", **probe):
         return correlation(R, error) - np.abs(np.nan_to_num(correlation(depth, error)))
 
     depth = np.log([layers[unit] for unit in names(table)])
-    return bootstrap(difference, *_logs(table, "error", "R"), depth, units=names(table), seed=seed, distinct=3)
+    return bootstrap(
+        difference, *_logs(table, "error", "R"), depth, units=names(table), seed=seed, distinct=3
+    )
 
 
 def two_variables(rows, *, exponent, networks="ours", families="all", seed, **probe):
@@ -141,21 +151,30 @@ def law(rows, *, field, networks="ours", seed):
     table = points(rows, networks)
     statistics = {"slope": slope, "prefactor": lambda R, error: np.exp(mean(error - R / 2)),
                   "factor": lambda R, error: np.exp(median(np.abs(error - np.log(0.2) - R / 2)))}  # fmt: skip
-    return bootstrap(statistics[field], *_logs(table, "R", "error"), units=names(table), seed=seed, distinct=3)
+    return bootstrap(
+        statistics[field], *_logs(table, "R", "error"), units=names(table), seed=seed, distinct=3
+    )
 
 
 def order_of_means(rows, *, networks="everywhere", seed):
     """Rank correlation over networks of R by means over images and R by medians of the components."""
-    one, other = (points(rows, networks, statistic=s).set_index(tables.NETWORK) for s in ("mean", "component_median"))
+    one, other = (
+        points(rows, networks, statistic=s).set_index(tables.NETWORK) for s in ("mean", "component_median")
+    )
     both = one.join(other, rsuffix="_median", how="inner").reset_index()
-    return bootstrap(rank_correlation, *_logs(both, "R", "R_median"), units=names(both), seed=seed, distinct=3)
+    return bootstrap(
+        rank_correlation, *_logs(both, "R", "R_median"), units=names(both), seed=seed, distinct=3
+    )
 
 
 def under_noise(rows, *, quantity, pick, levels, seed):
     """`pick` (min, max) of the correlations of log error with a quantity over levels of noise; the same networks in all."""
     table = tables.noise_networks(rows)
     table = table[table["noise"].isin(levels)]
-    sides = [table.pivot_table(index=["architecture", "width"], columns="noise", values=v) for v in (quantity, "error")]
+    sides = [
+        table.pivot_table(index=["architecture", "width"], columns="noise", values=v)
+        for v in (quantity, "error")
+    ]
     if not set(levels) <= set(sides[0]):
         return nothing()
     sides = [side[list(levels)].dropna() for side in sides]
@@ -168,7 +187,10 @@ def under_noise(rows, *, quantity, pick, levels, seed):
 
 
 def _both_stages(rows, networks, families, **probe):
-    after, before = (points(rows, networks, families, stage=s, **probe).set_index(tables.NETWORK) for s in ("trained", "init"))
+    after, before = (
+        points(rows, networks, families, stage=s, **probe).set_index(tables.NETWORK)
+        for s in ("trained", "init")
+    )
     return after.join(before, rsuffix="_init", how="inner").reset_index()
 
 
@@ -179,11 +201,15 @@ def share_grown(rows, *, quantity, networks="ours", families="all", seed, **prob
     return bootstrap(mean, grown, units=names(table), seed=seed)
 
 
-def output(rows, *, quantity="R", stage="trained", over_init=False, networks="ours", families="all", seed, **probe):
+def output(
+    rows, *, quantity="R", stage="trained", over_init=False, networks="ours", families="all", seed, **probe
+):
     """Geometric mean over networks of D, G or R at the output; over that of the same network at initialisation."""
     if over_init:
         table = _both_stages(rows, networks, families, **probe)
-        return bootstrap(geometric, table[quantity] / table[f"{quantity}_init"], units=names(table), seed=seed)
+        return bootstrap(
+            geometric, table[quantity] / table[f"{quantity}_init"], units=names(table), seed=seed
+        )
     table = points(rows, networks, families, stage=stage, **probe)
     return bootstrap(geometric, table[quantity], units=names(table), seed=seed)
 
@@ -199,12 +225,25 @@ def seeds_of(rows, *, architecture, networks, seed):
     codes = table["dataset"].factorize()[0].astype(float)
 
     def over_sets(values, sets):
-        return np.exp(np.mean([np.where(sets == s, values, 0).sum(-1) / (sets == s).sum(-1) for s in np.unique(codes)], 0))
+        return np.exp(
+            np.mean(
+                [np.where(sets == s, values, 0).sum(-1) / (sets == s).sum(-1) for s in np.unique(codes)], 0
+            )
+        )
 
     fewest = table.groupby("dataset").size().min() if len(table) else 0
     units = [f"{unit}, seed {s}" for unit, s in zip(names(table), table["seed"], strict=True)]
     needs = SEEDS if fewest >= SEEDS else len(units) + 1  # each set needs its seeds
-    return bootstrap(over_sets, table["log"], codes, units=units, seed=seed, strata=table["dataset"], needs=needs, what="seeds")
+    return bootstrap(
+        over_sets,
+        table["log"],
+        codes,
+        units=units,
+        seed=seed,
+        strata=table["dataset"],
+        needs=needs,
+        what="seeds",
+    )
 
 
 def scatter_of_seeds(rows, *, networks="ours", seed):
@@ -306,7 +345,10 @@ def share_raised_late(rows, *, factor, networks="ours", seed):
 
 def share_parting(rows, *, networks="ours", seed):
     """Share of networks in which shuffling raises log R_k more in the last third than it moves it in the first half."""
-    later = {u: x[x.index > 2 / 3].mean() > x[x.index <= 0.5].abs().mean() for u, x in _shuffled(rows, networks).items()}
+    later = {
+        u: x[x.index > 2 / 3].mean() > x[x.index <= 0.5].abs().mean()
+        for u, x in _shuffled(rows, networks).items()
+    }
     return bootstrap(mean, np.array(list(later.values()), float), units=later, seed=seed)
 
 
@@ -344,7 +386,14 @@ def low_modes(rows, *, layers, pick="min", architecture="vgg11_bn", seed):
     """Growth of the constant mode over the mean of the others: `pick` over the layers of geometric means over seeds."""
     found = _growth(rows, layers, architecture)
     columns = np.log(np.array(list(found.values()))).T if found else np.zeros((len(layers), 0))
-    return bootstrap(lambda x: np.exp(getattr(np, pick)(mean(x), 0)), columns, units=found, seed=seed, needs=SEEDS, what="seeds")
+    return bootstrap(
+        lambda x: np.exp(getattr(np, pick)(mean(x), 0)),
+        columns,
+        units=found,
+        seed=seed,
+        needs=SEEDS,
+        what="seeds",
+    )
 
 
 # ---- training sets of several sizes
@@ -358,12 +407,18 @@ def curves(rows, *, families="all", datasets=None, **probe):
     if datasets is not None:
         table = table[table["dataset"].isin(datasets)]
     groups = table.groupby(["dataset", "architecture", "width"])
-    return {name(dict(zip(("dataset", "architecture", "width"), key, strict=True))): curve for key, curve in groups}
+    return {
+        name(dict(zip(("dataset", "architecture", "width"), key, strict=True))): curve
+        for key, curve in groups
+    }
 
 
 def together(rows, *, families=MODERN, seed):
     """Rank correlation of error and R along the curve of P; mean over networks."""
-    found = {unit: curve["error"].rank().corr(curve["R"].rank()) for unit, curve in curves(rows, families=families).items()}
+    found = {
+        unit: curve["error"].rank().corr(curve["R"].rank())
+        for unit, curve in curves(rows, families=families).items()
+    }
     return bootstrap(mean, list(found.values()), units=found, seed=seed)
 
 

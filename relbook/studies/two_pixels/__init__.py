@@ -1,0 +1,1 @@
+"""The constructions for two pixels: claims."""
