@@ -1,142 +1,138 @@
-"""The ledger: verdicts follow from numbers, and every one of the four can come out."""
+"""Judged claims on a page: rows that unfold, groups, links, and the word of a sentence for each verdict."""
 
-import math
+import json
+import re
 from pathlib import Path
 
 import nbformat
-import pandas as pd
 import pytest
-from relbook.claims import Claim, Interval, everywhere, within
 
-from relbook import claims, page, scales
+from relbook import ledger, page, papers, shown
+from relbook.ledger import Verdict
 from relbook.press import execute, notebook
 
+LINE = dict.fromkeys(ledger.FIELDS) | {
+    "id": "b-5-toy", "paper": "petrini2021", "section": "4", "figure": "fig-b-5", "statement": "a < b.", "said": "0.97",
+    "quantity": "correlation", "population": "nine networks", "n": 9, "estimate": 0.8962, "low": 0.6728, "high": 0.9823,
+    "accepted_low": 0.8, "scale": "laptop", "verdict": "undecided", "kind": "statement", "basis": "paper", "set": "2026-11-21",
+    "because": "scatter", "reason": "seeds", "decides": "More networks.",
+}  # fmt: skip
 
-def make(value, tolerance=None, **options):
-    return Claim(
-        id="b-0-toy", paper="petrini2021", figure="fig-b-0", statement="toy", paper_value="1", quantity="value",
-        measure=lambda rows: value, tolerance=tolerance or everywhere(Interval(0.9, 1.1)), **options,
-    )  # fmt: skip
+
+def line(**fields):
+    return LINE | fields
 
 
 @pytest.mark.parametrize(
-    ("value", "verdict"),
+    ("verdict", "words"),
     [
-        (1.0, "holds"),
-        (1.1, "holds"),
-        (1.2, "fails"),
-        (math.inf, "fails"),
-        (math.nan, "not testable at this scale"),
+        ("holds", "The law holds"),
+        ("fails", "The law does not hold"),
+        ("undecided", "The law is undecided"),
+        ("differs", "The law differs"),
+        ("not tested", "The law is not tested"),
     ],
 )
-def test_verdict_follows_from_the_number(value, verdict):
-    assert make(value).judge(None, "tiny")["verdict"] == verdict
+def test_each_verdict_has_its_word(verdict, words):
+    assert shown.in_words(verdict, "The law") == words
+    assert set(shown.WORDS) == set(shown.MARKS) == set(Verdict)
 
 
-def test_paper_errs_only_where_the_corrected_value_is_measured():
-    claim = make(1.274, corrected=(Interval(1.2, 1.35), "exactly 1.274"))
-    assert claim.judge(None, "tiny")["verdict"] == "the paper errs"
-    assert claim.judge(None, "tiny")["reason"] == "exactly 1.274"
-    assert make(2.0, corrected=(Interval(1.2, 1.35), "")).judge(None, "tiny")["verdict"] == "fails"
+KINDS = {
+    "slip": "a slip in print",
+    "text and code": "text and code disagree",
+    "asymptotic": "true in its limit",
+}
 
 
-def test_a_correction_that_overlaps_the_tolerance_is_refused():
-    with pytest.raises(ValueError, match="overlaps"):
-        make(1.0, corrected=(Interval(1.05, 1.3), ""))
+def test_the_word_says_how_a_claim_differs():
+    for kind, words in (
+        ("slip", "a slip in print"),
+        ("text and code", "text and code disagree"),
+        ("asymptotic", "true in its limit"),
+    ):
+        assert shown.in_words("differs", difference=kind) == f"differs ({words})"
 
 
-def test_a_scale_without_tolerance_is_not_testable_and_says_why():
-    claim = make(1.0, {"laptop": Interval(0, 2)}, not_testable="too few images")
-    row = claim.judge(None, "tiny")
-    assert (row["verdict"], row["reason"]) == ("not testable at this scale", "too few images")
-    with pytest.raises(ValueError, match="does not say why"):
-        make(1.0, {"laptop": Interval(0, 2)})
+def test_rows_escape_what_they_print_and_unfold_without_scripts():
+    html = shown.table([line()], {"b-5-toy": "relbook.studies.zoo.claims.error_correlation"})
+    assert "a &lt; b." in html and html.count("<details") == 1 and " open" not in html
+    assert (
+        "0.896 [0.673, 0.982], n = 9" in html
+        and "≥ 0.8 at scale laptop: scatter (set 2026-11-21, paper)" in html
+    )
+    assert 'data-measure="relbook.studies.zoo.claims.error_correlation"' in html and "More networks." in html
 
 
-def test_without_rows_nothing_holds():
-    claim = make(1.0, study="zoo")
-    for rows in (None, pd.DataFrame()):
-        assert claim.judge(rows, "tiny")["verdict"] == "not testable at this scale"
+def test_numbers_are_told_as_they_are():
+    assert shown.measured(line(estimate=None, low=None, high=None)) == "nothing yet"
+    assert shown.measured(line(estimate=-1.5, low=-1.5, high=-1.5, n=None)) == "−1.5"
+    assert shown.accepted(line(accepted_low=None, accepted_high=None)) == "none"
 
 
-def test_interval_is_checked_and_printed():
-    assert 0.5 in Interval(0.5, 1) and 0.49 not in Interval(0.5, 1)
-    assert [str(i) for i in (Interval(high=2), Interval(low=3), within(-2, 0.5))] == [
-        "≤ 2",
-        "≥ 3",
-        "-3 to -1",
-    ]
-    with pytest.raises(ValueError, match="empty"):
-        Interval(1, 0)
+def test_only_statements_of_the_papers_are_counted():
+    lines = [line(), line(kind="check"), line(paper="ours"), line(verdict=None), line(verdict="holds")]
+    assert shown.tally(lines) == {"holds": 1, "fails": 0, "undecided": 1, "differs": 0, "not tested": 0}
+    assert shown.counted(lines) == "1 hold, 1 undecided"
 
 
-def test_ledger_is_well_formed():
-    ledger = claims.ledger()
-    assert len({claim.id for claim in ledger}) == len(ledger) > 0
-    letters = dict(zip(claims.PAPERS, "abcd", strict=True))
-    for claim in ledger:
-        assert claim.id.startswith(letters[claim.paper] + "-"), claim.id
-        assert claim.id.startswith(claim.figure.removeprefix("fig-").split("-")[0]), claim.id
-        assert claim.figure.startswith("fig-")
-        assert claim.statement.endswith(".")
-        assert set(claim.tolerance) <= set(scales.SCALES)
+def test_groups_by_paper_and_section_are_folded_and_can_be_searched():
+    html = shown.grouped(
+        [line(), line(id="b-6-toy", section="5"), line(id="a-1-toy", paper="tomasini2023", section="1")]
+    )
+    assert html.count('class="claim-group"') == 3 and 'type="search"' in html and " open" not in html
+    assert "Petrini et al. 2021: 4. Error" in html
+
+
+def test_every_section_of_the_ledger_has_a_title():
+    named = {(c.paper, c.section) for c in papers.ledger() if c.paper != "ours"}
+    assert named <= set(shown.SECTIONS)
+
+
+def drawn():
+    notebooks = Path(__file__).parents[2] / "notebooks"
+    text = "\n".join(path.read_text() for path in notebooks.rglob("*.md"))
+    return set(re.findall(r"name: (fig-[a-z0-9-]+)", text)) | set(
+        re.findall(r"^\((fig-[a-z0-9-]+)\)=", text, re.M)
+    )
 
 
 def test_every_figure_of_a_claim_is_drawn_in_a_notebook():
-    import re
-    from pathlib import Path
-
-    text = "\n".join(path.read_text() for path in (Path(__file__).parents[2] / "notebooks").rglob("*.md"))
-    drawn = set(re.findall(r"name: (fig-[a-z0-9-]+)", text))
-    assert {claim.figure for claim in claims.ledger()} <= drawn
+    assert {claim.figure for claim in papers.ledger()} - drawn() == set()
 
 
-def test_unknown_paper_is_one_clear_sentence():
-    with pytest.raises(ValueError, match="paper is 'nobody2020'; it must be one of"):
-        claims.ledger("nobody2020")
+OF_THE_PAPERS = [
+    *(f"fig-a-{number}" for number in (*range(1, 11), "prop1")),
+    *(f"fig-b-{number}" for number in (*range(1, 8), *range(12, 23))),
+    *(f"fig-c-{number}" for number in range(1, 8)),
+    *(f"fig-d-{name}" for name in ("sphere", "lazy", "lazy-images", "two-pixels")),
+    *(
+        "fig-a-1-left",
+        "fig-a-1-centre",
+        "fig-a-1-right",
+        "fig-a-4-row-1",
+        "fig-a-4-row-2",
+        "fig-a-9-top",
+        "fig-a-9-bottom",
+    ),
+    *("fig-b-3-left", "fig-b-3-centre", "fig-b-3-right"),
+]
 
 
-def test_cards_escape_what_they_print():
-    table = pd.DataFrame([make(5.0).judge(None, "tiny") | {"statement": "a < b"}])
-    html = claims.in_page(table)
-    assert "a &lt; b" in html and 'class="claim claim-fails"' in html
+@pytest.mark.parametrize("figure", OF_THE_PAPERS)
+def test_every_figure_of_the_papers_has_a_claim(figure):
+    assert any(f"{claim.figure}-".startswith(f"{figure}-") for claim in papers.ledger())
 
 
-@pytest.mark.parametrize(
-    ("values", "scale", "verdict"),
-    [
-        ({"tiny": 1.0, "laptop": 5.0}, "laptop", "fails"),
-        ({"tiny": 1.0, "laptop": math.nan}, "tiny", "holds"),
-        ({"tiny": 1.0}, "tiny", "holds"),
-        ({}, "tiny", "not testable at this scale"),
-    ],
-)
-def test_a_claim_is_judged_at_the_largest_scale_that_can_tell(monkeypatch, values, scale, verdict):
-    def rows(study, one, *, compute):
-        assert not compute
-        return pd.DataFrame({"value": [values[one]]} if one in values else {})
-
-    monkeypatch.setattr("relbook.registry.rows", rows)
-    claim = Claim(
-        id="b-0-toy", paper="petrini2021", figure="fig-b-0", statement="toy", paper_value="1", quantity="value",
-        measure=lambda table: table["value"].iloc[0], tolerance=everywhere(Interval(0.9, 1.1)), study="zoo",
-    )  # fmt: skip
-    row = claims.evaluate([claim]).iloc[0]
-    assert (row["scale"], row["verdict"]) == (scale, verdict)
-
-
-def test_a_card_links_to_its_figure_and_to_how_it_was_measured():
+def test_a_row_links_to_its_figure():
     """On the page that draws the figure, on another one in its folder, and on a summary page."""
-    table = claims.evaluate(claims.ledger("petrini2021")[:1])
-    (figure,) = table["figure"]
-    pages = {figure: "petrini2021/02"}
-    for name, page_of_figure in (("petrini2021/02", ""), ("petrini2021/03", "02.html"), ("claims", "petrini2021/02.html"),
-                                 ("slides2022/01", "../petrini2021/02.html")):  # fmt: skip
-        output = nbformat.v4.new_output("display_data", {"text/html": claims.in_page(table)})
+    pages = {"fig-b-5": "petrini2021/04"}
+    for name, page_of_figure in (("petrini2021/04", ""), ("petrini2021/03", "04.html"), ("claims", "petrini2021/04.html"),
+                                 ("slides2022/01", "../petrini2021/04.html")):  # fmt: skip
+        output = nbformat.v4.new_output("display_data", {"text/html": shown.table([line()])})
         cells = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("table", outputs=[output])])
         notebook.linked(cells, notebook.Source(name, Path(name)), pages)
-        html = cells.cells[0].outputs[0]["data"]["text/html"]
-        assert f'href="{page_of_figure}#{figure}"' in html and f'href="{page_of_figure}#run-or-load"' in html
+        assert f'href="{page_of_figure}#fig-b-5"' in cells.cells[0].outputs[0]["data"]["text/html"]
 
 
 def test_the_notebook_of_a_figure():
@@ -144,12 +140,8 @@ def test_the_notebook_of_a_figure():
 
 
 def test_the_state_in_one_sentence():
-    def line(verdict, scale):
-        return {"verdict": verdict, "scale": scale}
-
-    table = pd.DataFrame([line("holds", "tiny"), line("holds", "laptop"), line("fails", "laptop"),
-                          line("the paper errs", "tiny"), line(claims.VERDICTS[3], "gpu")])  # fmt: skip
+    table = papers.evaluate(papers.by_id("a-prop1-drift", "b-1-log-law", "a-8-diffusion"))
     assert page.state(table).bundle["text/plain"] == (
-        "Of 5 claims 2 hold, 1 fail, 1 show an error in a paper and 1 cannot be tested at the scales run so far. "
-        "Judged: 2 at scale tiny, 2 at scale laptop."
+        "Of 2 statements of the papers 1 hold, 0 fail, 0 are undecided, 1 differ, and 0 are not tested."
     )
+    json.dumps(table.to_dict("records"))

@@ -1,13 +1,14 @@
 """The claims on the zoo, on made-up networks whose numbers are known exactly."""
 
+import dataclasses
 import math
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from relbook import claims
-from relbook.studies.zoo import tables
+from relbook import ledger, papers
+from relbook.studies.zoo import claims, tables
 
 UNIT = {"dataset": "cifar10-jpeg", "width": 1.0, "train_size": 0, "noise": 0.0, "augment": True,
         "recipe": "one_cycle", "epochs": 10, "seed": 0, "shuffles": 0}  # fmt: skip
@@ -44,49 +45,73 @@ def frame(*networks):
 
 
 def measured(name, rows):
-    return next(claim for claim in claims.ledger() if claim.id == name).measure(rows)
+    """What the claim called `name` measures on made-up rows."""
+    return papers.by_id(name)[0].measured({"zoo": rows})
+
+
+def estimate(name, rows):
+    return measured(name, rows).estimate
+
+
+NETS = {"fc_l2": 4.0, "fc_l4": 3.0, "lenet": 1.0, "alexnet": 0.8, "vgg11_bn": 0.3, "resnet18": 0.1}
 
 
 @pytest.fixture
 def lawful():
-    """Five networks on ε = 0.2 √R, with D constant, so that G = D / R and its correlation is -1."""
-    nets = zip(("fc_l2", "lenet", "vgg11_bn", "resnet18"), (4.0, 1.0, 0.3, 0.1), strict=True)
-    others = network("cifar_resnet20", 0.05, G=1 / 0.05, **OTHERS)
-    return frame(*(network(name, R, G=1 / R) for name, R in nets), others)
+    """Six networks on ε = 0.2 √R with D = 1, so that log G = - log R; and one that others trained, off the law."""
+    others = network("cifar_resnet20", 0.05, G=1 / 0.05, error=0.5, **OTHERS)
+    return frame(*(network(name, R, G=1 / R) for name, R in NETS.items()), others)
 
 
 def test_law_of_networks_that_obey_it(lawful):
-    expected = {"b-5-correlation": 1, "b-5-exponent": 0.5, "b-5-prefactor": 0.2, "b-5-law": 1, "b-5-others": 1,
-                "b-16-G-sign": -1, "b-16-G-alone": 0, "b-17-means": 1, "b-21-cut": 1, "a-1-centre-G": -1,
-                "a-1-centre-correlation": 1, "a-1-centre-learned": 1}  # fmt: skip
+    expected = {"b-5-R": 1, "b-5-slope": 0.5, "b-5-two-tenths": 0.2, "b-5-typical-factor": 1, "a-1-centre-R": 1,
+                "a-1-centre-G-all": -1, "b-16-G-weaker": 0, "b-21-every-cut": 1, "a-1-centre-not-at-init": 1}  # fmt: skip
     for name, value in expected.items():
-        assert measured(name, lawful) == pytest.approx(value, abs=1e-9), name
+        found = measured(name, lawful)
+        assert found.estimate == pytest.approx(value, abs=1e-9), name
+        assert found.n == 6 and "cifar_resnet20" not in str(found.units), name
 
 
-def test_others_are_judged_by_their_own_errors(lawful):
-    worse = lawful.copy()
-    chosen = (worse["recipe"] == "published") & (worse["kind"] == "training")
-    worse.loc[chosen, "test_error"] *= 3
-    assert measured("b-5-others", worse) == pytest.approx(3)
-    assert measured("b-5-law", worse) == pytest.approx(1)  # the typical network
+def test_networks_trained_on_originals_are_a_population_of_their_own(lawful):
+    found = measured("a-1-noise-gained-original", lawful)
+    assert found.units == ("cifar_resnet20 on cifar10-lossless",) and not found.enough
+    assert measured("b-17-order", lawful).n == 7
 
 
-def test_seeds_are_one_network(lawful):
-    twice = frame(network("lenet", 1.0), network("lenet", 4.0, seed=1))
-    assert len(tables.compared(twice)) == 1
-    assert len(tables.compared(twice, each_seed=True)) == 2
-    assert tables.compared(twice)["R"].item() == pytest.approx(2.0)
+def test_an_architecture_counts_once(lawful):
+    """The widest, of those the longest trained, seeds averaged in the logarithm."""
+    more = frame(
+        network("lenet", 9.0, width=0.5), network("lenet", 8.0, epochs=5), network("lenet", 4.0, seed=1)
+    )
+    rows = pd.concat([lawful, more])
+    assert measured("b-5-R", rows).n == 6
+    nets = claims.points(rows).set_index("architecture")
+    assert nets.loc["lenet", "R"] == pytest.approx(2.0)
 
 
-def test_failed_noisy_and_unaugmented_networks_are_not_compared(lawful):
+def test_controls_of_a_noise_sweep_and_failed_networks_enter_nothing(lawful):
+    """Controls at noise 0, trained more shortly; noisy, unaugmented and collapsed networks."""
     fail = network("vgg16", 9.0)
     fail[0]["status"] = "collapsed"
-    more = [
-        row
-        for rows in (fail, network("lenet", 9.0, noise=10.0), network("lenet", 9.0, augment=False))
-        for row in rows
-    ]
-    assert len(tables.compared(pd.concat([lawful, pd.DataFrame(more)]))) == 5
+    sweep = [network("vgg11_bn", 9.0, epochs=5, width=2.0, noise=noise) for noise in (0.0, 10.0)]
+    rows = pd.concat([lawful, frame(fail, *sweep, network("lenet", 9.0, augment=False))])
+    before, after = measured("b-5-R", lawful), measured("b-5-R", rows)
+    assert after.units == before.units and after.estimate == before.estimate
+    assert len(tables.compared(rows)) == 7
+
+
+def test_a_sweep_whose_architecture_has_no_other_network_stays():
+    sweep = [network("lenet", 1.0, noise=noise) for noise in (0.0, 10.0)]
+    assert len(tables.compared(frame(*sweep))) == 1
+
+
+def test_both_exponents_of_a_law_of_two_variables():
+    """ε = D^1.1 G^-0.7, D and G not on one line."""
+    nets = [(name, D, G) for name, D, G in zip(NETS, (1, 2, 4, 1, 2, 4), (1, 8, 2, 4, 1, 3), strict=True)]
+    rows = frame(*(network(name, D / G, G=G, error=D**1.1 * G**-0.7) for name, D, G in nets))
+    assert estimate("o-1-two-variables-D", rows) == pytest.approx(1.1)
+    assert estimate("o-1-two-variables-G", rows) == pytest.approx(-0.7)
+    assert measured("a-1-centre-D-convolutional", rows).n == 4
 
 
 def test_growing_training_sets():
@@ -95,50 +120,101 @@ def test_growing_training_sets():
         return [row for P, r, g in zip(sizes, R, G, strict=True)
                 for row in network(name, r, G=g, train_size=P, epochs=10000 // P)]  # fmt: skip
 
-    rows = frame(curve("resnet10", (1, 0.5, 0.2), (1, 1.5, 2)), curve("lenet", (1, 1, 1), (1, 2, 3)))
-    assert measured("b-6-noise", rows) == pytest.approx(2)
-    assert measured("b-6-relative", rows) == pytest.approx(0.2)
-    assert measured("b-6-diffeomorphisms", rows) == pytest.approx(
-        0.5
-    )  # D falls from 1 to 0.4, and grows to 3
-    assert measured("b-18-together", rows) == pytest.approx(1)
+    rows = frame(curve("resnet10", (1, 0.5, 0.25), (1, 1.5, 2)), curve("lenet", (1, 1, 1), (1, 2, 3)))
+    assert estimate("b-6-G-rises", rows) == 1 and measured("b-6-G-rises", rows).n == 1
+    assert estimate("b-6-R-falls", rows) == 1
+    assert estimate("b-6-D-either", rows) == 0  # D falls from 1 to 0.5
+    assert estimate("b-18-together", rows) == pytest.approx(1)
+    assert estimate("b-3-one-over-P", rows) == pytest.approx(-0.5)
+    assert estimate("b-3-threshold", rows) == pytest.approx(0.5)
+    assert measured("b-6-noise-and-stability", rows).n == 2
 
 
 def test_noise_up_to_thirty_is_judged():
     nets = [network(name, R, G=1 / R, noise=noise, error=0.2 * math.sqrt(R) if noise < 50 else 0.5 / R)
-            for noise in (0.0, 10.0, 100.0) for name, R in (("fc_l2", 4.0), ("lenet", 1.0), ("vgg11_bn", 0.3))]  # fmt: skip
+            for noise in (0.0, 10.0, 30.0, 100.0) for name, R in NETS.items()]  # fmt: skip
     rows = frame(*nets)
-    assert measured("a-1-right-R", rows) == pytest.approx(1)
-    assert measured("a-1-right-G", rows) == pytest.approx(-1)
-    assert set(tables.noise_networks(rows)["noise"]) == {0, 10, 100}
+    assert estimate("a-1-right-R", rows) == pytest.approx(1)
+    assert estimate("a-1-right-G", rows) == pytest.approx(-1)
+    assert estimate("a-10-large-noise", rows) == pytest.approx(-1)
+    assert measured("a-1-right-R", rows).n == 6
 
 
-def test_profiles_and_shuffles():
-    trained = np.array([1.0, 0.8, 0.6, 0.4])
-    rows = frame(network("vgg11_bn", 0.1, shuffles=2, profile=(trained, trained * (1, 1, 1, 4), trained)))
-    assert measured("a-3-falls", rows) == pytest.approx(-1)
-    assert measured("a-3-first-half", rows) == pytest.approx(1)
-    assert measured("a-3-last-third", rows) == pytest.approx(2)  # geometric mean over two shuffles
-    assert measured("a-3-depart", rows) == pytest.approx(2)
+def test_profiles_and_shuffles_are_judged_network_by_network():
+    """Two networks that shuffling moves by a factor of three, up and down: a signed mean would say that nothing moves."""
+    trained = np.array([1.0, 0.8, 0.4, 0.2])
+    up, down = (1, 3, 3, 3), (1, 1 / 3, 1 / 3, 1 / 3)
+    rows = frame(*(network(name, 0.1, shuffles=1, profile=(trained, trained * factors))
+                   for name, factors in (("vgg11_bn", up), ("resnet18", down))))  # fmt: skip
+    assert estimate("a-3-overlap", rows) == 0
+    assert estimate("a-3-late", rows) == 0.5
+    assert estimate("a-3-R-falls", rows) == pytest.approx(-1)
+    assert estimate("a-3-every-layer", rows) == 1
+    assert estimate("b-14-each-network", rows) == 1
+
+
+def test_the_image_is_no_layer():
+    """R rises from the image to the first layer and falls from then on."""
+    rows = frame(network("vgg11_bn", 0.2, shuffles=1, profile=(np.array([0.1, 2.0, 1.0, 0.5]),)))
+    assert estimate("a-3-D-falls", rows) == pytest.approx(-1)
 
 
 def test_growth_of_the_constant_mode():
     rows = frame(
         network("vgg11_bn", 0.1, growth=(2.0, 5.0)), network("vgg11_bn", 0.1, width=0.5, growth=(9.0, 9.0))
     )
-    assert measured("a-4-row-1-layers-2-4", rows) == pytest.approx(5)
-    assert measured("a-4-row-1-layer-5", rows) == pytest.approx(5)
+    found = measured("a-4-row-1-layers-2-4", rows)
+    assert found.estimate == pytest.approx(5) and found.n == 1 and not found.enough
+    more = pd.concat([rows, *(frame(network("vgg11_bn", 0.1, growth=(2.0, 5.0), seed=s)) for s in (1, 2))])
+    assert measured("a-4-row-1-layers-2-4", more).enough
+
+
+# A mutant of a measure changes its number, or how many networks it is taken over.
+MUTANTS = {
+    "sign": ("a-1-centre-G-all", {"quantity": "R"}),
+    "statistic": ("b-5-slope", {"field": "prefactor"}),
+    "population": ("b-5-R", {"networks": "everywhere"}),
+    "family": ("a-1-centre-R", {"families": "convolutional"}),
+    "stage": ("a-1-noise-gained", {"quantity": "R"}),
+    "window": ("a-1-built-up", {"early": 0.9}),
+    "bound": ("b-14-each-network", {"at_most": -2}),
+}
+
+
+@pytest.mark.parametrize("mutant", MUTANTS)
+def test_a_mutant_of_a_measure_changes_the_number_or_its_population(lawful, mutant):
+    name, change = MUTANTS[mutant]
+    generator = np.random.default_rng(0)
+    profiles = {n: (R ** np.linspace(0.1, 0.9, 4) * generator.uniform(0.7, 1.3, 4),) for n, R in NETS.items()}
+    deep = frame(*(network(n, R, G=1 / R, shuffles=1, profile=profiles[n]) for n, R in NETS.items()))
+    deep = pd.concat([deep, lawful[lawful["recipe"] == "published"]])
+    training = deep["stage"].eq("init")
+    deep.loc[training, "R"] /= 2  # training doubles R and leaves G
+    (claim,) = papers.by_id(name)
+    mutated = dataclasses.replace(claim, arguments=dict(claim.arguments) | change)
+    before, after = (one.measured({"zoo": deep}) for one in (claim, mutated))
+    assert (before.estimate, before.n) != (after.estimate, after.n)
 
 
 @pytest.mark.parametrize(
-    "claim", [c for c in claims.ledger() if c.study == "zoo"], ids=lambda claim: claim.id
+    "claim", [c for c in papers.ledger() if c.studies == ("zoo",)], ids=lambda claim: claim.id
 )
 def test_rows_without_what_a_claim_is_about_give_no_number(claim):
     rows = frame(network("alexnet", 1.0, dataset="elsewhere", noise=5.0))
-    assert math.isnan(claim.measure(rows))
+    assert claim.judge({"zoo": rows}, "laptop")["verdict"] in ("not tested", "undecided")
 
 
-def test_exact_claims_of_pooling_hold():
-    for name in ("a-2-spatial", "a-2-channel"):
-        claim = next(claim for claim in claims.ledger() if claim.id == name)
-        assert claim.judge(None, "tiny")["verdict"] == "holds"
+def test_the_check_of_pooling_holds():
+    (claim,) = papers.by_id("a-2-drawn")
+    assert claim.judge({}, "tiny")["verdict"] == ledger.Verdict.HOLDS
+
+
+def test_a_mean_over_turned_filters_stays_when_the_picture_is_turned():
+    """A Fig. 2, channel pooling: a fact of mathematics."""
+    filters, pictures = np.random.default_rng(0).normal(size=(2, 1000, 3, 3))
+    turns = np.stack([np.rot90(filters, k, axes=(1, 2)) for k in range(4)])
+
+    def pooled(pictures):
+        return np.maximum((turns * pictures).sum((2, 3)), 0).mean(0)
+
+    assert pooled(np.rot90(pictures, axes=(1, 2))) == pytest.approx(pooled(pictures))

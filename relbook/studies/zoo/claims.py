@@ -120,7 +120,7 @@ def depth_margin(rows, *, seed, networks="ours", **probe):
     """Correlation of log error with log R, minus |correlation| with the logarithm of the number of layers."""
     table = points(rows, networks, **probe)
     layers = {unit: net["depth"].max() for unit, net in profiles(rows, networks, "all").items()}
-    table = table[[unit in layers for unit in names(table)]]
+    table = table.loc[[unit in layers for unit in names(table)]]
 
     def difference(error, R, depth):
         return correlation(R, error) - np.abs(np.nan_to_num(correlation(depth, error)))
@@ -161,7 +161,7 @@ def order_of_means(rows, *, networks="everywhere", seed):
     one, other = (
         points(rows, networks, statistic=s).set_index(tables.NETWORK) for s in ("mean", "component_median")
     )
-    both = one.join(other, rsuffix="_median", how="inner").reset_index()
+    both = one.merge(other, left_index=True, right_index=True, suffixes=("", "_median")).reset_index()
     return bootstrap(
         rank_correlation, *_logs(both, "R", "R_median"), units=names(both), seed=seed, distinct=3
     )
@@ -191,7 +191,7 @@ def _both_stages(rows, networks, families, **probe):
         points(rows, networks, families, stage=s, **probe).set_index(tables.NETWORK)
         for s in ("trained", "init")
     )
-    return after.join(before, rsuffix="_init", how="inner").reset_index()
+    return after.merge(before, left_index=True, right_index=True, suffixes=("", "_init")).reset_index()
 
 
 def share_grown(rows, *, quantity, networks="ours", families="all", seed, **probe):
