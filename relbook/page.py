@@ -146,6 +146,21 @@ def caveat(quantity="R"):
     return Display(text_markdown=tables.caveat(registry.shown("encoding", "laptop"), quantity))
 
 
+def told(text, **claims):
+    """A paragraph whose numbers and verbs are those of claims: `{name.number}`, `{name.estimate}`, `{name.n}`, `{name.word}`.
+
+    text:   Markdown; `{name.word}` is the verb for the verdict (`relbook.shown.in_words`), so that no sentence
+            says the opposite of the table below it
+    claims: name -> id
+    """
+    from relbook import papers, shown
+
+    table = papers.evaluate(papers.by_id(*claims.values())).set_index("id")
+    lines = {name: shown.Told.of(table.loc[id_].to_dict()) for name, id_ in claims.items()}
+    text = text.format(**lines)
+    return Display(text_markdown=text, text_plain=text)
+
+
 def findings(table):
     """The discrepancies of `relbook.findings.summary`, each linked to its section of the page."""
     import html

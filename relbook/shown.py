@@ -6,6 +6,7 @@
 
 import html
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 from relbook.ledger import Verdict
 
@@ -105,6 +106,23 @@ def measured(line: Mapping) -> str:
     if line["low"] is not None and line["low"] < line["high"]:
         text += f" [{number(line['low'])}, {number(line['high'])}]"
     return text + (f", n = {line['n']}" if line["n"] else "")
+
+
+class Told(NamedTuple):
+    """What a sentence may say of a claim."""
+
+    number: str
+    estimate: str
+    n: str
+    verdict: str
+    word: str
+
+    @classmethod
+    def of(cls, line: Mapping):
+        """From a line of `relbook.papers.evaluate`."""
+        text = measured(line).partition(", n = ")[0]
+        word = in_words(line["verdict"], difference=line["difference"])
+        return cls(text, number(line["estimate"], 2), str(line["n"] or "no"), line["verdict"], word)
 
 
 def tally(lines: Iterable[Mapping]) -> dict[str, int]:

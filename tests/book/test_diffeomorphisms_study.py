@@ -2,11 +2,12 @@
 
 import math
 
+import pandas as pd
 import pytest
 import torch
-from relbook.claims import evaluate, ledger
 
-from relbook import registry
+from relbook import papers, registry
+from relbook.studies.diffeomorphisms import claims
 from relbook.studies.diffeomorphisms.study import Ensemble, configs, critical_temperature, derivatives
 from relstab import diffeo
 
@@ -72,10 +73,28 @@ def test_claims_of_the_section_can_be_judged(tmp_path, monkeypatch):
     monkeypatch.setenv("RELSTAB_STORE", str(tmp_path))
     rows = registry.rows("diffeomorphisms", "tiny")
     assert len(rows) == 9 * len(configs("tiny"))
-    table = evaluate(
-        [c for c in ledger("petrini2021") if c.study == "diffeomorphisms"],
-        scale="tiny",
-        rows={"diffeomorphisms": rows},
+    chosen = [claim for claim in papers.ledger() if claim.studies == ("diffeomorphisms",)]
+    table = papers.evaluate(chosen, scale="tiny", rows={"diffeomorphisms": rows}).set_index("id")
+    assert not table["verdict"].eq("not tested").any()
+    assert table.loc["b-1-norm-c3", "verdict"] == "differs"
+
+
+def test_the_share_of_folds_is_read_between_the_stored_quantiles():
+    """Temperatures 1, 10 and 100 at shares 0.25, 0.5 and 0.75: at 10^1.5 it is 0.625."""
+    scale = diffeo.temperature(1.0, 3, 32) / 10**1.5
+    rows = pd.DataFrame({"rule": "code", "cut": 3, "samples": 1000, "quantile": [0.25, 0.5, 0.75],
+                         "critical_temperature": [scale, 10 * scale, 100 * scale]})  # fmt: skip
+    found = claims.folded(rows, cut=3, size=32)
+    assert found.estimate == pytest.approx(0.625) and found.n == 1000
+    assert found.high - found.low == pytest.approx(2 * 1.96 * math.sqrt(0.625 * 0.375 / 1000))
+    below = claims.folded(
+        rows.assign(critical_temperature=rows["critical_temperature"] * 1e3), cut=3, size=32
     )
-    assert not table["verdict"].eq("not testable at this scale").any()
-    assert table.set_index("id").loc["b-1-nominal-displacement", "verdict"] == "the paper errs"
+    assert (below.estimate, below.low, below.high) == (0, 0, 0.25)
+
+
+def test_the_constant_of_the_fold_boundary():
+    """T c² ln c = 0.21 where half of the fields fold (c = 10, modes of the text): a number of ours, no claim of the paper."""
+    found = Ensemble(scale="tiny", seed=0, cut=10, rule="paper", samples=300, grid=65).run()
+    half = next(row["critical_temperature"] for row in found if row["quantile"] == 0.5)
+    assert 0.18 <= half * 10**2 * math.log(10) <= 0.24

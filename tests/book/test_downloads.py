@@ -132,10 +132,10 @@ def test_each_figure_has_its_own_numbers(tmp_path, monkeypatch):
 
 
 def test_tables_of_claims_are_kept(tmp_path, monkeypatch):
-    from relbook import claims
+    from relbook import papers
 
     monkeypatch.setenv("RELSTAB_DOWNLOADS", str(tmp_path))
-    html = page.ledger(claims.evaluate(claims.by_id("a-prop1-drift")))._repr_mimebundle_()["text/html"]
+    html = page.ledger(papers.evaluate(papers.by_id("a-prop1-drift")))._repr_mimebundle_()["text/html"]
     cell = nbformat.v4.new_code_cell("show")
     cell.outputs = [nbformat.v4.new_output("display_data", {"text/html": html})]
     found = downloads.packed(downloads.kept(tmp_path), nbformat.v4.new_notebook(cells=[cell]))

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from relbook import claims, registry, scales
+from relbook import papers, registry, scales
 from relbook.drawing import profile
 from relbook.studies.imagenet import figures
 from relbook.studies.imagenet import study as imagenet
@@ -160,9 +160,10 @@ def test_figures_and_claims(place):
     table = zoo_tables.trained_profile(rows, "efficientnet_lite0")
     assert np.allclose(table["R"], trained["R"]) and zoo_tables.trained_profile(pd.DataFrame(), "x").empty
     profile.depth_profiles({"a": table, "b": table}).savefig(place / "two.png")
-    for claim in (claim for claim in claims.ledger("petrini2021") if claim.study == "imagenet"):
-        assert np.isfinite(claim.measure(rows)), claim.id
-        assert np.isnan(claim.measure(rows[rows["kind"] == "group"])), claim.id
+    rows.loc[rows["kind"] == "group", "images_in_group"] = UNIT.init_probes  # as many as before training
+    for claim in (claim for claim in papers.ledger() if claim.studies == ("imagenet",)):
+        assert np.isfinite(claim.measured({"imagenet": rows}).estimate), claim.id
+        assert np.isnan(claim.measured({"imagenet": rows[rows["kind"] == "group"]}).estimate), claim.id
 
 
 def test_claims_measure_what_they_say():
@@ -176,13 +177,16 @@ def test_claims_measure_what_they_say():
                       "R": R, "D": R, "G": 1.0}
              for stage, values in (("init", (1.0, 2.0, 1.25)), ("trained", (1.0, 0.5, 0.1)))
              for k, R in enumerate(values)]  # fmt: skip
-    expected = {"b-3-imagenet-init": 1.0, "b-3-imagenet-lowered": 0.05, "b-3-imagenet-decades": 0.05,
-                "b-3-imagenet-every-cut": 0.5, "b-14-imagenet-init-flat": 1.25,
-                "b-14-imagenet-falls-with-depth": -1.0}  # fmt: skip
-    found = {
-        c.id: c.measure(pd.DataFrame(rows)) for c in claims.ledger("petrini2021") if c.study == "imagenet"
-    }
-    assert found == pytest.approx(expected)
+    rows += [probe | {"stage": "init", "cut": 3, "statistic": "mean", "R": 1.0, "D": 1.0, "G": 1.0}]
+    rows = [row | {"init_probes": 50} for row in rows]
+    rows += [base | {"kind": "group", "group": i, "images_in_group": n, "init_probes": 50, "R": R, "D": R, "G": 1.0}
+             for i, (n, R) in enumerate(((50, 0.1), (50, 0.4), (49, 9.0)))]  # fmt: skip
+    expected = {"b-3-imagenet-init": 1.0, "b-3-imagenet-falls": 0.2, "b-3-imagenet-decades": 0.05,
+                "b-3-imagenet-every-cut": 0.5, "b-14-imagenet-flat-layers": 0.5, "b-14-imagenet-layers": -1.0}  # fmt: skip
+    chosen = [claim for claim in papers.ledger() if claim.studies == ("imagenet",)]
+    found = {claim.id: claim.measured({"imagenet": pd.DataFrame(rows)}) for claim in chosen}
+    assert {name: one.estimate for name, one in found.items()} == pytest.approx(expected)
+    assert found["b-3-imagenet-falls"].units == (f"{UNIT.architecture}, 50 pictures",)
 
 
 def test_the_table_of_units():

@@ -10,9 +10,8 @@ import pytest
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
-from relbook.claims import leave_out as findings
 
-from relbook import claims, page
+from relbook import findings, page, papers
 from relbook.studies.omissions import effects, figures
 from relstab import diffeo, theory
 from relstab.data.scale_detection import image_task, line_task
@@ -140,20 +139,9 @@ def test_the_two_readings_agree_to_first_order():
 
 
 def test_claims_are_judged_by_their_numbers():
-    verdicts = claims.evaluate([claim for claim in findings.CLAIMS if claim.study is None]).set_index("id")[
-        "verdict"
-    ]
-    assert verdicts.pop("c-baseline-quoted") == "holds"
-    assert set(verdicts) == {"the paper errs"}
-
-
-def test_claims_by_id():
-    assert [claim.id for claim in claims.by_id("c-baseline-quoted", "b-1-norm")] == [
-        "c-baseline-quoted",
-        "b-1-norm",
-    ]
-    with pytest.raises(ValueError, match="id is 'b-0-none'; no claim of the ledger has it"):
-        claims.by_id("b-1-norm", "b-0-none")
+    table = papers.evaluate(papers.by_id("c-baseline-quoted", "b-medians-norm", "a-5-labels")).set_index("id")
+    assert list(table["verdict"]) == ["holds", "differs", "holds"]
+    assert table.loc["b-medians-norm", "difference"] == "text and code"
 
 
 def test_a_finding_has_a_kind():
@@ -162,15 +150,14 @@ def test_a_finding_has_a_kind():
 
 
 def test_summary_has_every_finding_and_its_verdicts(monkeypatch):
-    known = {claim.id for claim in claims.ledger()}
+    known = {claim.id for claim in papers.ledger()}
     assert {name for finding in findings.FINDINGS for name in finding.claims} <= known
-    assert {claim.id for claim in findings.CLAIMS} <= {name for f in findings.FINDINGS for name in f.claims}
     chosen = tuple(
         f for f in findings.FINDINGS if f.anchor in ("left-out-modes", "left-out-gradient", "left-out-cosine")
     )
     monkeypatch.setattr(findings, "FINDINGS", chosen)
     table = findings.summary().set_index("anchor")
-    assert table.loc["left-out-gradient", "verdicts"] == "the paper errs"
+    assert table.loc["left-out-modes", "verdicts"] == "differs, holds"
     assert table.loc["left-out-cosine", "effect"] == "the last of 250 epochs runs at 14% of the first rate"
     html = page.findings(findings.summary()).bundle["text/html"]
     assert "<code>rule=&quot;paper&quot;</code>" in html

@@ -6,9 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from relbook.claims.tomasini2023_scale_detection_2d import SCALE_DETECTION_2D
 
-from relbook import claims, scales
+from relbook import papers, scales
 from relbook.studies.scale_detection_2d import figures, study, tables
 from relstab import models, store
 from relstab.store import records
@@ -148,8 +147,28 @@ def test_figures_of_some_and_of_no_networks(rows, name):
 
 
 def test_every_claim_can_be_judged(rows):
-    judged = claims.evaluate(SCALE_DETECTION_2D, scale="tiny", rows={"scale_detection_2d": rows})
-    verdicts = judged.set_index("id")["verdict"]
-    assert verdicts["a-6-R"] == "not testable at this scale"  # two networks
-    assert (verdicts[verdicts.index.str.startswith("a-7")] != "not testable at this scale").all()
-    assert verdicts["a-4-row-2-layers-3-4"] in ("holds", "fails")
+    chosen = [claim for claim in papers.ledger() if claim.studies == ("scale_detection_2d",)]
+    verdicts = papers.evaluate(chosen, scale="tiny", rows={"scale_detection_2d": rows}).set_index("id")[
+        "verdict"
+    ]
+    assert verdicts["a-6-convolutional-R"] == "not tested"  # two networks
+    profiles = verdicts[["a-7-R-falls", "a-7-G-rises", "a-7-first-part", "a-7-shuffled-D"]]
+    assert set(profiles) == {"undecided"}  # one seed
+    assert verdicts["a-4-row-2-layers-3-4"] == "undecided"
+
+
+def test_filters_are_taken_at_each_seeds_own_end(rows):
+    """Seeds stop at different epochs; the common ones alone would end too early."""
+    from relbook.studies.scale_detection_2d import claims
+
+    later = rows[rows["kind"] == "modes"].assign(seed=1)
+    gammas = [name for name in later if name.startswith("gamma_")]
+    later.loc[later["epoch"] > 0, "epoch"] += 7
+    end = later["epoch"] == later["epoch"].max()
+    later.loc[end, gammas] = 1.0
+    later.loc[end, "gamma_0"] = 50.0
+    other = rows[rows["kind"] != "modes"].assign(seed=1)
+    both = pd.concat([rows, other, later])
+    growth = claims._growth(both)
+    assert set(growth) == {"vgg11_bn, seed 0", "vgg11_bn, seed 1"}
+    assert not np.allclose(growth["vgg11_bn, seed 0"], growth["vgg11_bn, seed 1"])

@@ -6,9 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from relbook.claims.stripe import SECTION_6
 
-from relbook import claims, scales
+from relbook import papers, scales
 from relbook.studies.stripe import figures
 from relbook.studies.stripe import study as stripe
 from relstab.data import toys
@@ -181,21 +180,30 @@ def test_slope_finds_a_power_law_and_drops_sizes_with_absent_members():
     assert set(stripe.exponents(rows).stop) == {0.3, 0.0}
 
 
+def judged(rows):
+    chosen = [claim for claim in papers.ledger() if claim.studies == ("stripe",)]
+    return papers.evaluate(chosen, scale="laptop", rows={"stripe": rows}).set_index("id")
+
+
 @pytest.mark.parametrize(("power", "verdicts"), [(-1.0, {"holds"}), (-0.3, {"fails"}), (-2.5, {"fails"})])
 def test_claims_follow_from_the_rows(power, verdicts):
-    table = claims.evaluate(SECTION_6, scale="laptop", rows={"stripe": made_up(power)}).set_index("id")
-    slopes = table.loc[["b-7-slope", "b-7-slope-to-the-end", "b-7-alignment"], "verdict"]
+    slopes = judged(made_up(power)).loc[["b-7-slope", "b-7-slope-to-the-end", "b-7-alignment"], "verdict"]
     assert set(slopes) == verdicts
-    unrelated = claims.evaluate(
-        SECTION_6, scale="laptop", rows={"stripe": made_up(-1.0, error=lambda size: size / 1e4)}
+    unrelated = judged(made_up(-1.0, error=lambda size: size / 1e4))
+    assert unrelated.loc["b-7-performance-to-the-end", "verdict"] == "fails"
+
+
+def test_two_sizes_make_no_law():
+    line = judged(made_up(-1.0, sizes=(512, 1024))).loc["b-7-slope"]
+    assert (line["verdict"], line["n"], line["reason"]) == (
+        "undecided",
+        2,
+        "2 sizes entered; it takes 3 to decide",
     )
-    assert unrelated.set_index("id").loc["b-7-performance", "verdict"] == "fails"
 
 
 def test_rows_without_the_rule_cannot_be_judged():
-    other = made_up(-1.0).assign(optimiser="sgd")
-    table = claims.evaluate(SECTION_6, scale="laptop", rows={"stripe": other})
-    assert set(table.verdict) == {"not testable at this scale"}
+    assert set(judged(made_up(-1.0).assign(optimiser="sgd")).verdict) == {"not tested"}
 
 
 def test_every_scale_has_the_declared_rule_first():

@@ -4,9 +4,8 @@ import math
 
 import pytest
 import torch
-from relbook.claims import ruderman2018_deformations
 
-from relbook import claims
+from relbook import papers
 from relbook.studies.diffeomorphisms import figures_thin_plate as figures
 from relstab import diffeo
 from relstab.data.pictures import portrait
@@ -103,12 +102,11 @@ def test_comparison():
 
 
 def test_the_claim_can_fail(monkeypatch):
-    (claim,) = ruderman2018_deformations.DEFORMATIONS
-    assert claim in claims.ledger("ruderman2018")
-    assert claim.judge(None, "tiny")["verdict"] == "holds"
+    (claim,) = papers.by_id("c-1-smooth")
+    assert claim.judge({}, "tiny")["verdict"] == "holds"
     stronger = {name: setting | {"maximum": 12.0} for name, setting in thin_plate.PAPER.items()}
     monkeypatch.setattr(thin_plate, "PAPER", stronger)
-    assert claim.judge(None, "tiny")["verdict"] == "fails"
+    assert claim.judge({}, "tiny")["verdict"] == "fails"
 
 
 # Figures

@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import pandas as pd
 
 from relbook.measurement import SEEDS, bootstrap, mean
 from relbook.studies.sphere import study as sphere
@@ -11,6 +12,8 @@ from relbook.studies.sphere import study as sphere
 def _log_ratios(rows, quantity, over=sphere.LAZY, top=sphere.FEATURE, dimension=None, sizes=None):
     """log of a quantity at α = `top` over that at `over`: a line a dimension and size, a column a member."""
     part = sphere.measures(rows)
+    if part.empty:
+        return pd.DataFrame()
     if dimension is not None:
         part = part[part["dimension"] == dimension]
     if sizes is not None:

@@ -220,6 +220,48 @@ def error_against(rows, quantity="R", *, datasets=None, names=True, bars=False, 
 
 
 @drawn
+def families(rows):
+    """A Fig. 1 centre by families: error against D, G and R, a colour for fully connected, convolutional and others' nets.
+
+    One point an architecture (widest, then longest trained), means over images; lines: log-log fits of the convolutional
+    networks trained here (full) and of all trained here (dashed).
+    """
+    table = tables.on_full_set(tables.without_controls(tables.networks(rows, statistic="mean")))
+    table = table[table["dataset"].isin(tables.main_datasets(rows))]
+    table = tables.geometric(tables.largest(table), tables.NETWORK)
+    others, connected = table["recipe"].eq("published"), table["architecture"].str.startswith("fc_")
+    groups = (("convolutional", ~others & ~connected, style.BLUE, "o"), ("fully connected", connected, style.ORANGE, "s"),
+              ("trained by others", others, style.GREY, "D"))  # fmt: skip
+    fig, axes = style.figure(1, 3, height=3.2, sharey=True)
+    for ax, quantity in zip(axes, tables.QUANTITIES, strict=True):
+        for _, chosen, colour, marker in groups:
+            ax.plot(table.loc[chosen, quantity], table.loc[chosen, "error"], marker, color=colour, ms=6,
+                    mfc="white" if marker == "D" else colour)  # fmt: skip
+        for chosen, dash in ((~others & ~connected, "-"), (~others, "--")):
+            part = table[chosen]
+            if len(part) >= FEWEST:
+                x = np.log(part[quantity].to_numpy())
+                at = np.array([x.min(), x.max()])
+                ax.plot(
+                    np.exp(at),
+                    np.exp(np.polyval(np.polyfit(x, np.log(part["error"]), 1), at)),
+                    dash,
+                    color="k",
+                    lw=1,
+                )
+        ax.set(xscale="log", yscale="log", xlabel=f"${quantity}_f$")
+    axes[0].set_ylabel("test error")
+    handles = [Line2D([], [], color=colour, marker=marker, ls="", mfc="white" if marker == "D" else colour, label=label_)
+               for label_, _, colour, marker in groups]  # fmt: skip
+    handles += [
+        Line2D([], [], color="k", ls="-", label="fit, convolutional"),
+        Line2D([], [], color="k", ls="--", label="fit, trained here"),
+    ]
+    legend(fig, handles, 3)
+    return fig
+
+
+@drawn
 def error_panels(rows, panels):
     """B Figs. 17, 20, 21: test error against a sensitivity, a panel per choice of data sets and of probe.
 
