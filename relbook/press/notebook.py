@@ -21,6 +21,7 @@ from pathlib import Path
 from relbook.press import fingerprint
 
 _FIGURE_LINK = re.compile(r'href="#(?P<anchor>[^"]*)" data-figure="(?P<label>[^"]*)"')
+_MEASURE_LINK = re.compile(r'href="#" data-measure="(?P<module>[^"]*)\.(?P<name>[^".]*)"')
 STDOUT_LINES = 60  # longer prints belong in a log, not on a page
 
 
@@ -69,10 +70,15 @@ def linked(cells, source: Source, pages: dict[str, str]):
         page = "" if name == source.name else f"{os.path.relpath(name, Path(source.name).parent)}.html"
         return f'href="{page}#{match["anchor"]}" data-figure="{match["label"]}"'
 
+    def code(match):
+        page = f"_modules/{match['module'].replace('.', '/')}"  # where Sphinx shows the source of a documented module
+        page = os.path.relpath(page, Path(source.name).parent)
+        return f'href="{page}.html#{match["module"]}.{match["name"]}" data-measure="{match["module"]}.{match["name"]}"'
+
     for cell in code_cells(cells):
         for output in cell.get("outputs", []):
             if html := output.get("data", {}).get("text/html"):
-                output["data"]["text/html"] = _FIGURE_LINK.sub(where, "".join(html))
+                output["data"]["text/html"] = _MEASURE_LINK.sub(code, _FIGURE_LINK.sub(where, "".join(html)))
     return cells
 
 
