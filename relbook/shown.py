@@ -45,6 +45,7 @@ SECTIONS = {
     ("petrini2021", "6"): "6. Stripe model",
     ("petrini2021", "7"): "7. A reason",
     ("petrini2021", "8"): "8. Discussion",
+    ("petrini2021", "F"): "Appendix F",
     ("slides2022", "1"): "Stability, lazy and feature training",
     ("ruderman2018", "2"): "2. Deformations",
     ("ruderman2018", "3"): "3. Learned stability",

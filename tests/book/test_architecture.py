@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-MOST = {"relstab": (12, 7), "relbook": (13, 9)}  # top-level modules, layers
+MOST = {"relstab": (12, 7), "relbook": (14, 9)}  # top-level modules, layers
 LINES = 11_000  # of the library
 
 
