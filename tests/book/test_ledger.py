@@ -112,10 +112,10 @@ def test_a_measurement_lies_in_its_interval():
 def test_the_interval_of_a_mean_covers_as_often_as_it_says():
     generator = np.random.default_rng(0)
     hits = 0
-    for seed in range(200):
+    for seed in range(60):
         found = bootstrap(mean, generator.normal(size=30), units=range(30), seed=seed)
         hits += found.low <= 0 <= found.high
-    assert 0.88 <= hits / 200 <= 0.98
+    assert 0.85 <= hits / 60 <= 0.98
 
 
 def test_resamples_are_the_claims_own():
