@@ -1,6 +1,7 @@
 """Coefficients, fields and deformed images of the ensemble that `relstab.diffeo` describes."""
 
 import math
+from functools import lru_cache
 
 import torch
 from jaxtyping import Bool, Float, Shaped
@@ -15,8 +16,6 @@ from relstab.diffeo.fields import (
 
 RULES = ("code", "paper")
 LARGEST_CUT = 1000  # waves of a few pixels in any image there is; more is a slip that would fill the memory
-# An object of its own, so that `deform` can tell its default from a 1.0 that somebody passed.
-_ONE_PIXEL = float("1")
 
 
 def temperature(displacement: float | int, cut: int, size: int | tuple[int, int]) -> float:
@@ -161,8 +160,14 @@ def displacement_field(coefficients: Float[Tensor, "batch 2 c c"],
     bad = temperature[~((temperature >= 0) & temperature.isfinite())]
     if bad.numel():
         raise ValueError(f"temperature is {bad.flatten()[0].item():g}; it must be finite, 0 or more")
-    pixels = torch.tensor([width, height], dtype=dtype, device=device)
-    amplitude = temperature.to(device).sqrt().reshape(-1, 1) * pixels
+    pixels = _constant((width, height), dtype, device)
+    # A temperature for all fields stays on the CPU: a GPU takes it as a number, without waiting.
+    amplitude = (
+        pixels * temperature.sqrt()
+        if temperature.ndim == 0
+        else temperature.to(device).sqrt()[:, None] * pixels
+    )
+    amplitude = amplitude.reshape(-1, 2)
     scaled = coefficients.to(dtype) * amplitude[:, :, None, None]
     columns, rows = (_sines(n, coefficients.shape[-1], dtype, device) for n in (width, height))
     with torch.autocast(device.type, enabled=False):  # a field in bfloat16 would be off by 0.4 %
@@ -190,13 +195,14 @@ def surely_bijective(coefficients: Float[Tensor, "batch 2 c c"], temperature: fl
     return (x > 0) & (y > 0) & (x * y > along_y[:, 0] * along_x[:, 1])
 
 
-def deform(images: Shaped[Tensor, "batch channel height width"], *, displacement: float | int = _ONE_PIXEL,
+def deform(images: Shaped[Tensor, "batch channel height width"], *, displacement: float | int | None = None,
            cut: int = 3, temperature: float | int | None = None, interpolation: str = "bilinear",
            generator: torch.Generator | None = None
            ) -> Shaped[Tensor, "batch channel height width"]:  # fmt: skip
     """Deform every image of a batch by a diffeomorphism of its own: sample, field, warp.
 
-    displacement: nominal δ in pixels; the exact rms at the centre is larger, 1.274 at cut 3 for δ = 1.
+    displacement: nominal δ in pixels, 1 if no temperature is given; the exact rms at the centre is larger,
+        1.274 at cut 3 for δ = 1.
     temperature: T itself, instead of a displacement. 0 gives the images back exactly ("gaussian": blurred).
     interpolation: "bilinear", "gaussian" or "nearest", see `warp`; generator: see `sample_coefficients`.
 
@@ -211,13 +217,15 @@ def deform(images: Shaped[Tensor, "batch channel height width"], *, displacement
     if images.ndim != 4:
         raise ValueError(f"images have shape {list(images.shape)}; [batch, channel, height, width] is needed")
     size = tuple(images.shape[-2:])
+    check_cut(cut, drawn=True)
     if temperature is None:
-        if not 0 <= displacement < math.inf:
+        displacement = 1.0 if displacement is None else displacement
+        if not 0 <= displacement <= 1e100:
             raise ValueError(
                 f"displacement is {displacement}; it must be a finite number of pixels, 0 or more"
             )
         temperature = displacement**2 / _nominal_square(cut, size)
-    elif displacement is not _ONE_PIXEL:
+    elif displacement is not None:
         raise ValueError(
             f"both displacement ({displacement}) and temperature ({temperature}) were given; give one of them"
         )
@@ -227,12 +235,24 @@ def deform(images: Shaped[Tensor, "batch channel height width"], *, displacement
     return warp(images, field, interpolation)
 
 
+@lru_cache(maxsize=64)
+def _constant(values, dtype, device):
+    with torch.inference_mode(False):
+        return torch.tensor(values, dtype=dtype, device=device)
+
+
+@lru_cache(maxsize=64)
 def _sines(size, cut, dtype, device):
-    """sin(kπ p/(size − 1)), [size, cut]; made in float64 and exactly zero at both ends."""
+    """sin(kπ p/(size − 1)), [size, cut]; made in float64, once, and exactly zero at both ends."""
+    with torch.inference_mode(False):
+        return _new_sines(size, cut).to(dtype).to(device)
+
+
+def _new_sines(size, cut):
     position = torch.linspace(0, 1, size, dtype=torch.float64)
     table = (math.pi * position[:, None] * torch.arange(1, cut + 1)).sin()
     table[0] = table[-1] = 0  # sin(kπ) is 1e-16 otherwise
-    return table.to(dtype).to(device)
+    return table
 
 
 def check_cut(cut: int, *, drawn: bool = False) -> None:

@@ -30,6 +30,8 @@ class Diffeo(v2.Transform):
         as they are. Above `diffeo.temperature_range` fields fold: check a setting with `diffeo.is_bijective`.
     cut: cut-off c, or (low, high), integers drawn uniformly, both included.
     interpolation: "bilinear", "gaussian" (a blur even at displacement 0) or "nearest", as in `diffeo.warp`.
+    p: the probability that an image is deformed at all, drawn for each image of a batch; the others stay as they
+        are ("gaussian": blurred). p and 1 - p of the images have the same fields as with p = 1.
     seed: an integer for a reproducible sequence, None for a random one; the global random state is neither
         read nor changed. In a DataLoader each worker and epoch has its own sequence, derived from the
         loader's seed.
@@ -48,14 +50,17 @@ class Diffeo(v2.Transform):
     (True, True)
     """
 
-    def __init__(self, displacement=1.0, cut=3, *, interpolation="bilinear", seed=None):
+    def __init__(self, displacement=1.0, cut=3, *, p=1.0, interpolation="bilinear", seed=None):
         super().__init__()
         self.displacement = _interval("displacement", displacement)
         self.cut = _interval("cut", cut)
         if self.displacement[0] < 0:
             raise ValueError(f"displacement is {displacement}; it must be 0 pixels or more")
         for bound in self.cut:
-            ensemble.kept_modes(bound)  # says what is wrong with it
+            ensemble.check_cut(bound, drawn=True)
+        if isinstance(p, bool) or not isinstance(p, int | float) or not 0 <= p <= 1:
+            raise ValueError(f"p is {p!r}; it must be a probability, from 0 to 1")
+        self.p = p
         if interpolation not in fields.INTERPOLATIONS:
             raise ValueError(
                 f"interpolation is {interpolation!r}; it must be one of {', '.join(fields.INTERPOLATIONS)}"
@@ -66,8 +71,24 @@ class Diffeo(v2.Transform):
         self.seed = seed
         self._worker = self._streams = None
 
+    def __getstate__(self):
+        """The streams go as bytes: generators in what a DataLoader sends to spawned workers end them."""
+        streams = self._streams and [stream.get_state().numpy().tobytes() for stream in self._streams]
+        return self.__dict__ | {"_streams": streams}
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        if self._streams:
+            states = [torch.tensor(list(stream), dtype=torch.uint8) for stream in self._streams]
+            self._streams = tuple(torch.Generator().set_state(stream) for stream in states)
+
     def make_params(self, flat_inputs):
         """Draw one field per image: {"field": [batch, 2, height, width]}, pixels."""
+        if not flat_inputs:
+            raise ValueError(
+                "Diffeo was given no image; it deforms tensors [channel, height, width], tv_tensors and PIL images, and "
+                "a NumPy array [height, width, channel] after torch.from_numpy(array).permute(2, 0, 1)"
+            )
         tensors = [entry for entry in flat_inputs if isinstance(entry, torch.Tensor)]
         for entry in tensors:
             if isinstance(entry, tv_tensors.Video):
@@ -125,7 +146,7 @@ class Diffeo(v2.Transform):
         return moved.round().to(image.dtype) if rounded else moved
 
     def _draw(self, batch, size):
-        shapes, amplitudes = self._generators()
+        shapes, amplitudes, coins = self._generators()
         low, high = self.cut
         coefficients = ensemble.sample_coefficients(batch, high, generator=shapes)
         uniform = torch.rand(batch, 2, generator=amplitudes)
@@ -136,14 +157,15 @@ class Diffeo(v2.Transform):
             unit[cut] = ensemble.temperature(1.0, cut, size)
         low, high = self.displacement
         displacement = low + (high - low) * uniform[:, 1]
-        return coefficients * modes[cuts], unit[cuts] * displacement**2
+        kept = torch.rand(batch, generator=coins) < self.p
+        return coefficients * modes[cuts], unit[cuts] * displacement**2 * kept
 
     def _generators(self):
-        """Two CPU streams, of shapes and of amplitudes: each is used strictly in the order of the images."""
+        """CPU streams of shapes, amplitudes and coins: each is used strictly in the order of the images."""
         worker = get_worker_info()
         key = None if worker is None else worker.seed  # differs between workers and, in a new epoch, changes
         if self._streams is None or key != self._worker:
-            self._worker, self._streams = key, (torch.Generator(), torch.Generator())
+            self._worker, self._streams = key, tuple(torch.Generator() for _ in range(3))
             first = self._streams[0].seed() if self.seed is None else self.seed + (key or 0)
             for offset, stream in enumerate(self._streams):
                 stream.manual_seed((first + offset * 2**32) % 2**63)
@@ -152,8 +174,12 @@ class Diffeo(v2.Transform):
 
 def _interval(name, value):
     low, high = value if isinstance(value, tuple | list) and len(value) == 2 else (value, value)
-    if not low <= high < float("inf"):
-        raise ValueError(f"{name} is {value}; it must be a number or (low, high) with low <= high")
+    try:
+        ordered = low <= high < float("inf")
+    except TypeError:
+        ordered = False
+    if not ordered:
+        raise ValueError(f"{name} is {value!r}; it must be a number or (low, high) with low <= high")
     return low, high
 
 

@@ -215,7 +215,8 @@ def _check_batch(name, inputs, rank):
         raise ValueError(f"{name} must have the axes image, channel, height, width, not shape {shape}")
     if inputs.ndim == 0 or 0 in shape:
         raise ValueError(f"{name} must hold at least 2 images to compare, but has shape {shape}")
-    if not all(bool(part.isfinite().all()) for part in inputs.split(256)):
+    # One sum is several times cheaper than isfinite on every value, and settles it unless it overflows.
+    if not all(bool(part.sum().isfinite() or part.isfinite().all()) for part in inputs.split(256)):
         raise ValueError(f"{name} must be finite, but holds NaN or infinite values")
 
 

@@ -332,6 +332,10 @@ IMAGES, FIELD = torch.rand(2, 1, 8, 8), torch.zeros(2, 2, 8, 8)
         (lambda: is_bijective(FIELD + math.nan), "field holds NaN"),
         (lambda: move_points(torch.zeros(2, 2), FIELD), "points have shape"),
         (lambda: move_points(torch.zeros(3, 5, 2), FIELD), "points have shape"),
+        (
+            lambda: move_points(torch.zeros(2, 1, 2, dtype=torch.long), FIELD),
+            "points are torch.int64; floats are needed",
+        ),
         (lambda: move_points(torch.full((2, 1, 2), math.nan), FIELD), "points holds? NaN"),
         (lambda: invert(FIELD[0]), "field is torch.float32 of shape"),
         (lambda: invert(torch.rand(1, 2, 8, 8, generator=seeded()) * 40 - 20), "field folds"),

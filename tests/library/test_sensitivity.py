@@ -192,8 +192,11 @@ def test_result_does_not_depend_on_the_batch_size(statistic, dtype):
         sensitivity(network, images, layers="all", statistic=statistic, batch_size=size, generator=seeded())
         for size in (30, 1, 7, 512)
     ]
+    # The network itself gives other last bits for other batches, and a change of f is a small difference: means
+    # over images and components are better than a median.
+    tolerance = TOLERANCE[dtype] * (1 if dtype == torch.float64 else 5 if statistic == "mean" else 50)
     for table in tables[1:]:
-        np.testing.assert_allclose(table[VALUES], tables[0][VALUES], rtol=TOLERANCE[dtype])
+        np.testing.assert_allclose(table[VALUES], tables[0][VALUES], rtol=tolerance)
 
 
 def test_sums_do_not_cancel():

@@ -3,6 +3,7 @@
 import copy
 import math
 import pickle
+import warnings
 
 import numpy as np
 import PIL.Image
@@ -116,6 +117,33 @@ def test_workers_and_epochs_have_their_own_sequences():
         for second in range(first):
             assert not torch.allclose(seen[first], seen[second], atol=1e-3)
     assert torch.equal(seen, epochs())  # the loader's generator makes the whole sequence reproducible
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_a_transform_that_was_called_goes_to_workers_of_every_kind(method):
+    transform = diffeo.Diffeo(seed=0)
+    transform(image())
+    loader = torch.utils.data.DataLoader(
+        Constant(transform), num_workers=1, generator=seeded(9), multiprocessing_context=method
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of Python, about the threads of the parent
+        seen = torch.cat(list(loader))
+    assert len(seen) == 4 and not torch.allclose(seen[0], seen[1], atol=1e-3)
+
+
+def test_p_is_the_share_of_images_that_move():
+    batch = image(1).expand(400, -1, -1, -1)
+    every, some, none = (diffeo.Diffeo(2.0, p=p, seed=1)(batch) for p in (1.0, 0.3, 0.0))
+    assert torch.equal(none, batch)
+    still = (some == batch).flatten(1).all(1)
+    assert still.double().mean().item() == pytest.approx(0.7, abs=0.07)
+    assert torch.equal(some[~still], every[~still])
+    one_by_one = diffeo.Diffeo(2.0, p=0.3, seed=1)
+    assert torch.allclose(torch.stack([one_by_one(single) for single in batch[:40]]), some[:40], atol=1e-6)
+    frames = boxes(torch.tensor([[12.0, 10, 36, 30]]).expand(400, 4))
+    _, moved = diffeo.Diffeo(2.0, p=0.3, seed=1)(tv_tensors.Image(batch), frames)
+    assert torch.equal((moved == frames).all(1), still)
 
 
 # What is moved
@@ -255,6 +283,10 @@ def test_cuda_inputs_get_the_same_fields():
         ({"cut": (2, 4.5)}, "cut is 4.5"),
         ({"interpolation": "cubic"}, "interpolation is 'cubic'"),
         ({"seed": 0.5}, "seed is 0.5"),
+        ({"p": 1.5}, "p is 1.5; it must be a probability"),
+        ({"p": "half"}, "p is 'half'; it must be a probability"),
+        ({"displacement": "1"}, "displacement is '1'; it must be a number"),
+        ({"cut": 10**9}, "cut is 1000000000; it must be at most 1000"),
     ],
 )
 def test_bad_parameters(parameters, message, unchecked):
@@ -267,6 +299,10 @@ def test_bad_parameters(parameters, message, unchecked):
     [
         (lambda: tv_tensors.Video(torch.rand(4, 3, *SIZE)), "cannot deform a Video"),
         (lambda: torch.rand(SIZE), "image has shape"),
+        (
+            lambda: np.zeros((*SIZE, 3)),
+            r"Diffeo was given no image; .* torch.from_numpy\(array\).permute\(2, 0, 1\)",
+        ),
         (lambda: torch.rand(2, 2, 3, *SIZE), "image has shape"),
         (lambda: torch.zeros(3, *SIZE, dtype=torch.int32), "images are torch.int32"),
         (lambda: image() * math.nan, "images holds NaN"),
