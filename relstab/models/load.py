@@ -393,10 +393,3 @@ def load_images(source, *, size: int | None = None, normalisation="none", count:
             f"--normalise is {normalisation!r}, for {len(mean)} channels; the images have {pixels.shape[1]}"
         )
     return (pixels - mean) / std
-
-
-def has_batch_norm(model):
-    """Whether some module normalises by batch statistics when it trains."""
-    from torch.nn.modules.batchnorm import _BatchNorm
-
-    return any(isinstance(module, _BatchNorm) for module in model.modules())

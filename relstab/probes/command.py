@@ -14,6 +14,7 @@ import contextlib
 import io
 import json
 import sys
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +23,6 @@ from relstab.models.load import (
     MODEL_HELP,
     PROGRAMS,
     expected_normalisation,
-    has_batch_norm,
     load_images,
     load_model,
     load_state,
@@ -130,9 +130,7 @@ def command(options):
 
 def _probed(spec, weights, name, arguments, loaded, device, options):
     """Build a network and measure it; `loaded` keeps images by their normalisation."""
-    import torch
-
-    from relstab.probes.sensitivity import sensitivity
+    from relstab.probes.sensitivity import FoldingWarning, sensitivity
 
     program = Path(spec).suffix in PROGRAMS
     model = load_model(spec, weights=weights, pretrained=options.pretrained and not program,
@@ -147,14 +145,13 @@ def _probed(spec, weights, name, arguments, loaded, device, options):
         )
     images = loaded[wanted]
     _check_deformations(options, images)
-    by_batch = not trained and has_batch_norm(model)
-    more = {} if options.draws == 1 else {"draws": options.draws}
     try:
-        with _bar(len(images)) as progress:
+        with _bar(len(images)) as progress, warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always", FoldingWarning)
             table = sensitivity(
                 model.to(device), images, layers=_layers(options), displacement=options.displacement, cut=options.cut,
-                statistic=options.statistic, batch_size=options.batch_size, batch_statistics=by_batch,
-                generator=torch.Generator().manual_seed(options.seed), progress=progress, **more,
+                statistic=options.statistic, draws=options.draws, batch_size=options.batch_size, seed=options.seed,
+                progress=progress,
             )  # fmt: skip
     except ValueError:
         raise
@@ -168,7 +165,9 @@ def _probed(spec, weights, name, arguments, loaded, device, options):
         raise ValueError(
             f"--model {spec} fails on these images of {shape} (channels x height x width): {told(error)}{hint}"
         ) from error
-    state += ", BatchNorm by batch statistics" if by_batch else ""
+    for warning in said:
+        print(f"relstab: {warning.message}", file=sys.stderr)
+    state += ", BatchNorm by batch statistics" if table.attrs.get("batch_statistics") else ""
     return Probed(name, state, trained, tuple(images.shape), table)
 
 
@@ -189,7 +188,7 @@ def _show(one, options):
     print(_text(one.table))
     print(
         f"{one.name} {one.state}; {one.shape[0]} images of {one.shape[-2]} x {one.shape[-1]} pixels, displacement "
-        f"{options.displacement:g} px, cut {options.cut}, statistic {options.statistic}, seed {options.seed}"
+        f"{options.displacement:g} px, cut {options.cut}, statistic {options.statistic}, draws {options.draws}, seed {options.seed}"
     )
 
 

@@ -40,6 +40,33 @@ def test_table_equals_the_python_call(tmp_path, pictures, capsys):
     assert "displacement 1 px, cut 3" in capsys.readouterr().out
 
 
+def test_an_untrained_batch_norm_is_measured_alike_in_python_and_by_the_command(tmp_path, pictures, capsys):
+    arguments = [
+        "--model",
+        "relstab:cifar_resnet20",
+        "--images",
+        str(pictures),
+        "--draws",
+        "2",
+        "--seed",
+        "3",
+    ]
+    target = tmp_path / "table.csv"
+    assert cli.main(["probe", *arguments, "--save", str(target)]) == 0
+    model, images = probe.load_model("relstab:cifar_resnet20", seed=3), probe.load_images(str(pictures))
+    expected = relstab.sensitivity(model, images, draws=2, seed=3)
+    pd.testing.assert_frame_equal(pd.read_csv(target), expected, rtol=1e-5)
+    assert expected.attrs["batch_statistics"]
+    assert "at initialisation, BatchNorm by batch statistics; 12 images" in capsys.readouterr().out
+
+
+def test_folding_is_said(pictures, capsys):
+    arguments = ["--model", "relstab:lenet", "--images", str(pictures), "--layers", "output"]
+    assert cli.main(["probe", *arguments, "--displacement", "4", "--cut", "10"]) == 0
+    error = capsys.readouterr().err
+    assert error.startswith("relstab: ") and "fold" in error and len(error.splitlines()) == 1
+
+
 def test_picture_and_json_are_written(tmp_path, pictures):
     targets = [tmp_path / name for name in ("profile.png", "table.json")]
     saves = [word for target in targets for word in ("--save", str(target))]
