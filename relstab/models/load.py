@@ -60,7 +60,7 @@ def load_model(
             )
         return _load_program(Path(spec)).eval()
     state = None if weights is None else load_state(weights)
-    factory = _factory(spec, pretrained)
+    factory = _factory(spec, pretrained, seed)
     if isinstance(factory, torch.nn.Module) and not options:
         return _filled(factory, state, spec, weights).eval()
     if not callable(factory):
@@ -121,7 +121,7 @@ def _kind(tensor):
     return "complex" if tensor.is_complex() else "real" if tensor.is_floating_point() else "whole"
 
 
-def _factory(spec: str, pretrained: bool) -> Callable:
+def _factory(spec: str, pretrained: bool, seed: int) -> Callable:
     kind, colon, name = spec.partition(":")
     if not (colon and kind and name):
         raise ValueError(f"--model is {spec!r}; it must be {MODEL_HELP}")
@@ -137,9 +137,11 @@ def _factory(spec: str, pretrained: bool) -> Callable:
     if pretrained:
         raise ValueError(f"--pretrained goes with torchvision:NAME and timm:NAME, not with --model {spec}")
     if kind == "relstab":
+        import torch
+
         from relstab import models
 
-        return lambda **options: models.build(name, **options)
+        return lambda **options: models.build(name, generator=torch.Generator().manual_seed(seed), **options)
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:

@@ -187,8 +187,9 @@ def _state(spec, weights, pretrained):
 def _show(one, options):
     print(_text(one.table))
     print(
-        f"{one.name} {one.state}; {one.shape[0]} images of {one.shape[-2]} x {one.shape[-1]} pixels, displacement "
-        f"{options.displacement:g} px, cut {options.cut}, statistic {options.statistic}, draws {options.draws}, seed {options.seed}"
+        f"{one.name} {one.state}; {one.shape[0]} images of {one.shape[-2]} x {one.shape[-1]} pixels, "
+        f"displacement {options.displacement:g} px, cut {options.cut}, statistic {options.statistic}, "
+        f"draws {options.draws}, seed {options.seed}"
     )
 
 
