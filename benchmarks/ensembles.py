@@ -13,8 +13,8 @@ import _harness
 import torch
 from torch.nn import functional
 
-from relstab.models import simple_cnn
-from relstab.models.simple_cnn import Architecture
+from relbook.studies.scale_detection import networks as simple_cnn
+from relbook.studies.scale_detection.networks import Architecture
 
 LAYERS, FILTER, LENGTH, BATCH = 12, 3, 32, 8
 RATE, RIDGE = 1e-3, 0.1

@@ -11,8 +11,8 @@ import torch
 from relbook import papers, scales
 from relbook.studies.lazy_images import figures
 from relbook.studies.lazy_images import study as lazy_images
+from relbook.studies.lazy_images.networks import Centred, Predictor
 from relstab import models
-from relstab.models.lazy import Centred, Predictor
 from relstab.store import records
 
 IMAGES, CLASSES = 24, 3

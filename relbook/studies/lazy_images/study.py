@@ -1,7 +1,7 @@
 r"""Fully connected nets on images, trained lazily and with features (slides D, "Why FC nets unlearn ...").
 
 One unit is one network at one α. It learns P images of ten classes (balanced; the mean image taken off) as
-the predictor F = α (f - f₀) of `relstab.models.lazy`, with the cross-entropy of papers A and B,
+the predictor F = α (f - f₀) of `relbook.studies.lazy_images.networks`, with the cross-entropy of papers A and B,
 
 .. math:: L = -\frac1P \sum_\mu \log \mathrm{softmax}(F(x_\mu))_{y_\mu}, \qquad \text{until } L \le 0.1
 
@@ -32,10 +32,10 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from relbook import scales
+from relbook.studies.lazy_images.networks import Centred, Predictor
 from relbook.studies.zoo.probes import loaded
 from relstab import data, models
 from relstab.models.fc import HIDDEN
-from relstab.models.lazy import Centred, Predictor
 from relstab.probes.sensitivity import point_values
 from relstab.random import seeded
 from relstab.train import error_rate

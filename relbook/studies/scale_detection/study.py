@@ -18,12 +18,12 @@ import pandas as pd
 import torch
 
 from relbook import scales
+from relbook.studies.scale_detection import networks as simple_cnn
+from relbook.studies.scale_detection import training as ensembles
+from relbook.studies.scale_detection.sensitivity import sensitivities
 from relstab.data.scale_detection import balanced_split, line_task
-from relstab.models import simple_cnn
-from relstab.probes.ensemble import sensitivities
 from relstab.theory import homogeneous_sensitivities
 from relstab.theory.homogeneous import MOVES
-from relstab.train import ensembles
 
 # The paper's networks: sizes that no scale changes.
 PAPER = {

@@ -26,8 +26,8 @@ import pandas as pd
 import torch
 
 from relbook import scales
+from relbook.studies import one_hidden
 from relstab.data import toys
-from relstab.models import one_hidden
 from relstab.random import seeded
 from relstab.store import records
 from relstab.theory import ntk

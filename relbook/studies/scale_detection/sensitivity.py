@@ -7,7 +7,7 @@ Each quantity is also measured on the mean channel, f_k averaged over channels, 
 full one if all channels do the same (A Fig. 9, dotted).
 
 >>> from relstab.data.scale_detection import line_task
->>> from relstab.models import simple_cnn
+>>> from relbook.studies.scale_detection import networks as simple_cnn
 >>> net = simple_cnn.homogeneous(simple_cnn.Architecture(layers=2, width=1, filter_size=3))
 >>> rows = sensitivities(net, line_task(1, 32, 11, gap=4), draws=1, seed=0)
 >>> round(rows[0]["D"], 3), round(rows[1]["D"], 3)
@@ -17,9 +17,9 @@ full one if all channels do the same (A Fig. 9, dotted).
 import torch
 from torch import Tensor
 
+from relbook.studies.scale_detection import networks as simple_cnn
+from relbook.studies.scale_detection.networks import Ensemble
 from relstab.data.scale_detection import TwoPixelTask, rectified_noise, translations
-from relstab.models import simple_cnn
-from relstab.models.simple_cnn import Ensemble
 from relstab.theory import effective_receptive_field
 
 READINGS = {"": lambda f: f, "_mean_channel": lambda f: f.mean(1, keepdim=True)}

@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch.nn import functional
 
+from relbook.studies.scale_detection import networks as simple_cnn
 from relbook.studies.scale_detection import study
+from relbook.studies.scale_detection import training as ensembles
+from relbook.studies.scale_detection.networks import Architecture
+from relbook.studies.scale_detection.sensitivity import sensitivities
 from relstab import theory
 from relstab.data.scale_detection import line_task
-from relstab.models import simple_cnn
-from relstab.models.simple_cnn import Architecture
-from relstab.probes.ensemble import sensitivities
-from relstab.train import ensembles
 
 
 def reference(ensemble, member, images):

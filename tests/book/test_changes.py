@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import relstab
-from relstab.store.changes import changed, definitions
+from relbook.audit.changes import changed, definitions
 
 STUDY = """
 from dataclasses import dataclass

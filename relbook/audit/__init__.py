@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from relbook import registry
+from relbook.audit import changes
 from relstab import store
-from relstab.store import changes, numerics, origin, records, results, shelves, units
+from relstab.store import numerics, origin, records, results, shelves, units
 
 EXACT = 1e-4  # on one kind of processor, and everywhere for units that train nothing
 TIMES = ("seconds", "images_per_second")

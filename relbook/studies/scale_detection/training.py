@@ -20,8 +20,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from relstab.models import simple_cnn
-from relstab.models.simple_cnn import Ensemble
+from relbook.studies.scale_detection import networks as simple_cnn
+from relbook.studies.scale_detection.networks import Ensemble
 from relstab.random import seeded
 from relstab.train import checkpoints
 
