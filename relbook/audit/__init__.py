@@ -4,8 +4,8 @@
 second, unit by unit.
 
 >>> from relbook import audit
->>> audit.differences([{"R": 0.5, "layer": "output"}], [{"R": 0.4, "layer": "output"}])
-[0.0, 0.2]
+>>> audit.differences([{"R": 0.5, "layer": "output"}], [{"R": 0.25, "layer": "output"}])
+[0.0, 0.5]
 """
 
 import math

@@ -173,7 +173,7 @@ def choose_faithful(model, images, layers, *, sets=1):
     reference = {}
 
     def remember(key, found):
-        first, second = _rows(found[:2])
+        first, second = _rows(found[:2].detach())
         reference[key] = second, float((second - first).norm()), float(second.norm())
 
     chosen = choose(model, trace(model, torch.cat([pair] * sets), remember), layers)

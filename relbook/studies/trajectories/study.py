@@ -144,7 +144,7 @@ def fresh(model: nn.Module) -> bool:
 def times(unit) -> list[float]:
     """When a network is measured, in epochs: at the start, three times early, then at fractions of the run.
 
-    >>> unit = Trajectory(scale="laptop", dataset="mnist", architecture="lenet", width=1, epochs=64)
+    >>> unit = Trajectory(scale="laptop", dataset="mnist", architecture="lenet", width=1.0, epochs=64)
     >>> times(unit)[:6], len(times(unit))
     ([0.0, 0.3, 1.0, 2.2, 4.0, 8.0], 13)
     """
