@@ -54,8 +54,8 @@ def discover(root) -> list[Source]:
 
 
 def figures(root) -> dict[str, str]:
-    """The notebook that draws each labelled figure: {label: name of the source}."""
-    label = re.compile(r"^    name: (fig-[a-z0-9-]+)$", re.MULTILINE)
+    """The notebook that draws each labelled figure: {label: name of the source}. `(fig-b-19)=` is a second label."""
+    label = re.compile(r"^(?:    name: |\()(fig-[a-z0-9-]+)(?:\)=)?$", re.MULTILINE)
     return {name: source.name for source in discover(root) for name in label.findall(source.path.read_text())}
 
 

@@ -153,8 +153,9 @@ def test_figures_and_claims(place):
     curve = next(line for line in fig.axes[0].lines if len(line.get_xdata()) == 4 and line.get_ls() == "-")
     assert np.allclose(curve.get_ydata(), trained["R"])
     figures.depth_profiles(pd.DataFrame()).savefig(place / "empty.png")
-    panel = zoo.bars(rows, ["lenet"], rows)
-    heights = {round(bar.get_height(), 6) for ax in panel.axes for bar in ax.patches}
+    panel = zoo.dots(rows, ["lenet"], rows)
+    marks = [line for ax in panel.axes for line in ax.lines if line.get_marker() == "o"]
+    heights = {round(float(value), 6) for line in marks for value in line.get_ydata()}
     outputs = rows[rows["statistic"] == "component_median"]["R"]
     assert heights == {round(value, 6) for value in outputs}
     table = zoo_tables.trained_profile(rows, "efficientnet_lite0")

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
-from relbook import scales
+from relbook import registry, scales
 from relbook.drawing import nets, style
 from relbook.studies.zoo import figures
 from relbook.studies.zoo import figures_by_layer as zoo_layers
@@ -264,8 +264,9 @@ def test_published_errors_stand_for_networks_of_others(stored):
 
 # Figures -----------------------------------------------------------------------------------------------
 
-FROM_ROWS = [figures.displacement_sweep, lambda rows: figures.bars(rows, ["lenet", "vgg11_bn"]),
-             figures.learning_curve, figures.error_against, lambda rows: figures.error_against(rows, "D"),
+FROM_ROWS = [figures.displacement_sweep, lambda rows: figures.dots(rows, ["lenet", "vgg11_bn"]),
+             figures.learning_curve, figures.error_against, lambda rows: figures.error_against(rows, "D"), figures.error_row,
+             figures.by_size,
              figures.sensitivities_against_size, figures.trajectories, lambda rows: figures.error_panels(rows, {"c = 3": {}}),
              figures.augmentation, figures.encodings, zoo_layers.depth_profiles, zoo_layers.shuffled_profiles,
              zoo_layers.noise_correlations, zoo_layers.noise_scatter, zoo_layers.mode_growth]  # fmt: skip
@@ -315,3 +316,19 @@ def test_names_for_people():
     assert nets.net("vgg13_bn", 1.0) == "VGG13bn"
     assert nets.net("vgg13_bn", 0.5) != nets.net("vgg13_bn", 0.25)
     assert nets.look("cifar_resnet20") == nets.look("resnet18")
+
+
+def test_causes_compare_networks_that_differ_in_nothing_else():
+    table = zoo_tables.causes(registry.shown("zoo", "laptop"))
+    assert (table["pairs"] >= 1).all()
+    assert (table["smallest"] <= table["median"]).all()
+    assert (table["median"] <= table["largest"]).all()
+    assert zoo_tables._pairs(pd.DataFrame({"architecture": ["a", "a", "b"], "width": [0.5, 1.0, 1.0], "R": [0.4, 0.1, 9.0]}),
+                         "width").tolist() == pytest.approx([0.25])  # fmt: skip
+
+
+def test_the_sign_of_D_depends_on_the_group():
+    """The finding that dissolves a contradiction: over unlike groups D falls with the error, inside one it grows."""
+    table = zoo_tables.signs(registry.shown("zoo", "laptop"))
+    assert table.loc["all networks", "D"] < 0 < table.loc["convolutional, trained here", "D"]
+    assert table.loc["all networks", "networks"] > table.loc["convolutional, trained here", "networks"] >= 6

@@ -6,6 +6,7 @@ what is there; networks that diverged or collapsed are left out (`zoo_tables.fai
 
 import numpy as np
 from matplotlib.lines import Line2D
+from matplotlib.ticker import NullLocator
 
 from relbook.drawing import style
 from relbook.drawing.nets import drawn, in_order, label, legend, look, name_points, net, nothing, outer, same
@@ -56,10 +57,11 @@ def displacement_sweep(rows, *, columns=2):
 
 
 @drawn
-def bars(rows, architectures, imagenet=None):
-    """B Fig. 3 centre and Fig. 4 top: R(δ = 1) per data set, initialised (hatched) and trained.
+def dots(rows, architectures, imagenet=None, *, paper=None):
+    """B Fig. 3 centre and Fig. 4 top: R(δ = 1) per data set, initialised (hollow) and trained (filled).
 
     architectures: names, a panel each; of several widths the largest is shown.
+    paper: the range of R that the paper states for trained networks, shaded.
     imagenet: rows of the study `imagenet`, for a panel of networks that others trained on ImageNet.
     """
     others = imagenet is not None and len(imagenet) > 0
@@ -68,18 +70,18 @@ def bars(rows, architectures, imagenet=None):
     )
     for ax, architecture in zip(axes[0], architectures, strict=False):
         found = {}
-        for (position, stage), table in _bar_tables(rows, tuple(CUT_COLOURS)):
+        for (position, stage), table in _dot_tables(rows, tuple(CUT_COLOURS)):
             table = table[table["architecture"] == architecture]
             table = table[table["width"] == table.groupby("dataset")["width"].transform("max")]
             found[position, stage] = tables.geometric(table, ["dataset"]).set_index("dataset")["R"]
-        _bar_panel(ax, found, label(architecture))
+        _dot_panel(ax, found, label(architecture), paper)
     if others:
         for ax in axes[1]:
             ax.remove()
         ax = fig.add_subplot(axes[1, 0].get_gridspec()[1, :], sharey=axes[0, 0])
         cuts = sorted(int(cut) for cut in imagenet["cut"].dropna().unique())
-        found = {key: table.set_index("architecture")["R"] for key, table in _bar_tables(imagenet, cuts)}
-        _bar_panel(ax, found, "ImageNet, networks trained by others")
+        found = {key: table.set_index("architecture")["R"] for key, table in _dot_tables(imagenet, cuts)}
+        _dot_panel(ax, found, "ImageNet, networks trained by others", paper)
         ax.set_ylabel(r"$R_f(\delta = 1)$")
     axes[0, 0].set_ylabel(r"$R_f(\delta = 1)$")
     texts = [f"c = {cut}" for cut in CUT_COLOURS]
@@ -87,23 +89,28 @@ def bars(rows, architectures, imagenet=None):
         texts = [
             a if cut == int(a[4:]) else f"{a} (ImageNet: {cut})" for a, cut in zip(texts, cuts, strict=False)
         ]
-    handles = [Line2D([], [], color=colour, lw=6, label=text)
+    handles = [Line2D([], [], color=colour, marker="o", ls="", label=text)
                for colour, text in zip(CUT_COLOURS.values(), texts, strict=False)]  # fmt: skip
-    handles += [Line2D([], [], color=style.GREY, lw=6, alpha=0.45, label="left, hatched: initialisation"),
-                Line2D([], [], color=style.GREY, lw=6, label="right: trained")]  # fmt: skip
+    handles += [Line2D([], [], color=style.GREY, marker="o", mfc="white", ls="", label="at initialisation"),
+                Line2D([], [], color=style.GREY, marker="o", ls="", label="trained")]  # fmt: skip
+    if paper is not None:
+        handles.append(Line2D([], [], color=style.GREY, alpha=0.3, lw=8, label="trained, in the paper"))
     legend(fig, handles, 3)
     return fig
 
 
-def _bar_tables(rows, cuts):
+def _dot_tables(rows, cuts):
     """((position of the cut-off, stage), its networks at the output), full sets only."""
     for position, cut in enumerate(cuts):
         for stage in ("init", "trained"):
             yield (position, stage), tables.on_full_set(tables.outputs(rows, stage=stage, cut=cut))
 
 
-def _bar_panel(ax, found, title):
-    """Bars of R; found: (position of the cut-off, stage) -> R by name, a group of bars a name."""
+def _dot_panel(ax, found, title, paper=None):
+    """Dots of R by name, hollow before training; found: (position of the cut-off, stage) -> R by name.
+
+    paper: the range that it states, shaded.
+    """
     names = sorted(dict.fromkeys(name for values in found.values() for name in values.index), key=in_order)
     if not names:
         nothing(ax)
@@ -111,11 +118,12 @@ def _bar_panel(ax, found, title):
     colours = list(CUT_COLOURS.values())
     for (position, stage), values in found.items():
         first, colour = stage == "init", colours[position % len(colours)]
-        left = [names.index(name) + 0.27 * (position - 1) - 0.12 * first for name in values.index]
-        ax.bar(left, values, width=0.12, align="edge", color=colour, alpha=0.45 if first else 1,
-               hatch="////" if first else None, edgecolor="white" if first else colour)  # fmt: skip
+        place = [names.index(name) + 0.25 * (position - 1) for name in values.index]
+        ax.plot(place, values, "o", color=colour, mfc="white" if first else colour, ms=6, ls="")
     ax.axhline(1, color=style.GREY, lw=0.8)
-    ax.set(yscale="log", title=title)
+    if paper is not None:
+        ax.axhspan(*paper, color=style.GREY, alpha=0.15, lw=0)
+    ax.set(yscale="log", title=title, xlim=(-0.6, len(names) - 0.4))
     written = [label(name).replace("Fashion-M", "Fashion-\nM") for name in names]
     ax.set_xticks(range(len(names)), written, fontsize=10)
 
@@ -258,6 +266,66 @@ def families(rows):
         Line2D([], [], color="k", ls="--", label="fit, trained here"),
     ]
     legend(fig, handles, 3)
+    return fig
+
+
+@drawn
+def error_row(rows, *, quantities="DGR", **probe):
+    """B Figs. 15 to 17 and A Fig. 1 centre in one row: error against D, G and R, one axis of errors.
+
+    Below each title the correlation of the logarithms: over all networks, and over the homogeneous group, the
+    convolutional networks trained here (filled), to which the thin line is fitted. **probe: options of `tables.outputs`.
+    """
+    table = tables.compared(rows, **probe)
+    fig, axes = style.figure(1, len(quantities), height=4.0, squeeze=False, sharey=True)
+    own = tables.groups(table)["convolutional, trained here"] if len(table) else table
+    for ax, quantity in zip(axes[0], quantities, strict=True):
+        _error_panel(ax, table, quantity, narrow=True)
+        ax.set_ylabel("")
+        lines = [f"${quantity}_f$"]
+        for name, part in {f"all {len(table)}": table, f"{len(own)} of one kind": own}.items():
+            if len(part) >= FEWEST:
+                lines.append(f"{name}: {tables.correlation(part[quantity], part['error']):+.2f}")
+        if len(own) >= FEWEST:
+            x, y = np.log(own[quantity].to_numpy()), np.log(own["error"].to_numpy())
+            ends = np.array([x.min(), x.max()])
+            ax.plot(
+                np.exp(ends),
+                np.exp(np.polyval(np.polyfit(x, y, 1), ends)),
+                color=style.GREY,
+                lw=1.2,
+                zorder=0,
+            )
+        ax.set_title("\n".join(lines), fontsize=9.5, loc="left")
+    axes[0, 0].set_ylabel("test error ε")
+    legend(fig, axes[0, -1].get_legend_handles_labels()[0], 4)
+    return fig
+
+
+@drawn
+def by_size(rows):
+    """R and the test error of the networks on CIFAR-10 against their width; a line an architecture, the rest points.
+
+    Dashed: R of trained networks in the paper, 0.01 to 0.1. The networks of an architecture may also differ in epochs.
+    """
+    table = tables.compared(rows)
+    fig, axes = style.figure(1, 2, height=3.7)
+    if table.empty:
+        nothing(axes[0])
+        nothing(axes[1])
+        return fig
+    for ax, quantity, name in zip(axes, ("R", "error"), ("$R_f$", "test error ε"), strict=True):
+        for architecture, line in table.sort_values(["width", "epochs"]).groupby("architecture", sort=False):
+            text, colour, marker = look(architecture)
+            line = line.drop_duplicates("width", keep="last")
+            hollow = (line["recipe"] == "published").all()
+            ax.plot(line["width"], line[quantity], marker=marker, color=colour, lw=1.2, label=text,
+                    mfc="white" if hollow else colour)  # fmt: skip
+        ax.set(xscale="log", yscale="log", xlabel="width, of the paper's", ylabel=name)
+        ax.set_xticks([1 / 8, 1 / 4, 1 / 2, 1], ["1/8", "1/4", "1/2", "1"])
+        ax.xaxis.set_minor_locator(NullLocator())
+    axes[0].axhspan(0.01, 0.1, color=style.GREY, alpha=0.15, lw=0)
+    legend(fig, axes[0].get_legend_handles_labels()[0], 4)
     return fig
 
 

@@ -3,101 +3,79 @@
 Functions take the rows of the study `zoo` at one scale, but `pooling`, which is exact and takes none.
 """
 
-from collections import Counter
-
 import numpy as np
 from matplotlib.lines import Line2D
 
 from relbook.drawing import style
-from relbook.drawing.nets import drawn, label, legend, look, net, nothing, shade
+from relbook.drawing.nets import drawn, label, legend, look, net, nothing
 from relbook.studies.zoo import tables
 
-EARLY = ("fc", "lenet", "alexnet", "vgg")  # A Fig. 3: earlier (left) and more modern architectures (right)
+COLUMNS = 4  # small panels side by side
 MODE_SHADES = {0: "#08306b", 1: "#08519c", 2: "#2171b5", 3: "#4292c6", 4: "#6baed6", 6: "#9ecae1"}
 MODE_DASHES = {0: "-", 1: "--", 2: "-.", 3: ":", 4: (0, (5, 1, 1, 1, 1, 1)), 6: (0, (1, 1))}
 
 
-def _curves(rows, kinds, quantity, ax, pick):
-    """Draw the profiles of the networks that `pick` admits; the handles by name.
-
-    Of an architecture the widest network that was trained longest; members of a family in shades.
-    """
-    table = tables.largest(tables.on_full_set(tables.profiles(rows)))
-    seen, members = {}, Counter()
-    for (_, architecture, width), lines in table.groupby(["dataset", "architecture", "width"], sort=False):
-        if not pick(architecture):
-            continue
-        family, colour, marker = look(architecture)
-        colour = shade(colour, members[family])
-        members[family] += 1
-        name = net(architecture, width)
-        for kind, dashes in kinds.items():
-            line = lines[lines["stage"] == kind]
-            if len(line):
-                face = colour if kind == "trained" else "white"
-                drawn = ax.plot(line["relative_depth"], line[quantity], color=colour, ls=dashes, ms=4,
-                                marker=marker, mfc=face, label=name)[0]  # fmt: skip
-                seen.setdefault(name, drawn)
-    ax.axhline(1, color=style.GREY, lw=0.8, ls=":")
-    ax.set(yscale="log", xlabel="relative depth $k/K$")
-    return seen
-
-
 @drawn
 def depth_profiles(rows, *, datasets=None, quantity="R"):
-    """B Fig. 14: R (or D, G) against relative depth, at initialisation (dashed) and after training.
+    """B Fig. 14: R (or D, G) against relative depth, at initialisation (dashed) and after training, a panel a network.
 
     datasets: default CIFAR-10's variants, or what there is.
     """
     chosen = rows[rows["dataset"].isin(datasets or tables.main_datasets(rows))]
-    fig, axes = style.figure(1, 2, height=3.9, sharey=True)
-    kinds = {"trained": style.TRAINED, "init": style.INITIAL}
-    found = _two_panels(axes, chosen, kinds, quantity)
-    _named(fig, found, kinds, "initialisation")
-    return fig
+    return _multiples(
+        chosen, {"trained": style.TRAINED, "init": style.INITIAL}, quantity, "at initialisation"
+    )
 
 
 @drawn
 def shuffled_profiles(rows, quantities="R", *, datasets=None):
-    """A Fig. 3 ("R") and 11 ("DG"): trained networks (full), and with their channels shuffled (dashed: mean).
+    """A Fig. 3 ("R", or "DG" for its parts): trained (full) and with shuffled channels (mean), a panel a network.
 
     datasets: default CIFAR-10's variants, or what there is. Only networks whose shuffles were probed.
     """
-    fig, axes = style.figure(
-        len(quantities), 2, height=3.5 * len(quantities) + 0.4, squeeze=False, sharex=True, sharey="row"
-    )
     kinds = {"trained": style.TRAINED, "shuffled": style.SHUFFLED}
-    for row, quantity in zip(axes, quantities, strict=True):
-        found = _two_panels(row, tables.shuffled(rows, datasets), kinds, quantity)
-    for ax in axes[:-1].flat:
-        ax.set_xlabel("")
-    _named(fig, found, kinds, "channels shuffled")
+    return _multiples(tables.shuffled(rows, datasets), kinds, quantities, "channels shuffled")
+
+
+def _multiples(rows, kinds, quantities, other):
+    """One small panel a network, the same axes in all: `quantities` in their colours, the two `kinds` in line styles.
+
+    Of an architecture the widest network that was trained longest.
+    """
+    table = tables.largest(tables.on_full_set(tables.profiles(rows)))
+    table = table[table["stage"].isin(kinds)]
+    found = list(table.groupby(["dataset", "architecture", "width"], sort=False))
+    columns = min(max(len(found), 1), COLUMNS)
+    lines = max(-(-len(found) // columns), 1)
+    fig, axes = style.figure(
+        lines, columns, height=1.9 * lines + 0.5, squeeze=False, sharex=True, sharey=True
+    )
+    for ax in axes.flat[max(len(found), 1) :]:
+        ax.set_visible(False)
+    if not found:
+        nothing(axes[0, 0])
+    for ax, ((_, architecture, width), network) in zip(axes.flat, found, strict=False):
+        for stage, dashes in kinds.items():
+            curve = network[network["stage"] == stage].sort_values("relative_depth")
+            for quantity in quantities:
+                colour, marker, _ = style.QUANTITIES[quantity]
+                ax.plot(curve["relative_depth"], curve[quantity], color=colour, ls=dashes, marker=marker, ms=3,
+                        mfc=colour if stage == "trained" else "white", label=f"{quantity}, {stage}")  # fmt: skip
+        if "R" in quantities:
+            ax.axhline(1, color=style.GREY, lw=0.8, zorder=0)
+        ax.set(yscale="log")
+        ax.set_title(net(architecture, width), fontsize=9.5)
+    for ax in axes[:, 0]:
+        ax.set_ylabel(", ".join(f"${quantity}_k$" for quantity in quantities))
+    for ax in [ax for ax in axes.flat if ax.get_visible()][-columns:]:
+        ax.set_xlabel("relative depth")
+        ax.xaxis.set_tick_params(labelbottom=True)
+    handles = [Line2D([], [], color=style.QUANTITIES[q][0], marker=style.QUANTITIES[q][1], ls="", label=f"${q}_k$")
+               for q in quantities]  # fmt: skip
+    handles += [Line2D([], [], color=style.GREY, ls=ls, label=text)
+                for ls, text in zip(kinds.values(), ("trained", other), strict=True)]  # fmt: skip
+    legend(fig, handles, 4)
     return fig
-
-
-def _two_panels(axes, rows, kinds, quantity):
-    found, titles = {}, ("earlier architectures", "more modern architectures")
-    for ax, title, early in zip(axes, titles, (True, False), strict=True):
-        seen = _curves(rows, kinds, quantity, ax, lambda name, early=early: _early(name) == early)
-        ax.set_title(title)
-        found |= seen
-        if not seen:
-            nothing(ax)
-    axes[0].set_ylabel(f"${quantity}_k$")
-    return found
-
-
-def _early(architecture):
-    return architecture.startswith(EARLY) and not architecture.endswith("_bn")
-
-
-def _named(fig, found, kinds, other):
-    texts = ("trained", other)
-    handles = [
-        Line2D([], [], color=style.GREY, ls=ls, label=text)
-        for ls, text in zip(kinds.values(), texts, strict=True)
-    ]
-    legend(fig, [*found.values(), *handles], 3)
 
 
 @drawn

@@ -226,6 +226,44 @@ def signs(rows, *, statistic="mean"):
     return pd.DataFrame(lines).T.astype({"networks": int})
 
 
+def causes(rows):
+    """What one change does to R at the output, everything else equal: a line a cause, with the factors that were found.
+
+    Columns: networks (pairs), smallest, median and largest factor on R. Only pairs of CIFAR-10 networks that
+    differ in nothing else, seeds averaged; a factor of one is no effect.
+    """
+    table = compared(rows)
+    pairs = {"longer training": _pairs(table, "epochs"), "twice the width or more": _pairs(table, "width")}
+    with_and_without = networks(rows)
+    chosen = (with_and_without["train_size"] == EVERY_SIZE) & (with_and_without["noise"] == 0)
+    pairs["crops and flips"] = _pairs(with_and_without[chosen], "augment")
+    for name, probe in {"means for component medians": {"statistic": "mean"}, "δ = 2 for δ = 1": {"displacement": 2.0},
+                        "c = 5 for c = 3": {"cut": 5}}.items():  # fmt: skip
+        both = table.merge(compared(rows, **probe), on=NETWORK, suffixes=("", "_other"))
+        pairs[name] = both["R_other"] / both["R"]
+    encoded = encodings(rows)
+    encoded = encoded[(encoded["noise"] == 0) & (encoded["train_size"] == EVERY_SIZE)]
+    pairs["probed on JPEG copies"] = encoded["R_jpeg"] / encoded["R_lossless"]
+    lines = {
+        name: {"pairs": len(found), "smallest": found.min(), "median": found.median(), "largest": found.max()}
+        for name, found in pairs.items()
+        if len(found)
+    }
+    return pd.DataFrame(lines).T.astype({"pairs": int})
+
+
+def _pairs(table, name):
+    """R at the largest value of the field over R at the smallest, for networks that agree in all other fields."""
+    if table.empty:
+        return pd.Series(dtype=float)
+    by = [column for column in ("dataset", "architecture", "recipe", "width", "epochs", "augment")
+          if column in table and column != name]  # fmt: skip
+    means = np.exp(np.log(table["R"]).groupby([table[column] for column in (*by, name)]).mean()).reset_index()
+    ends = means.sort_values(name).groupby(by)
+    found = ends["R"].last() / ends["R"].first()
+    return found[ends[name].nunique() > 1]
+
+
 def error_correlation(rows, quantity="R", **options):
     """Correlation of log error with log D, G or R over the networks of `compared`."""
     table = compared(rows, **options)
