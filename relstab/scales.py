@@ -353,6 +353,29 @@ AUGMENTATION = {
 }  # fmt: skip
 
 
+# The explorer on the front page: networks that are probed at every pair of a displacement and a cut-off.
+_SWEEP = {"displacements": (0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0), "cuts": (2, 3, 5, 8, 12), "probes": 1017}
+_SWEPT = (
+    {**_SWEEP, "dataset": "cifar10-jpeg", "augment": True, "precision": "bfloat16",
+     "nets": (("fc_l2", 1, 20), ("lenet", 1, 30))},
+    {**_SWEEP, "dataset": "cifar10-lossless", "recipe": "published", "nets": (("cifar_resnet20", 1),)},
+)  # fmt: skip
+BEND_OR_NOISE = {
+    "tiny": (
+        {
+            "dataset": "fashion-mini",
+            "probes": 50,
+            "displacements": (1.0,),
+            "cuts": (3,),
+            "nets": (("fc_l2", 1, 1),),
+        },
+    ),
+    "laptop": _SWEPT,
+    "gpu": _SWEPT,
+    "paper": _SWEPT,
+}
+
+
 def check(scale):
     """Return the scale, or raise ValueError naming the four that exist.
 

@@ -28,6 +28,7 @@ STUDIES = {
     "ruderman": "relstab.studies.ruderman",
     "measures": "relstab.studies.measures",
     "augmentation": "relstab.studies.augmentation",
+    "bend_or_noise": "relstab.studies.bend_or_noise",
 }
 
 
