@@ -7,13 +7,15 @@ the extra "book"; it is imported when an explorer is built.
 
     temperature_and_cut    pictures under one diffeomorphism, over (c, T)            B Fig. 1
     depth_profiles         D, G and R by layer, network and data set                 A Figs. 3, 11; B Fig. 14
+    bend_or_noise          a picture bent and with noise, D, G, R of three networks  front page
     mode_growth            the filters' Laplacian modes by layer, over training      A Fig. 4
     diffusion              two active pixels in the homogeneous network              A Fig. 8
 """
 
+from relstab.explorers.bend_or_noise import bend_or_noise
 from relstab.explorers.deformations import temperature_and_cut
 from relstab.explorers.modes import mode_growth
 from relstab.explorers.profiles import depth_profiles
 from relstab.explorers.two_pixels import diffusion
 
-__all__ = ["depth_profiles", "diffusion", "mode_growth", "temperature_and_cut"]
+__all__ = ["bend_or_noise", "depth_profiles", "diffusion", "mode_growth", "temperature_and_cut"]
