@@ -90,23 +90,18 @@ def build(
 def merge(cells, executed, result: execute.Result):
     """The page made of what `filled` gives, which stays as it is.
 
-    The parameters that ran are shown, and a note in the margin under the title says at what scale, when, how
-    long and from which code the page was executed.
+    Cells that only serve the machinery are left out, pictures become drawings in the theme's colours
+    (`downloads.drawn`), and a page that was not executed says so under its title.
     """
-    import nbformat
-
     cells = copy.deepcopy(cells)
     tagged = next(index for index, cell in enumerate(cells.cells) if "parameters" in notebook.tags(cell))
     cells.cells[tagged].metadata["tags"] = sorted({*notebook.tags(cells.cells[tagged]), "remove-cell"})
-    under = any("## Parameters" in cell.source for cell in cells.cells[:tagged])  # the front page has none
-    if executed is not None and under:
-        shown = nbformat.v4.new_markdown_cell(
-            f"```python\n{cells.cells[tagged].source}\n```", id=f"{cells.cells[tagged].id}-shown"
-        )
-        cells.cells.insert(tagged, shown)
-    title, line, rest = cells.cells[0].source.partition("\n")
-    cells.cells[0].source = f"{title}\n\n{_note(executed, result)}{line}{rest}"
-    return cells
+    if executed is None:
+        title, line, rest = cells.cells[0].source.partition("\n")
+        warning = f"```{{warning}}\nNot executed in this draft: {result.why}.\n```\n"
+        cells.cells[0].source = f"{title}\n\n{warning}{line}{rest}"
+        return cells
+    return downloads.drawn(cells, executed.metadata["relstab"].get("downloads", {}))
 
 
 def filled(source: notebook.Source, result: execute.Result):
@@ -132,19 +127,6 @@ def filled(source: notebook.Source, result: execute.Result):
             for name, value in ran.items()
         )
     return cells, executed
-
-
-def _note(executed, result) -> str:
-    if executed is None:
-        return f"```{{warning}}\nNot executed in this draft: {result.why}.\n```\n"
-    record = executed.metadata["relstab"]
-    facts = [
-        f"Executed at scale **{record['scale']}** in {record['seconds']:.0f} s on {record['finished']}",
-        *([f"commit {record['commit']}"] if record["commit"] else []),
-        *(f"{name} {record['versions'][name.lower()]}" for name in ("torch", "Python")),
-        record["device"],
-    ]
-    return f"```{{margin}}\n{', '.join(facts)}.\n```\n"
 
 
 def _staged(root: Path, scale: str, found) -> dict[str, bytes]:

@@ -15,12 +15,17 @@ cache together or not at all. `offer` takes them out again when the book is rend
 """
 
 import base64
+import json
 import zlib
 from pathlib import Path
 
-from relstab import notebook, page
+from relstab import notebook, page, vector
 
-_KINDS = {".svg": "SVG", ".pdf": "PDF", ".csv": "rows (CSV)"}
+_COLUMNS = (
+    "The CSV of a figure holds its plotted numbers, one line a point: the panel (number and title), the kind of mark, its "
+    "series in the legend, x and y in the units of the axes, low and high for bars. A *text* is a word beside a point."
+)
+_KINDS = {".svg": "SVG", ".pdf": "PDF", ".csv": "numbers (CSV)"}
 
 
 def kept(folder: Path) -> dict[str, bytes]:
@@ -61,6 +66,30 @@ def _outputs(executed):
                 yield label, "".join(data["text/html"]).encode()
 
 
+def drawn(cells, stored):
+    """The notebook with its captioned pictures as SVG in the theme's colours, and captions that name the rows drawn.
+
+    stored: as `packed` gives. A drawing that would be too heavy for a page (`vector.LARGEST`) stays as it is. The
+    text alternative of the cell becomes the drawing's.
+    """
+    for cell in notebook.code_cells(cells):
+        shown = cell.metadata.get("mystnb", {})
+        label = shown.get("figure", {}).get("name")
+        found = stored.get(label, {}).get(f"{label}.svg") if label else None
+        for output in cell.get("outputs", []) if label else ():
+            words = output.get("metadata", {}).get("relstab", {}).get("stated")
+            if words:
+                shown["figure"]["caption"] += f" {words}"
+            if found and "image/png" in output.get("data", {}):
+                text = vector.themed(
+                    zlib.decompress(base64.b64decode(found)).decode(),
+                    shown.get("image", {}).get("alt", label),
+                )
+                if len(text) <= vector.LARGEST:
+                    output["data"] = {"text/html": text}
+    return cells
+
+
 def offer(source: notebook.Source, cells, executed) -> tuple[dict[str, bytes], str]:
     """The files of a page by name, and the box at its end that links them, in MyST Markdown.
 
@@ -97,7 +126,26 @@ def offer(source: notebook.Source, cells, executed) -> tuple[dict[str, bytes], s
             ]
             rows.append(f"- {what}: {', '.join(each)}")
     listed = "".join(f"\n{line}" for line in rows)
+    about = f"\n\n{_about(executed)}" if executed is not None else ""
+    columns = f"\n\n{_COLUMNS}" if any(".csv" in line for line in rows) else ""
     return (
         files,
-        f":::{{admonition}} Download\n:class: downloads\n\nThis page: {', '.join(links)}\n{listed}\n:::",
+        ":::{admonition} Downloads, and how this page was made\n:class: downloads dropdown\n\n"
+        f"This page: {', '.join(links)}\n{listed}{columns}{about}\n:::",
     )
+
+
+def _about(executed):
+    """When, how long, from which code and with which parameters the page was executed, in words."""
+    record = executed.metadata["relstab"]
+    given = ", ".join(
+        f"`{name} = {json.dumps(value)}`"
+        for name, value in executed.metadata["papermill"]["parameters"].items()
+    )
+    facts = [
+        f"Executed with {given} in {record['seconds']:.0f} s on {record['finished']}",
+        *([f"commit {record['commit']}"] if record["commit"] else []),
+        *(f"{name} {record['versions'][name.lower()]}" for name in ("torch", "Python")),
+        record["device"],
+    ]
+    return f"{', '.join(facts)}."

@@ -8,46 +8,43 @@ import io
 import os
 from pathlib import Path
 
-from matplotlib.transforms import Bbox
-
+from relstab import vector
 from relstab.figures import style
-
-NOTE_INCHES = 0.22  # height of the strip under a figure that names the scale of its rows
 
 
 class Display:
-    """Content of one MIME type for a notebook's output cell."""
+    """Content of one MIME type for a notebook's output cell; `stated` is kept beside it."""
 
-    def __init__(self, **bundle):
+    def __init__(self, *, stated="", **bundle):
+        self.stated = stated
         self.bundle = {kind.replace("_", "/", 1): content for kind, content in bundle.items()}
 
     def _repr_mimebundle_(self, include=None, exclude=None):
-        return self.bundle
+        return (self.bundle, {"relstab": {"stated": self.stated}}) if self.stated else self.bundle
 
 
 def picture(fig, rows=None, *, dpi=160):
-    """A matplotlib Figure as a PNG in the house style; with `rows`, their scale is written under it.
+    """A matplotlib Figure as a PNG in the book's style; `rows` are what it was drawn from.
 
-    While the book is made, the figure is also kept as SVG and PDF and the rows as CSV, for readers to download.
+    While the book is made, the figure is also kept as SVG and PDF and the plotted numbers as CSV. The page shows the
+    SVG, in the theme's colours (`relstab.vector`), and under it says which rows were drawn (`stated`).
 
     >>> from matplotlib.figure import Figure
     >>> picture(Figure())._repr_mimebundle_()["image/png"][1:4]
     b'PNG'
     """
-    box = Bbox.from_bounds(0, 0, *fig.get_size_inches())
     with style.applied():
-        if rows is not None and "scale" in rows.attrs:  # in a strip of its own, where no legend can be
-            box = Bbox.from_extents(0, -NOTE_INCHES, box.x1, box.y1)
-            note = {"ha": "right", "va": "bottom", "color": style.GREY, "fontsize": 9}
-            fig.text(0.995, -0.9 * NOTE_INCHES / box.y1, f"scale {rows.attrs['scale']}", **note)
-        png = _saved(fig, "png", dpi=dpi, bbox_inches=box)
+        png = _saved(fig, "png", dpi=dpi)
         if os.environ.get("RELSTAB_DOWNLOADS"):
             files = {
-                "svg": _saved(fig, "svg", bbox_inches=box, metadata={"Date": None}),
-                "pdf": _saved(fig, "pdf", bbox_inches=box, metadata={"CreationDate": None}),
+                "svg": _saved(fig, "svg", metadata={"Date": None}),
+                "pdf": _saved(fig, "pdf", metadata={"CreationDate": None}),
             }
-            _keep(png, files | _csv(rows))
-    return Display(image_png=png, text_plain="figure")
+            table = vector.plotted(fig)
+            if len(table):
+                files["csv"] = table.to_csv(index=False).encode()
+            _keep(png, files)
+    return Display(image_png=png, text_plain="figure", stated=stated(rows))
 
 
 def _saved(fig, kind, **options):
@@ -56,12 +53,30 @@ def _saved(fig, kind, **options):
     return buffer.getvalue()
 
 
-def _csv(rows):
-    """The rows as {"STUDY-SCALE.csv": content}, or "csv" where they are of no study; nothing where there are none."""
-    if rows is None or rows.empty:
-        return {}
-    names = [rows.attrs[name] for name in ("study", "scale") if name in rows.attrs]
-    return {".".join(filter(None, ["-".join(names), "csv"])): rows.to_csv(index=False).encode()}
+def stated(rows) -> str:
+    """Which rows a figure was drawn from, in words: study, units, seeds, images, scale; "" for rows of no study.
+
+    >>> import pandas as pd
+    >>> rows = pd.DataFrame({"scale": "laptop", "seed": [0, 1, 1], "probes": 500})
+    >>> rows.attrs |= {"study": "zoo", "units": 2, "scale": "laptop"}
+    >>> stated(rows)
+    'Rows of the study zoo: 2 units, seeds 0 and 1, 500 images a measurement, scale laptop.'
+    """
+    if rows is None or "study" not in rows.attrs or rows.empty:
+        return ""
+    parts = []
+    if "units" in rows.attrs:
+        parts.append(f"{rows.attrs['units'] - rows.attrs.get('missing', 0)} units")
+    if "seed" in rows:
+        seeds = sorted({int(seed) for seed in rows["seed"].dropna()})
+        many = f"{seeds[0]} to {seeds[-1]}" if seeds == list(range(len(seeds))) and len(seeds) > 2 else None
+        parts.append(f"seed{'s' * (len(seeds) > 1)} {many or ' and '.join(map(str, seeds))}")
+    if "probes" in rows:
+        probes = sorted({int(count) for count in rows["probes"].dropna()})
+        parts.append(f"{' or '.join(map(str, probes))} images a measurement")
+    found = list(dict.fromkeys(rows["scale"])) if "scale" in rows else [rows.attrs["scale"]]
+    parts.append(f"scale{'s' * (len(found) > 1)} {' and '.join(found)}")
+    return f"Rows of the study {rows.attrs['study']}: {', '.join(parts)}."
 
 
 def hashed(shown: bytes) -> str:

@@ -1,7 +1,6 @@
 """What readers can download: kept while a notebook runs, found again with it, linked on its page, valid."""
 
 import base64
-import io
 import json
 import os
 import shutil
@@ -10,12 +9,10 @@ import sys
 from pathlib import Path
 
 import nbformat
-import numpy as np
 import pandas as pd
 import pytest
 import yaml
 from matplotlib.figure import Figure
-from PIL import Image
 
 from relstab import book, downloads, execute, notebook, page
 
@@ -65,7 +62,7 @@ def picture(number, frame):
     """A picture, the line's slope telling it from others: the PNG that the page shows."""
     fig = Figure()
     fig.subplots().plot([0, number])
-    return page.picture(fig, frame)._repr_mimebundle_()["image/png"]
+    return page.picture(fig, frame).bundle["image/png"]
 
 
 def executed(*shown):
@@ -85,15 +82,28 @@ def test_by_hand_nothing_is_written(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_scale_stands_in_a_strip_below_the_figure():
-    """Nothing of the figure itself moves, so that the note can lie over no legend."""
-    plain, noted = (
-        np.asarray(Image.open(io.BytesIO(picture(1, frame))).convert("L")) for frame in (None, rows())
+def test_a_caption_names_the_rows_that_were_drawn():
+    _, beside = page.picture(Figure(), rows(seed=0))._repr_mimebundle_()
+    assert beside == {"relstab": {"stated": "Rows of the study demo: scale tiny."}}
+    cell = nbformat.v4.new_code_cell(
+        "show", metadata={"mystnb": {"figure": {"name": "fig-1", "caption": "A line."}}}
     )
-    strip = noted.shape[0] - plain.shape[0]
-    assert strip == pytest.approx(160 * page.NOTE_INCHES, abs=2)  # 160 dpi
-    assert (noted[: plain.shape[0]] == plain).mean() > 0.97
-    assert (noted[-strip:] < 200).any()
+    cell.outputs = [nbformat.v4.new_output("display_data", {"image/png": "AAAA"}, metadata=beside)]
+    downloads.drawn(nbformat.v4.new_notebook(cells=[cell]), {})
+    assert cell.metadata["mystnb"]["figure"]["caption"] == "A line. Rows of the study demo: scale tiny."
+    assert "image/png" in cell.outputs[0].data  # nothing to draw it with
+
+
+def test_a_page_draws_in_the_colours_of_its_theme(tmp_path, monkeypatch):
+    monkeypatch.setenv("RELSTAB_DOWNLOADS", str(tmp_path))
+    notes = executed(picture(1, rows()))
+    notes.cells[0].metadata["mystnb"]["image"] = {"alt": 'a line, "rising"'}
+    downloads.drawn(notes, downloads.packed(downloads.kept(tmp_path), notes))
+    text = notes.cells[0].outputs[0].data["text/html"]
+    assert text.startswith('<svg class="figure" role="img" aria-label="a line, &quot;rising&quot;"')
+    assert "var(--ink-000000, #000000)" in text
+    assert "fill: #" not in text
+    assert "<text" in text  # words are words
 
 
 def test_files_are_valid_and_the_same_each_time(tmp_path, monkeypatch):
@@ -104,31 +114,20 @@ def test_files_are_valid_and_the_same_each_time(tmp_path, monkeypatch):
         key = page.hashed(picture(1, rows()))
         contents.append(downloads.kept(folder))
     assert contents[0] == contents[1]
-    assert set(contents[0]) == {f"{key}.svg", f"{key}.pdf", f"{key}.demo-tiny.csv"}
+    assert set(contents[0]) == {f"{key}.svg", f"{key}.pdf", f"{key}.csv"}
     assert b"<svg" in contents[0][f"{key}.svg"]
     assert contents[0][f"{key}.pdf"].startswith(b"%PDF-")
-    assert contents[0][f"{key}.demo-tiny.csv"].decode() == "x,name\n1.0,a\n2.0,b\n"
+    assert contents[0][f"{key}.csv"].decode().splitlines()[1:] == ["1,line,,0.0,0,,", "1,line,,1.0,1,,"]
 
 
-def test_rows_shown_twice_are_one_file(tmp_path, monkeypatch):
+def test_each_figure_has_its_own_numbers(tmp_path, monkeypatch):
     monkeypatch.setenv("RELSTAB_DOWNLOADS", str(tmp_path))
-    none = rows().iloc[:0]
-    shown = [
-        picture(1, rows()),
-        picture(2, rows()),
-        picture(3, rows(9.0)),
-        picture(4, None),
-        picture(5, none),
-    ]
-    found = downloads.packed(downloads.kept(tmp_path), executed(*shown))
+    shown = executed(picture(1, rows()), picture(2, None))
+    found = downloads.packed(downloads.kept(tmp_path), shown)
     assert {label: sorted(files) for label, files in found.items()} == {
-        "fig-1": ["demo-tiny.csv", "fig-1.pdf", "fig-1.svg"],
-        "fig-2": ["demo-tiny.csv", "fig-2.pdf", "fig-2.svg"],
-        "fig-3": ["fig-3-demo-tiny.csv", "fig-3.pdf", "fig-3.svg"],  # other rows of the same study
-        "fig-4": ["fig-4.pdf", "fig-4.svg"],
-        "fig-5": ["fig-5.pdf", "fig-5.svg"],
+        "fig-1": ["fig-1.csv", "fig-1.pdf", "fig-1.svg"],
+        "fig-2": ["fig-2.csv", "fig-2.pdf", "fig-2.svg"],
     }
-    assert found["fig-1"]["demo-tiny.csv"] == found["fig-2"]["demo-tiny.csv"]
 
 
 def test_tables_of_claims_are_kept(tmp_path, monkeypatch):
@@ -184,17 +183,17 @@ def test_the_cache_holds_them_and_nothing_is_left_over(project, monkeypatch):
     result = execute.status("tiny", root=root, sources=root / "package")[0]
     assert result.status == "current"
     stored = nbformat.read(result.executed, as_version=4).metadata["relstab"]["downloads"]
-    assert sorted(stored["fig-demo"]) == ["demo-tiny.csv", "fig-demo.pdf", "fig-demo.svg"]
+    assert sorted(stored["fig-demo"]) == ["fig-demo.csv", "fig-demo.pdf", "fig-demo.svg"]
     assert [p.name for p in result.executed.parent.iterdir() if p.name.startswith(".")] == []
 
 
 def test_the_page_links_them(project):
     _, html = project
     files = {path.name: path.read_bytes() for path in (html / "_downloads").rglob("*") if path.is_file()}
-    assert set(files) == {"one.md", "one.ipynb", "fig-demo.svg", "fig-demo.pdf", "demo-tiny.csv"}
+    assert set(files) == {"one.md", "one.ipynb", "fig-demo.svg", "fig-demo.pdf", "fig-demo.csv"}
     text = (html / "notebooks" / "a" / "one.html").read_text()
     assert all(f'/{name}"' in text for name in files)
-    assert files["demo-tiny.csv"] == b"x,y\n1,0.5\n2,0.25\n"
+    assert files["fig-demo.csv"].decode().splitlines()[1:] == ["1,line,,1,0.5,,", "1,line,,2,0.25,,"]
     cells = nbformat.reads(files["one.ipynb"].decode(), as_version=4)
     assert cells.cells[1].source == 'scale = "tiny"'  # what ran, so that running it again gives the same
     assert "image/png" in cells.cells[-1].outputs[0].data
