@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
-from relbook import explorers, scales
+from relbook import explorers, registry, scales
 from relbook.studies.bend_or_noise import study
 from relstab import diffeo
 from relstab.data.pictures import portrait
@@ -54,6 +54,14 @@ def test_a_unit_gives_every_pair_before_and_after_training():
     assert found["D"].div(found["G"]).to_numpy() == pytest.approx(found["R"].to_numpy())
     assert found["R"].nunique() == 2
     assert table["test_error"].dropna().between(0, 1).all()
+
+
+def test_published_rows_fill_the_grid():
+    table = registry.shown("bend_or_noise", "laptop")
+    found = table[table["kind"] == "sensitivity"]
+    counts = found.groupby(["architecture", "stage"])[["D", "G", "R"]].count()
+    assert (counts == 35).all(axis=None)
+    assert len(counts) == 6
 
 
 def test_tables_lead_to_the_row_of_a_network():
