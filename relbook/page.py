@@ -110,6 +110,19 @@ def _keep(shown, files):
             Path(folder, f"{hashed(shown)}.{name}").write_bytes(content)
 
 
+def table(frame, **whole):
+    """A table of a few columns; `whole` are tables that the reader may take as CSV, under their names.
+
+    >>> import pandas as pd
+    >>> table(pd.DataFrame({"family": ["dense"], "R": [0.123456]})).bundle["text/plain"].split()
+    ['family', 'R', 'dense', '0.12']
+    """
+    options = {"index": False, "float_format": "{:.2f}".format}
+    html = frame.to_html(border=0, **options)
+    _keep(html.encode(), {f"{name}.csv": part.to_csv(index=False).encode() for name, part in whole.items()})
+    return Display(text_html=html, text_plain=frame.to_string(**options))
+
+
 def verdicts(paper, *figures, scale=None, rows=None):
     """The claims on these figures, or of a paper, judged: a table whose rows unfold (`relbook.shown`).
 

@@ -28,7 +28,7 @@ from pathlib import Path
 
 from relbook import scales
 from relbook.press import downloads, execute, links, notebook
-from relstab.store import origin
+from relstab.store import atomic, origin
 
 _TOOLS = ("jupyter-book", "sphinx", "myst-nb", "myst-parser", "sphinx-book-theme", "sphinxcontrib-bibtex")
 _IGNORED = {"__pycache__", ".ipynb_checkpoints"}
@@ -51,8 +51,9 @@ def build(
 
     names: parts of notebook names. Then the notebooks that are not chosen may be out of date: they are shown
     without outputs, warnings are no errors, and the site is a draft in build/site/<scale>-draft, not the
-    book. ran: as in `relbook.press.execute.status`. ValueError: a notebook is not executed, or _toc.yml does not list
-    it. Nothing changed: nothing is rendered.
+    book. ran: as in `relbook.press.execute.status`. Nothing changed: nothing is rendered. The last good site stays until
+    its successor is whole and checked. ValueError: a notebook is not executed, or _toc.yml does not list it;
+    another run renders this book.
     """
     root = Path(root).resolve()
     found = execute.status(scales.check(scale), ran=ran, root=root, sources=sources)
@@ -64,29 +65,57 @@ def build(
         )
     label = f"{scale}-draft" if missing else scale
     files = _staged(root, scale, found)
-    site, page = root / "build" / "site" / label, "_build/html/index.html"
+    site = root / "build" / "site" / label
+    site.parent.mkdir(parents=True, exist_ok=True)
+    with atomic.lock(site.with_name(f".{label}.lock")) as alone:
+        if not alone:
+            raise ValueError(f"another run renders the book at scale {scale}; wait for its end or stop it")
+        return _built(root, site, files, sources, draft=bool(missing), say=say)
+
+
+def _built(root: Path, site: Path, files: dict[str, bytes], sources, *, draft: bool, say) -> Path | None:
+    """`build`, once it is known what is to be rendered and nobody else renders it."""
+    page = "_build/html/index.html"
     digest = _digest(files | _documented(sources))
+    before = site.with_name(f".{site.name}.before")
+    if (
+        before.is_dir() and not site.exists()
+    ):  # a run was killed while it put the new site in the old one's place
+        before.rename(site)
     stamp = site / "rendered.sha256"
     if stamp.is_file() and stamp.read_text() == digest and (site / page).is_file():
         say("the pages are as they were; nothing to render")
         return site / page
-    stage = root / "build" / "stage" / label
+    stage = root / "build" / "stage" / site.name
     shutil.rmtree(stage, ignore_errors=True)
     for name, content in files.items():
         (stage / name).parent.mkdir(parents=True, exist_ok=True)
         (stage / name).write_bytes(content)
     began = time.monotonic()
-    fresh = site.with_name(f".{label}.tmp")
+    fresh = site.with_name(f".{site.name}.tmp")
     shutil.rmtree(fresh, ignore_errors=True)
-    if not _render(stage, fresh, site.with_name(f"{label}.log"), draft=bool(missing), say=say):
+    if not _render(stage, fresh, site.with_name(f"{site.name}.log"), draft=draft, say=say):
         return None
-    if not _sound(fresh / "_build" / "html", _listed(root), draft=bool(missing), say=say):
+    if not _sound(fresh / "_build" / "html", _listed(root), draft=draft, say=say):
         return None
     (fresh / stamp.name).write_text(digest)
-    shutil.rmtree(site, ignore_errors=True)
-    fresh.rename(site)
+    _replace(site, fresh, before)
     say(f"rendered in {time.monotonic() - began:.0f} s")
     return site / page
+
+
+def _replace(site: Path, fresh: Path, before: Path) -> None:
+    """Put the fresh site in the place of the old one, which is removed only then."""
+    shutil.rmtree(before, ignore_errors=True)
+    if site.exists():
+        site.rename(before)
+    try:
+        fresh.rename(site)
+    except BaseException:
+        if before.exists():
+            before.rename(site)
+        raise
+    shutil.rmtree(before, ignore_errors=True)
 
 
 def merge(cells, executed, result: execute.Result):

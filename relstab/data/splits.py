@@ -119,7 +119,8 @@ def _channels(values: Sequence[float], like: Tensor) -> Tensor:
 
 @lru_cache(maxsize=64)
 def _constants(values: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
-    return torch.tensor(values, dtype=dtype, device=device).view(-1, 1, 1)
+    with torch.inference_mode(False):  # else a gradient could not pass later
+        return torch.tensor(values, dtype=dtype, device=device).view(-1, 1, 1)
 
 
 def random_subset(split: Split, size: int, *, seed: int, balanced: bool = False) -> Split:

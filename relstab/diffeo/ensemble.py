@@ -151,27 +151,41 @@ def displacement_field(coefficients: Float[Tensor, "batch 2 c c"],
         )
     height, width = height_and_width(size)
     dtype, device = torch.promote_types(coefficients.dtype, torch.float32), coefficients.device
-    temperature = torch.as_tensor(temperature, dtype=dtype)
-    if temperature.shape not in ((), coefficients.shape[:1]):
-        raise ValueError(
-            f"temperature has shape {list(temperature.shape)}; it must be a number or one for each of the "
-            f"{len(coefficients)} fields"
-        )
-    bad = temperature[~((temperature >= 0) & temperature.isfinite())]
-    if bad.numel():
-        raise ValueError(f"temperature is {bad.flatten()[0].item():g}; it must be finite, 0 or more")
     pixels = _constant((width, height), dtype, device)
-    # A temperature for all fields stays on the CPU: a GPU takes it as a number, without waiting.
-    amplitude = (
-        pixels * temperature.sqrt()
-        if temperature.ndim == 0
-        else temperature.to(device).sqrt()[:, None] * pixels
-    )
-    amplitude = amplitude.reshape(-1, 2)
+    if not isinstance(temperature, Tensor):
+        # One number for all fields: a GPU takes its root as a number, without waiting.
+        amplitude = (pixels * _root(float(temperature), dtype)).reshape(-1, 2)
+    else:
+        amplitude = _amplitudes(temperature.to(dtype), len(coefficients), pixels)
     scaled = coefficients.to(dtype) * amplitude[:, :, None, None]
     columns, rows = (_sines(n, coefficients.shape[-1], dtype, device) for n in (width, height))
     with torch.autocast(device.type, enabled=False):  # a field in bfloat16 would be off by 0.4 %
         return rows @ scaled.mT @ columns.T
+
+
+@lru_cache(maxsize=256)
+def _root(temperature: float, dtype: torch.dtype) -> Tensor:
+    """√T in the precision of the field, on the CPU."""
+    with torch.inference_mode(False):
+        value = torch.tensor(temperature, dtype=dtype)
+        _check_temperature(value)
+        return value.sqrt()
+
+
+def _amplitudes(temperature: Tensor, count: int, pixels: Tensor) -> Tensor:
+    """√T in pixels along x and y: [1 or count, 2]."""
+    if temperature.shape not in ((), (count,)):
+        raise ValueError(
+            f"temperature has shape {list(temperature.shape)}; it must be a number or one for each of the {count} fields"
+        )
+    _check_temperature(temperature)
+    return (temperature.to(pixels.device).sqrt().reshape(-1, 1) * pixels).reshape(-1, 2)
+
+
+def _check_temperature(temperature: Tensor) -> None:
+    bad = temperature[~((temperature >= 0) & temperature.isfinite())]
+    if bad.numel():
+        raise ValueError(f"temperature is {bad.flatten()[0].item():g}; it must be finite, 0 or more")
 
 
 def surely_bijective(coefficients: Float[Tensor, "batch 2 c c"], temperature: float | int,

@@ -74,6 +74,13 @@ def warp(images: Shaped[Tensor, "batch channel height width"], field: Float[Tens
             f"field has shape {list(field.shape)}; images of shape {list(images.shape)} need "
             f"{[len(images), 2, *images.shape[-2:]]}"
         )
+    return warp_unchecked(images, field, interpolation)
+
+
+def warp_unchecked(images: Shaped[Tensor, "batch channel height width"],
+                   field: Float[Tensor, "batch 2 height width"],
+                   interpolation: str = "bilinear") -> Shaped[Tensor, "batch channel height width"]:  # fmt: skip
+    """`warp` for images and fields that are known to be right: nothing in it waits for a GPU, as a look for NaN does."""
     nearest = interpolation == "nearest"
     precision = torch.promote_types(field.dtype if nearest else images.dtype, torch.float32)
     interpolate = {"bilinear": _bilinear, "gaussian": _gaussian, "nearest": _nearest}[interpolation]

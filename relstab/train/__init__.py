@@ -1,10 +1,9 @@
 """Train a classifier: one readable loop (paper A App. B.1, paper B App. E.1).
 
 The data sit on the device as one uint8 tensor; a batch is one gather (crop included), normalised and deformed
-on the fly. Nothing in a step waits for the device, but the check of a deformation for NaN: losses and errors are
-read once an epoch. All randomness of an epoch, dropout's included, follows from (seed, epoch), so that a
-checkpoint needs no generator state and a run that was killed and resumed ends, on a CPU, with bitwise the same
-weights as one that was not.
+on the fly. Nothing in a step waits for the device: losses and errors are read once an epoch. All randomness
+of an epoch, dropout's included, follows from (seed, epoch), so that a checkpoint needs no generator state and
+a run that was killed and resumed ends, on a CPU, with bitwise the same weights as one that was not.
 
 >>> import torch
 >>> from types import SimpleNamespace as Split

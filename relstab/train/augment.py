@@ -22,7 +22,8 @@ from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor
 from torch.nn.functional import pad
 
-from relstab.diffeo import displacement_field, sample_coefficients, temperature, warp
+from relstab.diffeo import displacement_field, sample_coefficients, temperature
+from relstab.diffeo.fields import warp_unchecked
 
 
 class Draws(NamedTuple):
@@ -82,4 +83,4 @@ def deformations(count: int, displacement: float, cut: int, size: tuple[int, int
 def deformed(images: Float[Tensor, "batch channel height width"],
              coefficients: Float[Tensor, "batch 2 cut cut"]) -> Float[Tensor, "batch channel height width"]:  # fmt: skip
     """The images, each moved by its own field of `deformations`, bilinearly, with the frame in place."""
-    return warp(images, displacement_field(coefficients, 1.0, tuple(images.shape[-2:])))
+    return warp_unchecked(images, displacement_field(coefficients, 1.0, tuple(images.shape[-2:])))

@@ -7,6 +7,7 @@ import nbformat
 import pytest
 
 from relbook.press import execute, notebook, render
+from relstab.store import atomic
 
 ROOT = Path(execute.ROOT)
 TOC = """format: jb-book
@@ -178,6 +179,46 @@ def test_widget_state_is_kept(project):
         )
     finally:
         result.executed.write_bytes(good)
+
+
+def test_a_good_site_outlives_a_failed_replacement(tmp_path, monkeypatch):
+    site, fresh, before = (tmp_path / name for name in ("tiny", ".tiny.tmp", ".tiny.before"))
+    for folder in (site, fresh):
+        folder.mkdir()
+        (folder / "who").write_text(folder.name)
+    real = Path.rename
+
+    def rename(path, target):
+        if path == fresh:
+            raise OSError("the disk is gone")
+        return real(path, target)
+
+    monkeypatch.setattr(Path, "rename", rename)
+    with pytest.raises(OSError, match="the disk is gone"):
+        render._replace(site, fresh, before)
+    assert (site / "who").read_text() == "tiny"
+    monkeypatch.undo()
+    render._replace(site, fresh, before)
+    assert (site / "who").read_text() == ".tiny.tmp"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["tiny"]
+
+
+def test_a_site_put_aside_by_a_killed_run_comes_back(project):
+    build(project)
+    site = project / "build" / "site" / "tiny"
+    aside = site.with_name(".tiny.before")
+    site.rename(aside)
+    page, said = build(project)
+    assert page.is_file() and "nothing to render" in said
+    assert not aside.exists()
+
+
+def test_two_runs_do_not_render_one_book(project):
+    with (
+        atomic.lock(project / "build" / "site" / ".tiny.lock"),
+        pytest.raises(ValueError, match="another run renders the book at scale tiny"),
+    ):
+        build(project)
 
 
 def test_an_unknown_scale_is_refused(project):

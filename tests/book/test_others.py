@@ -494,3 +494,26 @@ def test_figures_without_networks_say_so(name):
     empty = pd.DataFrame({"kind": [], "name": []})
     fig = getattr(figures, name)(empty)
     assert all(not ax.axison for ax in fig.axes)
+
+
+def test_the_page_shows_every_claim_once():
+    assert sorted(measures.IDS) == sorted(claim.id for claim in ledger.claims() if claim.folder == "others")
+
+
+def test_the_whole_table_names_sources_and_the_page_counts_families():
+    name = "elanury_cifar10_model"
+    rows = made_up([*collection(4), {"name": name, "R": 1.0, "error": 0.9, "train": 0.9}])
+    table = tables.everything(rows, NETWORKS).set_index("name")
+    assert (
+        table.loc[name, "commit"] == NETWORKS[name]["commit"]
+        and table.loc[name, "refused"] == tables.REASONS[0]
+    )
+    assert table.loc["fit0", "R"] == pytest.approx(0.1) and table.loc["fit0", "R_mean_init"] == 1
+    assert tables.by_family(rows).iloc[0].tolist()[:4] == ["convolutional", 4, 4, 4]
+    assert len(tables.everything(pd.DataFrame(), NETWORKS)) == 0
+
+
+def test_outliers_are_the_networks_farthest_from_the_line():
+    rows = made_up([*collection(8), {"name": "far", "R": 0.1, "error": 0.6, "train": 0.5}])
+    found = tables.outliers(rows, 1)
+    assert found["factor"].iloc[0] == pytest.approx(0.6 / (0.2 * 0.1**0.5))

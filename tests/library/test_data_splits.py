@@ -119,3 +119,12 @@ def test_random_subset_bad_size(size, balanced):
     split = Split(make_split().images, torch.tensor([0] * 8 + [1] * 12 + [2] * 11 + [5] * 9))
     with pytest.raises(ValueError, match=f"size is {size}; "):
         random_subset(split, size, seed=0, balanced=balanced)
+
+
+def test_constants_made_in_inference_mode_serve_gradients_later():
+    mean, std = (0.123,), (0.456,)
+    with torch.inference_mode():
+        normalise(torch.zeros(1, 1, 2, 2), mean, std)
+    images = torch.zeros(1, 1, 2, 2, requires_grad=True)
+    normalise(images, mean, std).sum().backward()
+    assert images.grad.unique().item() == pytest.approx(1 / 0.456)

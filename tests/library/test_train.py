@@ -496,13 +496,14 @@ class Waits(TorchDispatchMode):
         return function(*args, **(kwargs or {}))
 
 
-def test_nothing_in_a_step_waits_for_the_device():
+@pytest.mark.parametrize("displacement", [0.0, 1.0])
+def test_nothing_in_a_step_waits_for_the_device(displacement):
     """Counted on the CPU: an epoch of many batches has as many stops as an epoch of few."""
     counts = []
     for count in (32, 128):
         data = Dataset("made up", *[Split(halves(count).images, halves(count).labels)] * 2, ("a", "b"), (0.5,), (0.25,),
                        "", "", "")  # fmt: skip
-        model, recipe = small(), replace(RECIPE, epochs=1, flip=True, noise=1.0)
+        model, recipe = small(), replace(RECIPE, epochs=1, flip=True, noise=1.0, displacement=displacement)
         fit(model, data.train, recipe, normalise=data.normalise, seed=0)  # constants are made once
         set_up = TrainingSet(data.train, recipe, data.normalise, torch.device("cpu"))
         optimizer = make_optimizer(model, recipe, torch.device("cpu"))

@@ -11,6 +11,11 @@ import numpy as np
 from relbook.measurement import NETWORKS, bootstrap, correlation, geometric, mean, nothing, slope
 from relbook.studies.others import tables
 
+IDS = ("b-others-correlation", "o-others-fitted", "o-others-not-fitted", "o-others-difference", "o-others-scatter",
+       "b-others-exponent", "b-others-prefactor", "b-others-resnets", "o-others-gap", "o-others-gap-better",
+       "o-others-robust", "b-others-mnist", "a-others-D", "a-others-D-all", "a-others-G", "o-others-two-D",
+       "o-others-two-G", "o-others-two-ratio", "a-others-gain", "o-others-gain", "b-others-training-lowers-R",
+       "a-others-shuffling", "b-others-interpolation")  # as the page shows them  # fmt: skip
 LEAST_GAP = 0.01  # a smaller difference of errors is not told from none on 1,017 images
 GROUPS = {"all": lambda table: table, "fitted": tables.fitted, "not fitted": tables.not_fitted}
 

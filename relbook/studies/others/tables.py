@@ -169,3 +169,89 @@ def regression(y, columns, weights):
     gram = np.swapaxes(scaled, -1, -2) @ design
     right = np.swapaxes(scaled, -1, -2) @ np.broadcast_to(y, design.shape[:-1])[..., None]
     return (np.linalg.pinv(gram, hermitian=True) @ right)[..., :-1, 0]
+
+
+def by_family(rows: pd.DataFrame, dataset="cifar10-lossless") -> pd.DataFrame:
+    """A line a family of networks that are not refused: how many, and the ranges of their errors and of R."""
+    table = networks(rows, dataset=dataset)
+    lines = []
+    for name in FAMILIES:
+        part = table[table["family"] == name]
+        if len(part):
+            line = {"family": name, "networks": len(part), "repositories": part["repository"].nunique(),
+                    "fitted": len(fitted(part))}  # fmt: skip
+            for title, column in (
+                ("test error", "test_error"),
+                ("training error", "train_error"),
+                ("R", "R"),
+            ):
+                line[title] = f"{part[column].min():.2f} to {part[column].max():.2f}"
+            lines.append(line)
+    return pd.DataFrame(lines)
+
+
+def everything(rows: pd.DataFrame, entries, imagenet: pd.DataFrame | None = None) -> pd.DataFrame:
+    """All networks, refused ones too, with their sources: what the page offers as CSV.
+
+    Args:
+        rows: Of the study `others`.
+        entries: {name: line of its table of networks}.
+        imagenet: Rows of the study `imagenet`, whose networks are added without an error.
+    """
+    table = found(rows)
+    if len(table):
+        table = _with_sources_and_numbers(table, rows, entries)
+    if imagenet is None or imagenet.empty:
+        return table
+    chosen = (
+        (imagenet["kind"] == "sensitivity") & (imagenet["layer"] == "output") & (imagenet["shuffle"] == -1)
+    )
+    chosen &= (
+        (imagenet["statistic"] == "component_median")
+        & (imagenet["cut"] == 3)
+        & (imagenet["stage"] == "trained")
+    )
+    lites = imagenet[chosen][["architecture", *QUANTITIES]].assign(
+        dataset="imagenet", family=FAMILIES[2], robust=False
+    )
+    return pd.concat([table, lites.assign(name=lites["architecture"], refused="")], ignore_index=True)
+
+
+def _with_sources_and_numbers(table, rows, entries):
+    described = pd.DataFrame([entries.get(name, {"name": name}) for name in table["name"]])
+    sources = ["name", "commit", "path", "licence", "note", "digest"]
+    table = table.merge(described.reindex(columns=sources), on="name", how="left")
+    for statistic, mark in (("component_median", ""), ("mean", "_mean")):
+        for stage, end in (("trained", ""), ("init", "_init")):
+            numbers = measured(rows, statistic=statistic, stage=stage)
+            if mark or end:
+                numbers = numbers.drop(columns=["R_low", "R_high"])
+            wanted = numbers.set_index("name").add_suffix(f"{mark}{end}")
+            table = table.merge(wanted, left_on="name", right_index=True, how="left")
+    return table
+
+
+def outliers(rows: pd.DataFrame, count=6, **options) -> pd.DataFrame:
+    """The networks farthest from the line of the fitted natural ones in log ε, and by which factor."""
+    table = networks(rows, **options)
+    line = fitted(table[~table["robust"].astype(bool)])
+    columns = ["family", "robust", "test_error", "train_error", "R", "factor"]
+    if len(line) < 3:
+        return pd.DataFrame(columns=columns)
+    weights = 1 / line.groupby("repository")["name"].transform("size")
+    x, y = np.log(line["R"]), np.log(line["test_error"])
+    slope = regression(y.to_numpy(), [x.to_numpy()], weights.to_numpy())[0]
+    level = np.average(y - slope * x, weights=weights)
+    table["factor"] = np.exp(np.log(table["test_error"]) - level - slope * np.log(table["R"]))
+    order = np.abs(np.log(table["factor"])).sort_values(ascending=False).index
+    return table.loc[order[:count], columns]
+
+
+def in_words(measurement) -> str:
+    """An estimate with its interval.
+
+    >>> from relbook.measurement import Measurement
+    >>> in_words(Measurement(0.84, 0.74, 0.91))
+    '0.84 (0.74 to 0.91)'
+    """
+    return f"{measurement.estimate:.2f} ({measurement.low:.2f} to {measurement.high:.2f})"
