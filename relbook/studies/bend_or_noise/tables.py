@@ -38,11 +38,11 @@ def in_words(rows, zoo):
     easy = zoo_tables.compared(zoo, ["mnist", "fashion-mnist"])
     other = zoo_tables.law(easy["error"], easy["R"])
     return (
-        f"1. **Untrained networks hardly care which it is; trained ones do.** At δ = 1 pixel and c = 3 the relative sensitivity "
-        f"$R = D/G$ is {before.min():.2g} to {before.max():.2g} before training, and after it {after}.\n"
+        f"1. **Untrained networks hardly care which it is; trained ones do, in either direction.** At δ = 1 pixel and "
+        f"c = 3 the relative sensitivity $R = D/G$ is {before.min():.2g} to {before.max():.2g} before training, and after it {after}.\n"
         f"2. **{'Mostly it is the noise that gains.' if G > 1 and G > 1 / D else 'It is the bend that loses.'}** In the "
-        f"{NAMES[table.index[-1]]} training multiplies $D$ by {D:.2g} and $G$ by {G:.2g}: it does not become calm, it becomes "
-        f"rough in nearly all directions and stays comparatively smooth along bends, which it notices "
+        f"{NAMES[table.index[-1]]} training multiplies $D$ by {D:.2g} and $G$ by {G:.2g}: the network gets rougher in nearly "
+        f"all directions and stays comparatively smooth along bends, which it notices "
         f"{1 / last[('trained', 'R')]:.0f} times less than noise.\n"
         f"3. **On CIFAR-10, the smaller $R$, the smaller the test error**: over {law.count} architectures the logarithms of the "
         f"two have the correlation {law.correlation:.2f} (95 % interval {law.low:.2f} to {law.high:.2f}); over the "

@@ -232,11 +232,12 @@ def causes(rows):
     Columns: networks (pairs), smallest, median and largest factor on R. Only pairs of CIFAR-10 networks that
     differ in nothing else, seeds averaged; a factor of one is no effect.
     """
-    table = compared(rows)
-    pairs = {"longer training": _pairs(table, "epochs"), "twice the width or more": _pairs(table, "width")}
-    with_and_without = networks(rows)
-    chosen = (with_and_without["train_size"] == EVERY_SIZE) & (with_and_without["noise"] == 0)
-    pairs["crops and flips"] = _pairs(with_and_without[chosen], "augment")
+    table, every = compared(rows), networks(rows)
+    every = every[(every["train_size"] == EVERY_SIZE) & (every["noise"] == 0)]
+    every = every[every["dataset"].isin(main_datasets(rows))]
+    usual = every[_usual_augmentation(every)]
+    pairs = {"longer training": _pairs(usual, "epochs"), "twice the width": _pairs(usual, "width"),
+             "crops and flips": _pairs(every, "augment")}  # fmt: skip
     for name, probe in {"means for component medians": {"statistic": "mean"}, "δ = 2 for δ = 1": {"displacement": 2.0},
                         "c = 5 for c = 3": {"cut": 5}}.items():  # fmt: skip
         both = table.merge(compared(rows, **probe), on=NETWORK, suffixes=("", "_other"))
