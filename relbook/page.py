@@ -317,10 +317,12 @@ def source(rows):
     units = store.provenance(registry.configs(study, scale))
     minutes = units["seconds"].sum() / 60
     missing = rows.attrs.get("missing", 0)
+    untraced = int((units["dirty"].astype(object) != False).sum())  # noqa: E712 - None and NaN count, too
     text = (
         f"Scale {scale}: {len(units)} units of the study {study}, {minutes:.1f} minutes in all on "
         f"{', '.join(sorted(set(units['device'])))}; torch {', '.join(sorted(set(units['torch'])))}; "
         f"commit {', '.join(sorted({str(commit)[:10] for commit in units['commit']}))}."
+        + (f" **{untraced} of them come from code with local changes.**" if untraced else "")
         + (f" {missing} units of this scale are not computed yet." if missing else "")
     )
     return Display(text_markdown=text, text_plain=text)
