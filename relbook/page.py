@@ -22,8 +22,8 @@ class Display:
         return (self.bundle, {"relstab": {"stated": self.stated}}) if self.stated else self.bundle
 
 
-def picture(fig, rows=None, *, dpi=160):
-    """A matplotlib Figure as a PNG in the book's style; `rows` are what it was drawn from.
+def picture(fig, *rows, dpi=160):
+    """A matplotlib Figure as a PNG in the book's style; `rows` are the tables it was drawn from, all of them.
 
     While the book is made, the figure is also kept as SVG and PDF and the plotted numbers as CSV. The page shows the
     SVG, in the theme's colours (`relbook.drawing.vector`), and under it says which rows were drawn (`stated`).
@@ -43,7 +43,7 @@ def picture(fig, rows=None, *, dpi=160):
             if len(table):
                 files["csv"] = table.to_csv(index=False).encode()
             _keep(png, files)
-    return Display(image_png=png, text_plain="figure", stated=stated(rows))
+    return Display(image_png=png, text_plain="figure", stated=stated(*rows))
 
 
 def _saved(fig, kind, **options):
@@ -67,7 +67,7 @@ def in_short(said, found, why):
     )
 
 
-def stated(rows) -> str:
+def stated(*tables) -> str:
     """Which rows a figure was drawn from, in words: study, units, seeds, images, scale; "" for rows of no study.
 
     >>> import pandas as pd
@@ -76,8 +76,10 @@ def stated(rows) -> str:
     >>> stated(rows)
     'Rows of the study zoo: 2 units, seeds 0 and 1, 500 images a measurement, scale laptop.'
     """
-    if rows is None or "study" not in rows.attrs or rows.empty:
-        return ""
+    return " ".join(_stated(rows) for rows in tables if "study" in rows.attrs and not rows.empty)
+
+
+def _stated(rows):
     parts = []
     if "units" in rows.attrs:
         parts.append(f"{rows.attrs['units'] - rows.attrs.get('missing', 0)} units")
@@ -315,10 +317,12 @@ def source(rows):
     units = store.provenance(registry.configs(study, scale))
     minutes = units["seconds"].sum() / 60
     missing = rows.attrs.get("missing", 0)
+    untraced = int((units["dirty"].astype(object) != False).sum())  # noqa: E712 - None and NaN count, too
     text = (
         f"Scale {scale}: {len(units)} units of the study {study}, {minutes:.1f} minutes in all on "
         f"{', '.join(sorted(set(units['device'])))}; torch {', '.join(sorted(set(units['torch'])))}; "
         f"commit {', '.join(sorted({str(commit)[:10] for commit in units['commit']}))}."
+        + (f" **{untraced} of them come from code with local changes.**" if untraced else "")
         + (f" {missing} units of this scale are not computed yet." if missing else "")
     )
     return Display(text_markdown=text, text_plain=text)

@@ -14,7 +14,18 @@ paper B, Eqs. 4-5). Deep nets that classify images well are insensitive to defor
 import importlib
 
 __version__ = "0.1.0"
-_SUBMODULES = ("data", "diffeo", "models", "probes", "random", "store", "theory", "train", "vision")
+_SUBMODULES = (
+    "data",
+    "diffeo",
+    "integrations",
+    "models",
+    "probes",
+    "random",
+    "store",
+    "theory",
+    "train",
+    "vision",
+)
 __all__ = ["__version__", "sensitivity", *_SUBMODULES]
 
 

@@ -3,9 +3,10 @@
 import dataclasses
 import math
 
+import pandas as pd
 import pytest
 
-from relbook import audit, registry
+from relbook import audit, page, registry
 from relstab import store
 from relstab.store import origin
 
@@ -80,3 +81,13 @@ def test_every_study_that_trains_states_its_spread():
             fields = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
             trains = fields.get("recipe") != "published" and bool(fields.get("epochs") or fields.get("limit"))
             assert getattr(config, "spread", 0) > audit.EXACT or not trains, study
+
+
+@pytest.mark.parametrize(("flags", "said"), [([False, False], 0), ([True, False], 1), ([None, True], 2)])
+def test_a_page_says_which_rows_cannot_be_traced(monkeypatch, flags, said):
+    table = pd.DataFrame({"seconds": 60.0, "device": "a", "torch": "2", "commit": "c" * 40, "dirty": flags})
+    monkeypatch.setattr(store, "provenance", lambda configs: table)
+    rows = pd.DataFrame()
+    rows.attrs |= {"study": "stripe", "scale": "laptop"}
+    text = page.source(rows).bundle["text/plain"]
+    assert (f"{said} of them come from code with local changes" in text) is bool(said)

@@ -59,11 +59,11 @@ def rows(value=1.0, **attrs):
     return frame
 
 
-def picture(number, frame):
+def picture(number, *frames):
     """A picture, the line's slope telling it from others: the PNG that the page shows."""
     fig = Figure()
     fig.subplots().plot([0, number])
-    return page.picture(fig, frame).bundle["image/png"]
+    return page.picture(fig, *frames).bundle["image/png"]
 
 
 def executed(*shown):
@@ -123,7 +123,7 @@ def test_files_are_valid_and_the_same_each_time(tmp_path, monkeypatch):
 
 def test_each_figure_has_its_own_numbers(tmp_path, monkeypatch):
     monkeypatch.setenv("RELSTAB_DOWNLOADS", str(tmp_path))
-    shown = executed(picture(1, rows()), picture(2, None))
+    shown = executed(picture(1, rows()), picture(2))
     found = downloads.packed(downloads.kept(tmp_path), shown)
     assert {label: sorted(files) for label, files in found.items()} == {
         "fig-1": ["fig-1.csv", "fig-1.pdf", "fig-1.svg"],

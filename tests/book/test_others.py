@@ -436,10 +436,13 @@ def test_every_network_that_is_not_refused_is_a_point():
     assert len(table) == 37
     ax = figures.error(rows).axes[0]
     assert drawn_points(ax) == set(zip(table["R"], table["test_error"], strict=True))
-    rings = [line for line in ax.lines if len(line.get_xdata()) == 1 and line.get_markersize() == 8]
+    rings = [
+        line for line in ax.lines if len(line.get_xdata()) == 1 and line.get_markersize() == figures.RING
+    ]
     assert [float(line.get_xdata()[0]) for line in rings] == [9.0]
     fitted, other = (figures._colour(error) for error in (0.01, 0.35))
-    assert {line.get_color() for line in ax.lines if len(line.get_xdata()) == 1} == {
+    shown = [line for line in ax.lines if len(line.get_xdata()) == 1 and line not in rings]
+    assert {line.get_color() for line in shown} == {
         fitted,
         other,
         figures._colour(0.4),
@@ -517,3 +520,15 @@ def test_outliers_are_the_networks_farthest_from_the_line():
     rows = made_up([*collection(8), {"name": "far", "R": 0.1, "error": 0.6, "train": 0.5}])
     found = tables.outliers(rows, 1)
     assert found["factor"].iloc[0] == pytest.approx(0.6 / (0.2 * 0.1**0.5))
+
+
+def test_factors_of_training_are_geometric_means_with_one_weight_a_repository():
+    forks = [
+        {"name": f"fork{k}", "repository": "course", "R": 1.0, "G": 4.0, "error": 0.3, "train": 0.01}
+        for k in range(2)
+    ]
+    rows = made_up([*forks, {"name": "own", "R": 1.0, "G": 1.0, "error": 0.3, "train": 0.01}, *loose(3)])
+    found = tables.factors(rows).set_index("networks with a training error")
+    assert found["repositories"].tolist() == [2, 3]
+    assert found.loc["below 0.1", "G"] == pytest.approx(2)
+    assert found.loc["of 0.2 and more", "G"] == pytest.approx(1)

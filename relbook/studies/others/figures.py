@@ -19,6 +19,7 @@ COLOURS = ListedColormap(
     ["#0072B2", "#2F8FC4", "#56B4E9", "#E0B000", "#E69F00", "#E08020", "#D55E00", "#B04A00"]
 )
 SHADES = Normalize(0, 0.4, clip=True)  # steps of 0.05: below two of them a network counts as fitted
+RING = 10  # size of the ring around a robust network
 TITLES = {"D": "$D_f$", "G": "$G_f$", "R": "$R_f$"}
 
 
@@ -30,10 +31,9 @@ def _points(ax, table, x, y):
     """A symbol a network; x and y are columns."""
     for line in table.to_dict("records"):
         colour = _colour(line["train_error"])
-        ring = style.BLACK if line["robust"] else colour
-        size = 8 if line["robust"] else 5.5
-        ax.plot(line[x], line[y], MARKERS[line["family"]], color=colour, mec=ring, mew=1.4 if line["robust"] else 0.4,
-                ms=size, alpha=0.9)  # fmt: skip
+        ax.plot(line[x], line[y], MARKERS[line["family"]], color=colour, mew=0.4, ms=5.5, alpha=0.9)
+        if line["robust"]:
+            ax.plot(line[x], line[y], "o", mec=style.BLACK, mfc="none", mew=1.2, ms=RING)
 
 
 def _handles(table):
@@ -41,7 +41,7 @@ def _handles(table):
     handles = [Line2D([], [], ls="", marker=MARKERS[one], color=style.GREY, label=one) for one in present]
     if table["robust"].any():
         handles.append(
-            Line2D([], [], ls="", marker="o", mec=style.BLACK, mfc="none", mew=1.4, ms=8, label="robust")
+            Line2D([], [], ls="", marker="o", mec=style.BLACK, mfc="none", mew=1.2, ms=RING, label="robust")
         )
     return handles
 
@@ -98,7 +98,7 @@ def error(rows, dataset="cifar10-lossless"):
         ylabel="test error",
     )
     _bar(fig, ax)
-    legend(fig, handles + _handles(table), 3)
+    legend(fig, handles + _handles(table), 2)
     return fig
 
 
@@ -122,7 +122,7 @@ def sensitivities(rows):
     _bar(fig, axes)
     handles = [Line2D([], [], color=colour, lw=1.2, label=text)
                for colour, text in (("#0072B2", "training error < 0.1"), ("#D55E00", "≥ 0.2"))]  # fmt: skip
-    legend(fig, handles + _handles(table), 3)
+    legend(fig, handles + _handles(table), 2)
     return fig
 
 
@@ -186,7 +186,7 @@ def two_variables(rows):
         )
     axes[0].set_ylabel("test error")
     _bar(fig, axes)
-    legend(fig, _handles(table), 3)
+    legend(fig, _handles(table), 2)
     return fig
 
 
@@ -216,5 +216,5 @@ def changes(rows):
         ax.axvline(tables.FITTED, color=style.GREY, lw=0.8, ls=":")
         ax.set(yscale="log")
     outer(axes, "training error", "factor")
-    legend(fig, _handles(table), 3)
+    legend(fig, _handles(table), 2)
     return fig

@@ -231,6 +231,21 @@ def _with_sources_and_numbers(table, rows, entries):
     return table
 
 
+def factors(rows: pd.DataFrame) -> pd.DataFrame:
+    """What training multiplied D, G and R (means) by at the output: geometric means, each repository with weight one."""
+    table, lines = natural(rows, statistic="mean"), []
+    for name, choose in (("below 0.1", fitted), ("of 0.2 and more", not_fitted)):
+        part = choose(table)
+        if len(part):
+            weights = 1 / part.groupby("repository")["name"].transform("size")
+            line = {"networks with a training error": name, "repositories": part["repository"].nunique()}
+            for quantity in QUANTITIES:
+                logs = np.log(part[quantity].astype(float) / part[f"{quantity}_init"].astype(float))
+                line[quantity] = float(np.exp(np.average(logs, weights=weights)))
+            lines.append(line)
+    return pd.DataFrame(lines)
+
+
 def outliers(rows: pd.DataFrame, count=6, **options) -> pd.DataFrame:
     """The networks farthest from the line of the fitted natural ones in log ε, and by which factor."""
     table = networks(rows, **options)
