@@ -39,7 +39,8 @@ def in_words(rows, zoo):
     other = zoo_tables.law(easy["error"], easy["R"])
     return (
         f"1. **Untrained networks hardly care which it is; trained ones do, in either direction.** At δ = 1 pixel and "
-        f"c = 3 the relative sensitivity $R = D/G$ is {before.min():.2g} to {before.max():.2g} before training, and after it {after}.\n"
+        f"c = 3 the relative sensitivity $R = D/G$ is {before.min():.2g} to {before.max():.2g} before "
+        f"training, and after it {after}.\n"
         f"2. **{'Mostly, noise comes to matter more.' if G > 1 and G > 1 / D else 'Bends come to matter less.'}** In the "
         f"{NAMES[table.index[-1]]} training multiplies $D$ by {D:.2g} and $G$ by {G:.2g}: the network gets rougher in nearly "
         f"all directions and stays comparatively smooth along bends, which it notices "
