@@ -75,7 +75,10 @@ def coverage(case, repetitions):
 
 def main():
     repetitions = int(sys.argv[1]) if len(sys.argv) > 1 else 400
-    rows = [coverage(case, repetitions) for case in CASES]
+    rows = []
+    for case in CASES:
+        rows.append(coverage(case, repetitions))
+        print(rows[-1], flush=True)
     notes = (
         f"{repetitions} repetitions of {IMAGES} pictures of fashion-mini, drawn with replacement, with new τ and η each "
         f"time, δ = 1, c = 3; the truth is R of all pictures over {TRUTH_DRAWS} draws. Aimed at: 90 to 98 % for the mean."
