@@ -38,6 +38,19 @@ def machine(*packages):
     }
 
 
+def quiet(limit=1.5):
+    """Whether the machine is free for a timing: its load, of the last minute, at most `limit` (else it is said).
+
+    Benchmarks whose times are quoted refuse a busier machine, or mark their results with --busy.
+    """
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    if load > limit and "--busy" not in sys.argv:
+        raise SystemExit(
+            f"the load is {load:.1f}, above {limit}: times would be those of a busy machine (--busy takes them)"
+        )
+    return load <= limit
+
+
 def version(package):
     """The installed version of a package, or "not installed"."""
     try:

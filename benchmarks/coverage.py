@@ -4,8 +4,7 @@
 
 Writes results/coverage.json and results/coverage.md. The set is the test pictures of fashion-mini, which come with
 the package; each repetition draws P of them with replacement, and new τ and η. The truth is R of all pictures over
-many draws. Networks: LeNet as trained for a few epochs, at its output and at its first activation, and a narrow
-VGG with BatchNorm that never saw data, whose statistics are then those of the P pictures.
+many draws. The network is LeNet, trained for a few epochs, at its output and at its first activation.
 """
 
 import math
@@ -35,17 +34,9 @@ def lenet():
     return model
 
 
-def vgg():
-    return models.build(
-        "vgg11_bn", in_channels=1, image_size=28, width=0.0625, generator=torch.Generator().manual_seed(0)
-    )
-
-
 CASES = [  # network, layers, statistic, draws
     *((lenet, "output", statistic, 1) for statistic in STATISTICS),
-    (lenet, ["relu"], "mean", 1),
-    (lenet, "output", "mean", 4),
-    (vgg, "output", "mean", 1),
+    (lenet, ["relu1"], "mean", 1),
 ]
 
 
@@ -55,12 +46,12 @@ def coverage(case, repetitions):
     build, layers, statistic, draws = case
     model, (_, images) = build(), pictures()
     options = {"layers": layers, "statistic": statistic, "batch_size": 256}
-    truth = sensitivity(model, images, draws=TRUTH_DRAWS, seed=2**40, **options)["R"].iloc[0]
+    truth = float(sensitivity(model, images, draws=TRUTH_DRAWS, seed=2**40, **options)["R"].iloc[0])
     inside, width, values = 0, 0.0, []
     for number in range(repetitions):
         some = torch.randint(len(images), (IMAGES,), generator=torch.Generator().manual_seed(number))
         row = sensitivity(model, images[some], draws=draws, seed=number, **options).iloc[0]
-        inside += row.R_low <= truth <= row.R_high
+        inside += bool(row.R_low <= truth <= row.R_high)
         width += math.log(row.R_high / row.R_low) / 2
         values.append(math.log(row.R / truth))
     share, values = inside / repetitions, torch.tensor(values)
@@ -75,7 +66,10 @@ def coverage(case, repetitions):
 
 def main():
     repetitions = int(sys.argv[1]) if len(sys.argv) > 1 else 400
-    rows = [coverage(case, repetitions) for case in CASES]
+    rows = []
+    for case in CASES:
+        rows.append(coverage(case, repetitions))
+        print(rows[-1], flush=True)
     notes = (
         f"{repetitions} repetitions of {IMAGES} pictures of fashion-mini, drawn with replacement, with new τ and η each "
         f"time, δ = 1, c = 3; the truth is R of all pictures over {TRUTH_DRAWS} draws. Aimed at: 90 to 98 % for the mean."

@@ -151,6 +151,7 @@ def losses(tables):
 
 def main():
     _harness.single_thread()
+    quiet = _harness.quiet()
     tables = {
         "512 x 3 x 32 x 32": compare(512, 32, repeats=15),
         "16 x 3 x 224 x 224": compare(16, 224, repeats=9),
@@ -161,6 +162,7 @@ Gaussian compute the same images as relstab (checked in this run); elastic trans
 noise smoothed by a Gaussian of 5 pixels.
 
 Where relstab is slower: {slower}"""
+    notes += "" if quiet else " **Taken on a busy machine.**"
     conditions = _harness.machine("torch", "torchvision", "kornia")
     _harness.write("diffeo", "Random image deformations", notes, conditions, tables)
 

@@ -24,7 +24,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from relbook import scales
-from relbook.press import downloads, fingerprint, notebook, runner
+from relbook.press import downloads, fingerprint, notebook, reach, runner
 from relstab.store import atomic, environment, interruption, origin
 
 ROOT = origin.PACKAGE.parent
@@ -149,21 +149,28 @@ def _plans(group, given, root, sources, ran=()) -> list[_Plan]:
     if not group:
         return []
     scale = given["scale"]
-    shared = fingerprint.surroundings(root, scale, sources=sources, summary=group[0].summary)
+    shared, studies = fingerprint.surroundings(root, sources=sources), reach.Studies(sources)
+
+    def own(source, cells):
+        code = "\n".join(cell.source for cell in notebook.code_cells(cells))
+        names = None if source.summary else studies.behind(code)
+        return fingerprint.studied(root, scale, studies, names, summary=source.summary)
+
     folder = _folder(root, scale)
     return [
-        _plan(source, given, shared, folder / f"{source.name}.ipynb", source.name in ran) for source in group
+        _plan(source, given, shared, own, folder / f"{source.name}.ipynb", source.name in ran)
+        for source in group
     ]
 
 
-def _plan(source, given, shared, target, ran) -> _Plan:
+def _plan(source, given, shared, own, target, ran) -> _Plan:
     result = Result(source.name, "current", "", 0.0, target, target.with_suffix(".log"))
     try:
         cells = notebook.read(source)
         notebook.check(cells, source, given)
     except ValueError as error:
         return _Plan(replace(result, status="refused", why=str(error)), None, given, {})
-    parts = notebook.parts(cells, given) | shared
+    parts = notebook.parts(cells, given) | shared | own(source, cells)
     record, defects = _stored(target, cells, given)
     seen = {name: record["parts"][name] for name in fingerprint.GROWING} if ran and record else {}
     why = defects or fingerprint.changed(record["parts"] if record else None, parts | seen)

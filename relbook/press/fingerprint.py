@@ -2,11 +2,11 @@
 
 Serves every page of the book. A stored notebook is current when all parts are what they were:
 
-    key = SHA-256 of (key format, cells, parameters, package, versions, results, store, data)
+    key = SHA-256 of (key format, cells, parameters, packages, studies, versions, results, store, data)
 
-Comments, docstrings and prose are in none of them: mending a sentence must not train a network. The package
-is one part, since a study is reached by name and no import graph would be safe; the modules that only run and
-publish notebooks are left out of it (a test holds that nothing else imports them).
+Comments, docstrings and prose are in none of them: mending a sentence must not train a network. Of the packages
+all counts but the folders of studies, of which only those the page shows do (`relbook.press.reach`), with their
+rows, and the modules that only run and publish notebooks (a test holds that nothing else imports them).
 
 >>> from relbook.press import fingerprint
 >>> fingerprint.code("x = 1  # one") == fingerprint.code("x = 1")
@@ -21,9 +21,10 @@ from importlib import metadata
 from pathlib import Path
 
 from relbook import scales
+from relbook.press import reach
 from relstab.store import environment, shelves
 
-KEY_FORMAT = 1
+KEY_FORMAT = 2
 PUBLISHING = (
     "cli",
     "__main__",
@@ -66,19 +67,26 @@ def code(source: str) -> str:
 
 
 def package(*folders) -> str:
-    """The sources of the packages in `folders`, and the bytes of their other files (the images they ship)."""
+    """The sources of the packages in `folders`, and the bytes of their other files (the images they ship).
+
+    Without the folders of studies, and what only publishes.
+    """
     parts = []
     for folder in map(Path, folders):
         for path in sorted(folder.rglob("*")):
             name = path.relative_to(folder)
             if (
-                not path.is_file()
-                or "__pycache__" in name.parts
-                or name.with_suffix("").as_posix().startswith(PUBLISHING)
+                path.is_file()
+                and "__pycache__" not in name.parts
+                and not (name.parts[0] == "studies" and len(name.parts) > 2)
+                and not name.with_suffix("").as_posix().startswith(PUBLISHING)
             ):
-                continue
-            parts += [name.as_posix(), code(path.read_text()) if path.suffix == ".py" else path.read_bytes()]
+                parts += [name.as_posix(), _content(path)]
     return digest(*parts)
+
+
+def _content(path: Path) -> str | bytes:
+    return code(path.read_text()) if path.suffix == ".py" else path.read_bytes()
 
 
 def versions() -> dict[str, str]:
@@ -92,20 +100,21 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _contents(folder: Path) -> str:
-    paths = sorted(path for path in folder.rglob("*.json") if path.is_file())
+def _contents(folder: Path, studies=None) -> str:
+    paths = sorted(path for path in folder.rglob("*.json") if studies is None or path.parent.name in studies)
     return digest(
         *(part for path in paths for part in (path.relative_to(folder).as_posix(), path.read_bytes()))
     )
 
 
-def _stored(folder: Path, wanted) -> str:
+def _stored(folder: Path, wanted, studies) -> str:
     """Names of the records in the working store; a record's name holds its key, so names are enough."""
     return digest(
         *(
             path.relative_to(folder).as_posix()
             for scale in wanted
             for path in sorted((folder / scale).rglob("*.json"))
+            if studies is None or path.parent.name in studies
         )
     )
 
@@ -119,21 +128,31 @@ def _data() -> str:
     return digest(*(f"{path.name} {path.stat().st_size if path.is_file() else 'folder'}" for path in entries))
 
 
-def surroundings(root, scale: str, *, sources, summary: bool) -> dict[str, str]:
-    """Every part of the key that notebooks of one scale share.
-
-    root: the project; sources: folders of the packages. A notebook fills the store at its own scale itself, so
-    only results of the other scales tell that it is out of date; a summary page reads what the other
-    notebooks stored and depends on all of them.
-    """
-    read = scales.SCALES if summary else [other for other in scales.SCALES if other != scale]
+def surroundings(root, *, sources) -> dict[str, str]:
+    """Every part of the key that all notebooks share. root: the project; sources: folders of the packages."""
     return {
         "the package": package(*sources),
         "library versions": digest(json.dumps(versions())),
-        "published results": _contents(shelves.published(Path(root))),
         "benchmark results": _contents(Path(root) / "benchmarks" / "results"),
-        "stored results": _stored(shelves.working(Path(root)), read),
         "the data folder": _data(),
+    }
+
+
+def studied(root, scale: str, studies: reach.Studies, names, *, summary: bool) -> dict[str, str]:
+    """The parts of the key that belong to the studies `names` (None: all): their folders and their rows.
+
+    A notebook fills the store at its own scale itself, so only results of the other scales tell that it is out of
+    date; a summary page reads what the other notebooks stored and depends on all of them.
+    """
+    read = scales.SCALES if summary else [other for other in scales.SCALES if other != scale]
+    folders = sorted(studies.folders if names is None else names)
+    files = [path for name in folders for path in studies.files(name)]
+    return {
+        "its studies": digest(
+            *(part for path in files for part in (f"{path.parent.name}/{path.name}", _content(path)))
+        ),
+        "published results": _contents(shelves.published(Path(root)), names),
+        "stored results": _stored(shelves.working(Path(root)), read, names),
     }
 
 

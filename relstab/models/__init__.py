@@ -11,6 +11,6 @@ authors' CIFAR variants, made of torchvision's modules wherever the outputs agre
 """
 
 from relstab.models import surgery
-from relstab.models.registry import build, has_dropout, names
+from relstab.models.registry import FAMILIES, Family, build, family, has_dropout, names
 
-__all__ = ["build", "has_dropout", "names", "surgery"]
+__all__ = ["FAMILIES", "Family", "build", "family", "has_dropout", "names", "surgery"]

@@ -19,7 +19,8 @@ torch.Size([1, 10])
 
 import difflib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -35,23 +36,56 @@ from relstab.models.lenet import lenet
 from relstab.models.resnet import resnet
 from relstab.models.vgg import vgg
 
-# These are built for one image size; the others average over whatever pixels are left and take any.
-_ONE_SIZE: dict[str, Callable[..., nn.Module]] = {
-    **{f"fc_l{layers}": partial(fc, layers) for layers in (2, 4, 6)},
-    "lenet": lenet,
-    "alexnet": alexnet,
-    **{f"vgg{layers}": partial(vgg, layers, False) for layers in (11, 13, 16, 19)},
-    **{f"vgg{layers}_bn": partial(vgg, layers, True) for layers in (11, 13, 16, 19)},
-}
-_FAMILIES: dict[str, Callable[..., nn.Module]] = _ONE_SIZE | {
-    **{f"resnet{layers}": partial(resnet, layers) for layers in (10, 18, 34, 50, 101)},
-    **{f"efficientnet_{variant}": partial(efficientnet, variant) for variant in ("b0", "b2")},
-    **{f"cifar_resnet{layers}": partial(cifar_resnet, layers) for layers in (20, 32, 44, 56)},
-    **{f"conv8_{name}": partial(conv8, name) for name in DOWNSAMPLINGS},
-}
+
+@dataclass(frozen=True)
+class Family:
+    """What there is to know of a family of networks, in one place.
+
+    build: name -> function that builds a member; batch_norm: whether it has batch normalisation, which decides the
+    largest stable step size; dropout: whether it draws random numbers while it is trained; one_size: built for one
+    image size (the others average over whatever pixels are left and take any).
+    """
+
+    build: Mapping[str, Callable[..., nn.Module]]
+    batch_norm: bool
+    dropout: bool = False
+    one_size: bool = False
 
 
-_DROPOUT = ("alexnet", "efficientnet")
+FAMILIES = {
+    "fc": Family({f"fc_l{n}": partial(fc, n) for n in (2, 4, 6)}, batch_norm=False, one_size=True),
+    "lenet": Family({"lenet": lenet}, batch_norm=False, one_size=True),
+    "alexnet": Family({"alexnet": alexnet}, batch_norm=False, dropout=True, one_size=True),
+    "vgg": Family(
+        {f"vgg{n}": partial(vgg, n, False) for n in (11, 13, 16, 19)}, batch_norm=False, one_size=True
+    ),
+    "vgg_bn": Family(
+        {f"vgg{n}_bn": partial(vgg, n, True) for n in (11, 13, 16, 19)}, batch_norm=True, one_size=True
+    ),
+    "resnet": Family({f"resnet{n}": partial(resnet, n) for n in (10, 18, 34, 50, 101)}, batch_norm=True),
+    "efficientnet": Family(
+        {f"efficientnet_{v}": partial(efficientnet, v) for v in ("b0", "b2")}, batch_norm=True, dropout=True
+    ),
+    "cifar_resnet": Family(
+        {f"cifar_resnet{n}": partial(cifar_resnet, n) for n in (20, 32, 44, 56)}, batch_norm=True
+    ),
+    "conv8": Family({f"conv8_{name}": partial(conv8, name) for name in DOWNSAMPLINGS}, batch_norm=True),
+}
+_FAMILY_OF = {name: family for family, record in FAMILIES.items() for name in record.build}
+
+
+def family(name: str) -> str:
+    """The family of a network: a key of `FAMILIES`. ValueError for a name that `build` does not know.
+
+    >>> family("vgg11_bn"), FAMILIES[family("vgg11_bn")].batch_norm
+    ('vgg_bn', True)
+    """
+    if name not in _FAMILY_OF:
+        close = difflib.get_close_matches(name.lower().replace("-", "_"), _FAMILY_OF, n=3) or names()
+        raise ValueError(
+            f"name: unknown model {name!r}; did you mean {', '.join(close)}? (`names()` lists all.)"
+        )
+    return _FAMILY_OF[name]
 
 
 def has_dropout(name: str) -> bool:
@@ -60,7 +94,7 @@ def has_dropout(name: str) -> bool:
     >>> has_dropout("alexnet"), has_dropout("vgg11_bn")
     (True, False)
     """
-    return name.startswith(_DROPOUT)
+    return FAMILIES[family(name)].dropout
 
 
 def names() -> list[str]:
@@ -69,7 +103,7 @@ def names() -> list[str]:
     >>> [name for name in names() if name.startswith("fc")]
     ['fc_l2', 'fc_l4', 'fc_l6']
     """
-    return list(_FAMILIES)
+    return list(_FAMILY_OF)
 
 
 def build(
@@ -96,16 +130,17 @@ def build(
     >>> build("vgg11", width=0.5).probe_points[0]
     'features.1'
     """
-    _check(name, in_channels, num_classes, width, image_size)
+    record = FAMILIES[family(name)]
+    _check(in_channels, num_classes, width, image_size)
     size = image_size or (28 if in_channels == 1 else 32)
     with torch.device("meta"):  # torchvision's modules would draw from the global generator
-        model = _FAMILIES[name](
+        model = record.build[name](
             in_channels=in_channels, num_classes=num_classes, width=width, image_size=size
         )
     for module in model.modules():
         if hasattr(module, "inplace"):
             module.inplace = False  # an in-place ReLU overwrites the tensor a probe holds
-    expected = (in_channels, size if name in _ONE_SIZE else None)
+    expected = (in_channels, size if record.one_size else None)
     model.register_forward_pre_hook(partial(_check_images, name, *expected))
     # The device of a default or of a context, which `torch.get_default_device` of torch 2.6 does not see.
     device = torch.empty(0).device
@@ -117,12 +152,7 @@ def build(
     return initialise(model.to_empty(device="cpu"), generator).to(device)
 
 
-def _check(name: str, in_channels: int, num_classes: int, width: float | int, image_size: int | None) -> None:
-    if name not in _FAMILIES:
-        close = difflib.get_close_matches(name.lower().replace("-", "_"), _FAMILIES, n=3) or names()
-        raise ValueError(
-            f"name: unknown model {name!r}; did you mean {', '.join(close)}? (`names()` lists all.)"
-        )
+def _check(in_channels: int, num_classes: int, width: float | int, image_size: int | None) -> None:
     for argument, value in (
         ("in_channels", in_channels),
         ("num_classes", num_classes),

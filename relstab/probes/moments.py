@@ -24,14 +24,15 @@ $I_i = \mathrm{sign}(v_i - m)/2p(m)$, with 1/p from the distance of the order st
 and above the median (McKean and Schrader 1984); medians of components add up.
 
 >>> import torch
->>> reducer = Mean()
 >>> clean = torch.tensor([[0.0], [2.0]])
->>> reducer.update(clean, [(0, clean + 1, clean + 2)])
->>> reducer.flush()
+>>> reducer = Mean()
+>>> reducer.begin(2)
+>>> reducer.update(torch.stack([clean, clean + 1, clean + 2]))
 >>> reducer.results()[0]
 Reduced(tau=1.0, eta=4.0, normaliser=2.0, error=0.0)
 """
 
+import itertools
 import math
 from typing import NamedTuple
 
@@ -57,28 +58,37 @@ class Mean:
 
     def __init__(self, draws=1):
         self.draws = draws
-        self.seen = 0
+        self.seen = self.size = 0
         self.square = 0.0
         self.scale = self.origin = self.total = None
-        self.sums = {}  # pair -> sums over images of τ, η, τ², η², τη, where τ and η are averages over draws
+        self.sums = {}  # pair -> sums over images of τ, η, τ², τη, ητ, η², where τ and η are averages over draws
         self.pending = {}  # pair -> τ and η of the images of the present chunk, summed over draws
 
-    def update(self, clean, changed, first=True):
-        """Add what a forward pass gave: clean [image, ...] and (pair, deformed, noisy) of the same images.
+    def begin(self, size):
+        """A new chunk of `size` images: all draws of those before have been added."""
+        for pair, rows in self.pending.items():
+            rows = rows / self.draws
+            sums = torch.cat([rows.sum(1), (rows @ rows.T).flatten()])
+            self.sums[pair] = self.sums[pair] + sums if pair in self.sums else sums
+        self.size, self.pending = size, {}
 
-        first: whether these images are new; else they were added before, with other pairs or draws.
+    def update(self, stack, units=((0, 0),), start=0, first=True):
+        """Add what a forward pass gave for some images of the chunk, from number `start` on.
+
+        stack: [1 + 2 units, image, ...], features of x and then of τx and x + η for each unit, (pair, draw).
+        first: whether this is the first time that these images are seen; later with other units.
         """
         if self.scale is None:
-            self.scale = _scale(clean[0])
-        found = [[] for _ in changed]
-        for block, others in _blocks(clean, changed, self.scale):
+            self.scale = _scale(stack[0, 0])
+        for low, clean, others in _blocks(stack, self.scale):
             if first:
-                self._add_clean(block)
-            for rows, pair in zip(found, others, strict=True):
-                rows.append(torch.stack([_row_squares(other - block) for other in pair]))
-        for (pair, _, _), rows in zip(changed, found, strict=True):
-            rows = torch.cat(rows, 1)
-            self.pending[pair] = self.pending[pair] + rows if pair in self.pending else rows
+                self._add_clean(clean)
+            squares = torch.cat([_row_squares(some - clean) for some in others])
+            rows = slice(start + low, start + low + len(clean))
+            for (pair, _), changes in zip(units, squares.unflatten(0, (-1, 2)), strict=True):
+                if pair not in self.pending:
+                    self.pending[pair] = changes.new_zeros(2, self.size)
+                self.pending[pair][:, rows] += changes
 
     def _add_clean(self, block):
         if self.origin is None:
@@ -89,16 +99,9 @@ class Mean:
         self.total += _double(centred.sum(0))
         self.square = self.square + _row_squares(centred).sum()
 
-    def flush(self):
-        """The chunk is complete: all draws of its images have been added."""
-        for pair, rows in self.pending.items():
-            rows = rows / self.draws
-            sums = torch.cat([rows.sum(1), (rows @ rows.T).flatten()])
-            self.sums[pair] = self.sums[pair] + sums if pair in self.sums else sums
-        self.pending = {}
-
     def results(self):
-        """{pair: Reduced}."""
+        """{pair: Reduced}, after the last chunk."""
+        self.begin(0)
         variance = self.square / self.seen - (self.total / self.seen).square().sum()
         normaliser = 2.0 * max(float(variance), 0.0) if variance.isfinite() else math.nan
         found = {}
@@ -119,41 +122,32 @@ class Medians:
         self.images = images
         self.by_component = by_component
         self.draws = draws
-        self.seen = self.start = 0
+        self.seen = self.size = 0
         self.scale = self.clean = None
-        self.changes = {}  # pair -> for each draw, squared changes by τ and by η
-        self.position = {}
+        self.changes = {}  # pair -> squared changes by τ and by η, [draw, 2, images, components or 1]
 
-    def update(self, clean, changed, first=True):
+    def begin(self, size):
+        """A new chunk of `size` images."""
+        self.seen += self.size
+        self.size = size
+
+    def update(self, stack, units=((0, 0),), start=0, first=True):
         """Add what a forward pass gave; see `Mean.update`."""
         if self.scale is None:
-            self.scale = _scale(clean[0])
-            self.clean = np.empty((self.images, clean[0].numel()), _numpy_dtype(clean))
-        if first:
-            self.start, self.position = self.seen, {}
-        row = self.start
-        kept = []
-        for pair, *_ in changed:
-            draw = self.position[pair] = self.position.get(pair, -1) + 1
-            draws = self.changes.setdefault(pair, [])
-            if draw == len(draws):
-                width = self.clean.shape[1] if self.by_component else 1
-                draws.append(np.empty((2, self.images, width), self.clean.dtype))
-            kept.append(draws[draw])
-        for block, others in _blocks(clean, changed, self.scale):
-            rows = slice(row, row + len(block))
-            row += len(block)
+            self.scale = _scale(stack[0, 0])
+            self.clean = np.empty((self.images, stack[0, 0].numel()), _numpy_dtype(stack))
+        width = self.clean.shape[1] if self.by_component else 1
+        for low, clean, others in _blocks(stack, self.scale):
+            rows = slice(self.seen + start + low, self.seen + start + low + len(clean))
             if first:
-                self.clean[rows] = block.cpu().numpy()
-            for target, pair in zip(kept, others, strict=True):
-                for values, other in zip(target, pair, strict=True):
-                    change = (other - block).square_()
-                    change = change if self.by_component else change.sum(1, keepdim=True)
-                    values[rows] = change.cpu().numpy()
-        self.seen = row
-
-    def flush(self):
-        """The chunk is complete."""
+                self.clean[rows] = clean.cpu().numpy()
+            changes = ((some - clean).square_() for some in others)
+            changes = changes if self.by_component else (change.sum(-1, keepdim=True) for change in changes)
+            changes = itertools.chain.from_iterable(change.cpu().numpy() for change in changes)
+            for (pair, draw), kind in itertools.product(units, (0, 1)):
+                if pair not in self.changes:
+                    self.changes[pair] = np.empty((self.draws, 2, self.images, width), self.clean.dtype)
+                self.changes[pair][draw, kind, rows] = next(changes)
 
     def results(self):
         """{pair: Reduced}."""
@@ -189,19 +183,24 @@ def reducer(statistic, images, draws=1):
     return Medians(images, by_component=statistic == "component_median", draws=draws)
 
 
-def _blocks(clean, changed, scale):
-    """(clean, [(deformed, noisy), ...]) cut into matching [rows, components] blocks of at least float32."""
-    images = len(clean)
-    size = max(clean.numel() // images, 1)
-    step = max(1, CPU_BLOCK // size) if clean.device.type == "cpu" else images
+def _blocks(stack, scale):
+    """[sets, image, ...] cut to stay in cache: (number of the first image, clean [rows, components], others).
 
-    def part(features, low):
-        block = features[low : low + step].flatten(1)
-        block = block.float() if block.dtype in (torch.float16, torch.bfloat16) else block
-        return block if scale == 1 else block * scale
+    others: an iterator over tensors [some sets, rows, components]; all numbers are at least float32.
+    """
+    images = stack.shape[1]
+    size = max(stack[0, 0].numel(), 1)
+    in_cache = stack.device.type == "cpu"
+    step = max(1, CPU_BLOCK // size) if in_cache else images
+
+    def part(features):
+        features = features.float() if features.dtype in (torch.float16, torch.bfloat16) else features
+        return features if scale == 1 else features * scale
 
     for low in range(0, images, step):
-        yield part(clean, low), [(part(moved, low), part(noisy, low)) for _, moved, noisy in changed]
+        block = stack[:, low : low + step].flatten(2)
+        together = max(1, CPU_BLOCK // block[0].numel()) if in_cache else len(block)
+        yield low, part(block[0]), map(part, block[1:].split(together))
 
 
 def _scale(features):
@@ -215,7 +214,7 @@ def _scale(features):
 
 def _row_squares(difference):
     """Sum of squares of each row in float64, overwriting its argument; in the native type within a row."""
-    return _double(difference.square_().sum(1))
+    return _double(difference.square_().sum(-1))
 
 
 def _double(tensor):

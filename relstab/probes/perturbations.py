@@ -71,7 +71,7 @@ class Perturbations:
         self.folded = {}
 
     def chunks(self, images, size, device, wanted=None):
-        """Run through (x, changed), changed being an iterator over (pair, τx, x + η), draw after draw.
+        """Run through (x, changed), changed being an iterator over ((pair, draw), τx, x + η), draw after draw.
 
         images: a function of a chunk's length that runs through chunks; wanted: the pairs to make, by number.
         The iterator must be used up before the next chunk is asked for.
@@ -128,7 +128,7 @@ class Perturbations:
                     scale = None if length is None else length / _norms(change)
                 if scale is not None:
                     change = change * scale.reshape(-1, *[1] * (change.ndim - 1))
-                yield pair, moved, clean + change
+                yield (pair, draw), moved, clean + change
 
     def _fixed_radii(self, images, size, device, wanted):
         """{(draw, pair): mean over images of ‖τx − x‖}."""

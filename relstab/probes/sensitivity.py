@@ -34,6 +34,7 @@ from relstab.probes import moments
 from relstab.probes.perturbations import Perturbations, check_generator
 
 KEPT_BYTES = 2**31  # what the two median statistics may hold in host memory at a time
+HELD_BYTES = 2**28  # what the images of a sweep's chunk may take, deformed and noisy ones included
 ERROR_BARS = ["R_low", "R_high"]
 FOLDING_SHARE = 0.01  # of the fields may fold without a word
 _LEVEL = 1.959964  # normal quantile of a two-sided 95 % interval
@@ -346,7 +347,7 @@ class _Given:
 
     def chunks(self, _images, size, device, _wanted=None):
         for clean, moved, noisy in zip(*(inputs.split(size) for inputs in self.sets), strict=True):
-            yield clean.to(device), iter([(0, moved.to(device), noisy.to(device))])
+            yield clean.to(device), iter([((0, 0), moved.to(device), noisy.to(device))])
 
 
 def _measure(model, source, made, layers, statistic, batch_size, batch_statistics, device, progress):
@@ -369,8 +370,9 @@ def _measure(model, source, made, layers, statistic, batch_size, batch_statistic
             size, together = _plan(batch_size, len(pairs) * made.draws)
             if by_batch:
                 size, together = source.count, 1
-            for clean, changed in made.chunks(source.chunks, size, device, pairs):
-                _chunk(model, clean, changed, together, dtype, group, reducers)
+            held = max(size, min(batch_size, HELD_BYTES // (sample[0].nbytes * (1 + 2 * together))))
+            for clean, changed in made.chunks(source.chunks, held, device, pairs):
+                _chunk(model, clean, changed, size, together, dtype, group, reducers)
                 before, done = done, done + len(clean)
                 if progress is not None:
                     progress(done // len(jobs) - before // len(jobs))
@@ -396,19 +398,22 @@ def _plan(batch_size, changes):
     return max(1, 3 * batch_size // (1 + 2 * together)), together
 
 
-def _chunk(model, clean, changed, together, dtype, group, reducers):
-    """The forward passes of a chunk: x with as many of its τx and x + η as go together, until they are used up."""
+def _chunk(model, clean, changed, size, together, dtype, group, reducers):
+    """The forward passes of a chunk: `size` images with `together` of their τx and x + η, until all are used up."""
+    for reducer in reducers.values():
+        reducer.begin(len(clean))
     first = True
     while part := list(itertools.islice(changed, together)):
-        stacked = torch.cat([clean, *(inputs for _, *two in part for inputs in two)]).to(dtype)
-        _forward(model, stacked, [pair for pair, *_ in part], first, group, reducers)
+        units = [unit for unit, *_ in part]
+        sets = [clean, *(inputs for _, *two in part for inputs in two)]
+        for start in range(0, len(clean), size):
+            stacked = torch.cat([inputs[start : start + size] for inputs in sets]).to(dtype)
+            _forward(model, stacked, units, start, first, group, reducers)
         first = False
-    for reducer in reducers.values():
-        reducer.flush()
 
 
-def _forward(model, stacked, pairs, first, group, reducers):
-    """One forward pass of [(1 + 2 pairs) · image, ...]; each output goes to its reducer at once."""
+def _forward(model, stacked, units, start, first, group, reducers):
+    """One forward pass of [(1 + 2 units) · image, ...]; each output goes to its reducer at once."""
     sizes = {layer.key: layer.size for layer in group}
     unread = set(sizes)
 
@@ -418,8 +423,8 @@ def _forward(model, stacked, pairs, first, group, reducers):
             found = reading.features(output, len(stacked))
             if found is None or found.numel() != len(stacked) * sizes[key]:
                 raise ValueError(f"layers: {key[0]!r} returns features for some of the images only")
-            clean, *others = found.unflatten(0, (1 + 2 * len(pairs), -1, found.shape[0] // len(stacked)))
-            reducers[key].update(clean, list(zip(pairs, others[::2], others[1::2], strict=True)), first)
+            found = found.unflatten(0, (1 + 2 * len(units), -1, found.shape[0] // len(stacked)))
+            reducers[key].update(found, units, start, first)
 
     reading.sweep(model, stacked, visit, {name for name, call in sizes if call > 0})
     for layer in group:

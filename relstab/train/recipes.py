@@ -18,6 +18,7 @@ with t whole epochs of T.
 import math
 from dataclasses import dataclass, replace
 
+from relstab import models
 from relstab.diffeo import kept_modes
 
 CHOICES = {
@@ -154,12 +155,12 @@ def scale_detection(architecture: str, *, reading: str = "code", epochs: int = 3
 def normalised(architecture: str) -> bool:
     """Whether an architecture has batch normalisation, which decides the largest stable step size.
 
+    ValueError for one that `relstab.models` does not know: no network is trained by a guess.
+
     >>> normalised("vgg11_bn"), normalised("vgg11"), normalised("resnet10"), normalised("lenet")
     (True, False, True, False)
     """
-    return architecture.endswith("_bn") or architecture.startswith(
-        ("resnet", "cifar_resnet", "efficientnet", "conv8")
-    )
+    return models.FAMILIES[models.family(architecture)].batch_norm
 
 
 def one_cycle(architecture: str, *, epochs: int = 18, augment: bool = True, noise: float = 0.0,

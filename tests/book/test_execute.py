@@ -11,7 +11,7 @@ import nbformat
 import psutil
 import pytest
 
-from relbook.press import execute, fingerprint, notebook
+from relbook.press import execute, fingerprint, notebook, reach
 from relstab.store import atomic
 
 HEADER = """---
@@ -390,7 +390,9 @@ def test_published_rows_count_wherever_they_lie(project, monkeypatch):
     monkeypatch.setenv("RELSTAB_RESULTS", str(project / "elsewhere"))
 
     def key():
-        return fingerprint.surroundings(project, "tiny", sources=[], summary=False)["published results"]
+        return fingerprint.studied(project, "tiny", reach.Studies([]), None, summary=False)[
+            "published results"
+        ]
 
     before = key()
     (elsewhere / "a.json").write_text("{}")

@@ -116,10 +116,11 @@ class Faults:
             number = {"SIGTERM": signal.SIGTERM, "SIGINT": signal.SIGINT}.get(way, signal.SIGKILL)
             process.send_signal(number)
 
-    def run(self, count, say=print):
-        """`count` kills; AssertionError or ValueError where a promise is broken."""
+    def run(self, count, say=print, longest=float("inf")):
+        """`count` kills, each within `longest` seconds; AssertionError or ValueError where a promise is broken."""
         expected, seconds = self.uninterrupted()
         say(f"uninterrupted: {len(expected)} units in {seconds:.1f} s")
+        seconds = min(seconds, longest)
         store, finished, resumed = self.folder / "store", 0, 0
         for number in range(count):
             way = self.chance.choice(WAYS)
@@ -168,11 +169,16 @@ def main(arguments=None):
     options.add_argument("--scale", default="tiny")
     options.add_argument("--jobs", type=int, default=2, metavar="N")
     options.add_argument("--seed", type=int, default=0)
+    options.add_argument(
+        "--longest", type=float, default=float("inf"), metavar="SECONDS", help="until a kill"
+    )
     options = options.parse_args(arguments)
     words = ["study", options.study, "--scale", options.scale, "--jobs", str(options.jobs)]
     code = f"import sys; from relstab import cli\nif __name__ == '__main__': sys.exit(cli.main({words!r}))"
     with tempfile.TemporaryDirectory(prefix="relstab-kills-") as folder:
-        Faults(code, folder, seed=options.seed).run(options.count, say=lambda line: print(line, flush=True))
+        Faults(code, folder, seed=options.seed).run(
+            options.count, say=lambda line: print(line, flush=True), longest=options.longest
+        )
 
 
 if __name__ == "__main__":

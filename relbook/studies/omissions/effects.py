@@ -95,7 +95,8 @@ def median_ratio(components: int = 10, images: int = 2000, *, seed: int = 0) -> 
     found = []
     for statistic in ("component_median", "median"):
         reducer = moments.reducer(statistic, images)
-        reducer.update(normal[0], [(0, normal[0] + normal[1], normal[0])])
+        reducer.begin(images)
+        reducer.update(torch.stack([normal[0], normal[0] + normal[1], normal[0]]))
         found.append(reducer.results()[0].tau)
     return found[0] / found[1]
 
