@@ -190,6 +190,8 @@ def _stored(path, cells, given) -> tuple[dict | None, str]:
     try:
         stored = nbformat.read(path, as_version=4)
         record = {name: stored.metadata["relstab"][name] for name in ("parts", "seconds")}
+        if not notebook.intact(stored):
+            return None, "its executed copy is damaged"
     except FileNotFoundError:
         return None, ""
     except Exception:  # cut or damaged, each way with an exception of its own; then it counts for nothing
@@ -292,7 +294,7 @@ def _finish(plan, code, seconds, late) -> Result:
             "versions": fingerprint.versions(),
             "downloads": downloads.packed(downloads.kept(plan.files), executed),
         }
-        atomic.write(result.executed, nbformat.writes(executed).encode())
+        atomic.write(result.executed, notebook.sealed(executed).encode())
         return replace(result, status="executed")
     finally:
         plan.discard()

@@ -13,6 +13,7 @@ word; `check` and `problems` refuse both.
 """
 
 import ast
+import json
 import os
 import re
 from dataclasses import dataclass
@@ -192,6 +193,32 @@ def parts(cells, given: dict[str, object]) -> dict[str, str]:
 def injected(cell) -> bool:
     """Whether papermill put the cell there to set parameters."""
     return "injected-parameters" in tags(cell)
+
+
+def sealed(executed) -> str:
+    """The text of an executed notebook, with a digest of all that is in it, outputs and pictures too.
+
+    >>> import nbformat
+    >>> text = sealed(nbformat.v4.new_notebook(metadata={"relstab": {"seconds": 1.5}}))
+    >>> intact(nbformat.reads(text, 4)), intact(nbformat.reads(text.replace("1.5", "1.7"), 4))
+    (True, False)
+    """
+    import nbformat
+
+    executed.metadata["relstab"]["digest"] = _digest(nbformat.reads(nbformat.writes(executed), as_version=4))
+    return nbformat.writes(executed)
+
+
+def intact(executed) -> bool:
+    """Whether a notebook that was read is the one that was written; an older one without a digest counts as such."""
+    stated = executed.metadata["relstab"].get("digest")
+    return stated is None or stated == _digest(executed)
+
+
+def _digest(executed):
+    record = {name: value for name, value in executed.metadata["relstab"].items() if name != "digest"}
+    whole = {**executed, "metadata": {**executed.metadata, "relstab": record}}
+    return fingerprint.digest(json.dumps(whole, sort_keys=True))
 
 
 def problems(executed, cells, given: dict[str, object]) -> list[str]:

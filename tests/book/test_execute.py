@@ -363,6 +363,24 @@ def test_the_gate_refuses_what_is_not_complete(executed, corrupt):
     assert why(root) == {"a/one": ""}
 
 
+def test_an_output_that_was_changed_is_noticed(executed):
+    """A bit that flips in a picture, an output that was emptied: cells and their states are as they were."""
+    _, _, path, root = executed
+    before = path.read_bytes()
+    emptied = nbformat.reads(before.decode(), as_version=4)
+    shown = next(cell for cell in emptied.cells if cell.get("outputs"))
+    flipped = before.replace(b'"execution_count": 1', b'"execution_count": 3', 1)
+    shown["outputs"] = []
+    try:
+        for content in (nbformat.writes(emptied).encode(), flipped):
+            assert content != before
+            path.write_bytes(content)
+            assert why(root) == {"a/one": "its executed copy is damaged"}
+    finally:
+        path.write_bytes(before)
+    assert why(root)["a/one"] == ""
+
+
 def test_nothing_else_imports_the_publishing_modules():
     """They are left out of the key, so no number may depend on them."""
     for folder in execute.SOURCES:
