@@ -84,6 +84,7 @@ class Cause(StrEnum):
     DEFINITION = "definition"
     CONFOUNDED = "confounded"
     PAPER = "the paper"
+    FEW = "few networks"
 
 
 @dataclass(frozen=True)

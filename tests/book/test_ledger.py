@@ -269,3 +269,29 @@ def test_a_theorem_has_no_interval_of_its_own():
     line = papers.evaluate(papers.by_id("b-1-log-law")).iloc[0]
     assert (line["verdict"], line["scale"], line["n"]) == ("holds", "any", None)
     assert line["low"] == line["estimate"] == line["high"] == pytest.approx(math.pi / 4, rel=0.02)
+
+
+def test_a_reason_is_flagged_when_its_verdict_has_changed():
+    """Of the published rows, where all units of a study are there: reasons explain the verdict that stands."""
+    from relbook import registry
+
+    whole = {name for name in registry.STUDIES if registry.rows(name, "laptop", compute=False).attrs["missing"] == 0}
+    claims = [c for c in papers.ledger() if c.reason and set(c.studies) <= whole]
+    table = papers.evaluate(claims, scale="laptop").set_index("id")
+    changed = {c.id: (str(c.reason.verdict), table.loc[c.id, "verdict"]) for c in claims
+               if c.reason.verdict != table.loc[c.id, "verdict"]}  # fmt: skip
+    assert changed == {}, "write a new reason, dated, for the verdict that stands"
+
+
+def test_every_failure_has_a_reason():
+    """In the published rows; what fails there without a written reason is named."""
+    claims = [c for c in papers.ledger() if not c.reason and c.measure]
+    table = papers.evaluate(claims)
+    fails = table.loc[table["verdict"].eq("fails") & table["kind"].eq("statement"), "id"]
+    assert set(fails) == set()
+
+
+def test_what_fails_or_is_undecided_says_what_would_decide():
+    for claim in papers.ledger():
+        if claim.reason:
+            assert claim.decides.strip(), claim.id

@@ -59,7 +59,7 @@ def folded(rows, *, cut, size, displacement=1.0):
     return Measurement(share, low, high, tuple(f"draw {i}" for i in range(draws)), 100, "draws")
 
 
-def local_folds(*, cuts, draws=2000, seed):
+def local_folds(*, cuts, draws=500, seed):
     """Share of points at which random fields of T = (8/π³)/c² fold, the largest over cut-offs; draws on 64 x 64 points."""
     import torch
 
