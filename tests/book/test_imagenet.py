@@ -183,7 +183,7 @@ def test_claims_measure_what_they_say():
     rows += [base | {"kind": "group", "group": i, "images_in_group": n, "init_probes": 50, "R": R, "D": R, "G": 1.0}
              for i, (n, R) in enumerate(((50, 0.1), (50, 0.4), (49, 9.0)))]  # fmt: skip
     expected = {"b-3-imagenet-init": 1.0, "b-3-imagenet-falls": 0.2, "b-3-imagenet-decades": 0.05,
-                "b-3-imagenet-every-cut": 0.5, "b-14-imagenet-flat-layers": 0.5, "b-14-imagenet-layers": -1.0}  # fmt: skip
+                "b-3-imagenet-every-cut": 0.5, "b-14-imagenet-flat-layers": 2 / 3, "b-14-imagenet-layers": -1.0}  # fmt: skip
     chosen = [claim for claim in papers.ledger() if claim.studies == ("imagenet",)]
     found = {claim.id: claim.measured({"imagenet": pd.DataFrame(rows)}) for claim in chosen}
     assert {name: one.estimate for name, one in found.items()} == pytest.approx(expected)

@@ -275,7 +275,11 @@ def test_a_reason_is_flagged_when_its_verdict_has_changed():
     """Of the published rows, where all units of a study are there: reasons explain the verdict that stands."""
     from relbook import registry
 
-    whole = {name for name in registry.STUDIES if registry.rows(name, "laptop", compute=False).attrs["missing"] == 0}
+    whole = {
+        name
+        for name in registry.STUDIES
+        if registry.rows(name, "laptop", compute=False).attrs["missing"] == 0
+    }
     claims = [c for c in papers.ledger() if c.reason and set(c.studies) <= whole]
     table = papers.evaluate(claims, scale="laptop").set_index("id")
     changed = {c.id: (str(c.reason.verdict), table.loc[c.id, "verdict"]) for c in claims

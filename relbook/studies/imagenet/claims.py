@@ -6,7 +6,7 @@ the trained one is taken on its groups of as many pictures.
 
 import numpy as np
 
-from relbook.measurement import bootstrap, geometric, mean
+from relbook.measurement import bootstrap, geometric, mean, nothing
 from relbook.studies.zoo import tables
 
 
@@ -32,6 +32,8 @@ def lowered(rows, *, seed):
 def least_lowered(rows, *, seed):
     """R trained over R at initialisation at the cut-off where training lowers it least; B's statistic."""
     cuts = sorted(int(cut) for cut in rows["cut"].dropna().unique())
+    if not cuts:
+        return nothing()
     sides = [[tables.outputs(rows, stage=stage, cut=cut).set_index("architecture")["R"] for cut in cuts]
              for stage in ("trained", "init")]  # fmt: skip
     logs = np.log(np.array(sides[0])) - np.log(np.array(sides[1]))

@@ -36,7 +36,6 @@ def displacement_sweep(rows, *, columns=2):
     for ax in axes.flat[len(panels) :]:
         nothing(ax, "") if panels else nothing(ax)
     for ax, ((_, architecture, width), panel) in zip(axes.flat, panels, strict=False):
-        panel = panel[(panel["stage"] == "trained") | (panel["interpolation"] == "bilinear")]
         for (cut, stage, interpolation), line in panel.groupby(["cut", "stage", "interpolation"]):
             line = line.sort_values("displacement")
             ax.plot(line["displacement"], line["R"], color=CUT_COLOURS.get(cut, style.PURPLE),
@@ -103,7 +102,10 @@ def _dot_tables(rows, cuts):
     """((position of the cut-off, stage), its networks at the output), full sets only."""
     for position, cut in enumerate(cuts):
         for stage in ("init", "trained"):
-            yield (position, stage), tables.on_full_set(tables.outputs(rows, stage=stage, cut=cut))
+            yield (
+                (position, stage),
+                tables.on_full_set(tables.without_controls(tables.outputs(rows, stage=stage, cut=cut))),
+            )
 
 
 def _dot_panel(ax, found, title, paper=None):

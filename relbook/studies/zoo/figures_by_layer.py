@@ -11,6 +11,7 @@ from relbook.drawing.nets import drawn, label, legend, look, net, nothing
 from relbook.studies.zoo import tables
 
 COLUMNS = 4  # small panels side by side
+PROBE_NOISE = 20.0  # norm of the noise that measures G on CIFAR-10
 MODE_SHADES = {0: "#08306b", 1: "#08519c", 2: "#2171b5", 3: "#4292c6", 4: "#6baed6", 6: "#9ecae1"}
 MODE_DASHES = {0: "-", 1: "--", 2: "-.", 3: ":", 4: (0, (5, 1, 1, 1, 1, 1)), 6: (0, (1, 1))}
 
@@ -82,7 +83,7 @@ def _multiples(rows, kinds, quantities, other):
 def noise_correlations(rows):
     """A Fig. 1, right: correlation of log error with log D, log G, log R, against the images' noise.
 
-    Bars span 95 % of the bootstrap over networks. The noise that measures G has norm √400 = 20 on CIFAR-10
+    Bars span 95 % of the bootstrap over networks. Dotted: the norm of the noise that measures G on CIFAR-10, √400 = 20
     (η* in A's figure is its square).
     """
     table = tables.noise_networks(rows)
@@ -103,6 +104,10 @@ def noise_correlations(rows):
             ax.plot([place[level] + offset] * 2, [low, high], color=colour, lw=1)
         ax.plot(*zip(*points, strict=True), color=colour, marker=marker, label=text)
     ax.axhline(0, color=style.GREY, lw=0.8)
+    if levels[0] <= PROBE_NOISE <= levels[-1]:
+        at = np.interp(PROBE_NOISE, levels, range(len(levels)))
+        ax.axvline(at, color=style.GREY, lw=0.8, ls=":")
+        ax.text(at, -1.05, r" $\|\eta^*\|$", color=style.GREY)
     counts = table.groupby("noise").size()
     ax.set_xticks(range(len(levels)), [f"{level:g}\n({counts[level]} nets)" for level in levels])
     ax.set(xlabel="total norm of the noise added to training and test images",
