@@ -116,7 +116,8 @@ def built(name):
 unlinked = functools.cache(built)
 
 
-@pytest.mark.parametrize("name", explorers.__all__)
+# The front page's explorer is a script of its own, tested in test_bend_or_noise.py.
+@pytest.mark.parametrize("name", [name for name in explorers.__all__ if name != "bend_or_noise"])
 class TestEveryExplorer:
     def test_every_stack_follows_a_control(self, name, links):
         stacks = [model for model in inside(built(name)) if isinstance(model, widgets.Stack)]
