@@ -22,9 +22,9 @@ DIFFEOMORPHISMS = {
 _STOP_AT_CLOCK = {"interpolations": 0, "validation": 128}
 SCALE_DETECTION = {
     "tiny": [
-        {"task": 1, "width": 32, "seeds": 4, "chunk": 4, "learning_rate": 0.01, "ridge": 0.1, "clocks": 3.0,
+        {"task": 1, "width": 32, "seeds": 2, "chunk": 2, "learning_rate": 0.01, "ridge": 0.1, "clocks": 1.5,
          "limit": 4.0, "draws": 20, **_STOP_AT_CLOCK},
-        {"task": 2, "width": 32, "seeds": 4, "chunk": 4, "learning_rate": 0.03, "ridge": 0.03, "clocks": 3.6,
+        {"task": 2, "width": 32, "seeds": 2, "chunk": 2, "learning_rate": 0.03, "ridge": 0.03, "clocks": 1.8,
          "limit": 4.8, "draws": 1, **_STOP_AT_CLOCK},
     ],
     "laptop": [
@@ -73,10 +73,10 @@ ZOO = {
          "nets": (("vgg11_bn", 0.125, 12), ("resnet10", 0.0625, 10))},
         {**_NARROW, "shuffles": 2, "cuts": (3, 5, 15), "nets": (("lenet", 1, 30),)},
         {**_NARROW, "cuts": (3, 5, 15), "nets": (("fc_l2", 1, 40), ("fc_l4", 1, 40))},
-        {**_NARROW, "train_size": [256, 1024, 3000], "steps": 240,
+        {**_NARROW, "train_size": [256, 1024, 3000], "steps": 120,
          "nets": (("fc_l4", 1), ("lenet", 1), ("vgg11_bn", 0.0625))},
         {**_NARROW, "noise": [0.0, 10.0, 30.0],
-         "nets": (("fc_l2", 1, 20), ("fc_l4", 1, 20), ("lenet", 1, 20), ("vgg11_bn", 0.0625, 10))},
+         "nets": (("fc_l2", 1, 20), ("fc_l4", 1, 20), ("lenet", 1, 10), ("vgg11_bn", 0.0625, 5))},
     ),
     "laptop": (
         _OTHERS,
