@@ -55,6 +55,7 @@ LINT = (
     ["-m", "ruff", "check", "."],
     ["-m", "ruff", "format", "--check", "."],
     ["-c", "import importlinter.cli as cli; cli.lint_imports_command()", "--no-cache", "--no-logo"],
+    ["tools/static.py"],
 )
 
 

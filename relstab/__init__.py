@@ -12,28 +12,22 @@ paper B, Eqs. 4-5). Deep nets that classify images well are insensitive to defor
 """
 
 import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # what `__getattr__` loads, for editors and type checkers
+    from relstab import data, diffeo, integrations, models, probes, random, store, theory, train, vision
+    from relstab.probes.sensitivity import sensitivity
 
 __version__ = "0.1.0"
-_SUBMODULES = (
-    "data",
-    "diffeo",
-    "integrations",
-    "models",
-    "probes",
-    "random",
-    "store",
-    "theory",
-    "train",
-    "vision",
-)
-__all__ = ["__version__", "sensitivity", *_SUBMODULES]
+__all__ = ["__version__", "data", "diffeo", "integrations", "models", "probes", "random", "sensitivity", "store", "theory",
+           "train", "vision"]  # fmt: skip
 
 
 def __getattr__(name):
     """Load submodules on first use, so that `relstab --help` does not wait for torch."""
     if name == "sensitivity":
         return importlib.import_module("relstab.probes.sensitivity").sensitivity
-    if name in _SUBMODULES:
+    if name in __all__:
         return importlib.import_module(f"relstab.{name}")
     raise AttributeError(f"module 'relstab' has no attribute {name!r}")
 

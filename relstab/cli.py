@@ -6,6 +6,7 @@ Exit codes: 0 done; 1 something ran and failed, or work is left; 2 the request m
 import argparse
 import importlib
 import importlib.util
+import io
 import os
 import sys
 
@@ -59,7 +60,7 @@ def main(arguments=None):
         )
         return 2
     options = parser(arguments).parse_args(arguments)
-    if hasattr(sys.stdout, "reconfigure"):
+    if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # progress is seen in a file or a pipe, too
     try:
         return options.function(options) or 0

@@ -35,10 +35,10 @@ def global_draws(*parts, device: str | torch.device = "cpu") -> Iterator[None]:
     True
     """
     device, seed = torch.device(device), seeded(*parts).initial_seed()
-    on_cuda = device.type == "cuda"
-    index = (torch.cuda.current_device() if device.index is None else device.index) if on_cuda else None
-    with torch.random.fork_rng([index] if on_cuda else []):
-        torch.default_generator.manual_seed(seed)
-        if on_cuda:
-            torch.cuda.default_generators[index].manual_seed(seed)
+    gpus = []
+    if device.type == "cuda":
+        gpus = [torch.cuda.current_device() if device.index is None else device.index]
+    with torch.random.fork_rng(gpus):
+        for generator in (torch.default_generator, *(torch.cuda.default_generators[index] for index in gpus)):
+            generator.manual_seed(seed)
         yield

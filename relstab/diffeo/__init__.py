@@ -26,6 +26,8 @@ True
 >>> labels = diffeo.warp(torch.randint(5, (7, 1, 32, 32)), field, "nearest")  # the same seven τ
 """
 
+from typing import TYPE_CHECKING
+
 from relstab.diffeo.ensemble import (
     RULES,
     deform,
@@ -37,6 +39,9 @@ from relstab.diffeo.ensemble import (
     temperature_range,
 )
 from relstab.diffeo.fields import invert, is_bijective, move_points, warp
+
+if TYPE_CHECKING:  # what `__getattr__` loads, for editors and type checkers
+    from relstab.diffeo.transform import Diffeo
 
 __all__ = [
     "RULES",
@@ -53,6 +58,10 @@ __all__ = [
     "temperature_range",
     "warp",
 ]
+
+
+def __dir__():
+    return sorted(set(globals()) | set(__all__))
 
 
 def __getattr__(name):

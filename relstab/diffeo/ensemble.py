@@ -230,7 +230,7 @@ def deform(images: Shaped[Tensor, "batch channel height width"], *, displacement
     """
     if images.ndim != 4:
         raise ValueError(f"images have shape {list(images.shape)}; [batch, channel, height, width] is needed")
-    size = tuple(images.shape[-2:])
+    size = (images.shape[-2], images.shape[-1])
     check_cut(cut, drawn=True)
     if temperature is None:
         displacement = 1.0 if displacement is None else displacement

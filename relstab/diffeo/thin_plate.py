@@ -136,7 +136,8 @@ def deform(images: Shaped[Tensor, "batch channel height width"], *, points: int 
         raise ValueError(f"images have shape {list(images.shape)}; [batch, channel, height, width] is needed")
     displacements = sample_displacements(len(images), points, maximum, generator=generator)
     precision = torch.promote_types(images.dtype, torch.float32)
-    field = displacement_field(displacements.to(images.device, precision), tuple(images.shape[-2:]))
+    height, width = images.shape[-2:]
+    field = displacement_field(displacements.to(images.device, precision), (height, width))
     return warp(images, field)
 
 

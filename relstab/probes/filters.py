@@ -94,7 +94,8 @@ def total_variation(weight: Float[Tensor, "output input size size"], reading="sl
     if reading not in ("slices", "pooled"):
         raise ValueError(f"reading must be 'slices' or 'pooled', not {reading!r}")
     filters = weight.detach().to("cpu", torch.float64)
-    variation = sum(filters.diff(dim=axis).abs().sum((-2, -1)) for axis in (-2, -1))
+    down, across = (filters.diff(dim=axis).abs().sum((-2, -1)) for axis in (-2, -1))
+    variation = down + across
     norm = filters.abs().sum((-2, -1))
     if reading == "pooled":
         return float(variation.sum() / norm.sum())

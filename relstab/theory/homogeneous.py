@@ -151,7 +151,7 @@ def asymptotes(
     >>> local_exponents(asymptotes(table, task=1)).round(3).tail(1)[["D", "G", "R"]].values.tolist()
     [[-2.0, 1.0, -3.0]]
     """
-    lines = table[["k", "A"]].copy()
+    lines = table.loc[:, ["k", "A"]].copy()
     for quantity in quantities:
         reach = table.A / table.A.iloc[anchor]
         lines[quantity] = table[quantity].iloc[anchor] * reach ** EXPONENTS[task][quantity]
@@ -165,7 +165,7 @@ def local_exponents(table: pd.DataFrame) -> pd.DataFrame:
     >>> local_exponents(table).round(2).values.tolist()
     [[1.41, -2.0, 1.0, -3.0]]
     """
-    change = np.log(table[["A", "D", "G", "R"]]).diff().iloc[1:]
+    change = table[["A", "D", "G", "R"]].transform(np.log).diff().iloc[1:]
     exponents = change[["D", "G", "R"]].div(change.A, axis=0)
     exponents.insert(0, "A", np.sqrt(table.A * table.A.shift()).iloc[1:])
     return exponents.reset_index(drop=True)

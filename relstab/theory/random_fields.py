@@ -104,7 +104,9 @@ def spectrum(fields: Float[Tensor, "pixel variable"]) -> Float[Tensor, " wavenum
     power = 2 / len(fields) * waves.square().sum(-1)
     index = torch.arange(size)
     radius = (index[:, None] ** 2 + index**2).sqrt().round().long()
-    return torch.zeros(radius.max() + 1, dtype=fields.dtype).index_add(0, radius.flatten(), power.flatten())
+    return torch.zeros(int(radius.max()) + 1, dtype=fields.dtype).index_add(
+        0, radius.flatten(), power.flatten()
+    )
 
 
 def _side(fields):

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 
 import nbformat
 import psutil
@@ -218,6 +219,13 @@ def test_interruption_ends_the_children(project, number):
     assert owner.wait(timeout=20) != 0
     assert gone(kernel)
     assert leftovers(project) == []
+
+
+def test_usual_seconds_are_those_of_notebooks():
+    usual = tomllib.loads((execute.ROOT / "notebooks" / "seconds.toml").read_text())
+    names = {source.name for source in notebook.discover(execute.ROOT)}
+    assert set(usual) <= names
+    assert all(seconds > 0 for seconds in usual.values())
 
 
 def test_two_runs_do_not_meet(project):

@@ -1,0 +1,237 @@
+"""Every figure of the zoo plots the numbers it is about: made-up networks whose D, G, R and errors are all different."""
+
+import math
+
+import pandas as pd
+import pytest
+from matplotlib.colors import to_hex
+
+from relbook.drawing import style
+from relbook.studies.zoo import figures, figures_by_layer
+
+UNIT = {"dataset": "fashion-mini", "width": 1.0, "train_size": 0, "noise": 0.0, "augment": False,
+        "recipe": "one_cycle", "epochs": 10, "seed": 0, "shuffles": 0}  # fmt: skip
+CUTS, DELTAS = (3, 5, 15), (0.25, 1.0, 3.0)
+INITIAL, MEAN = 10.0, 1.5  # R at initialisation, and by means, over that of a trained network by medians
+
+
+def network(architecture, R, G, error, *, layers=4, **fields):
+    """Rows of a network: R grows as cut/3 and as δ, along the depth it falls as 1/(1 + depth); D = R G."""
+    unit = UNIT | {"architecture": architecture} | fields
+    probe = unit | {"kind": "sensitivity", "images": fields.get("images", unit["dataset"]), "interpolation": "bilinear",
+                    "shuffle": -1, "layer": "output", "depth": layers, "relative_depth": 1.0}  # fmt: skip
+
+    def line(value, **at):
+        return probe | at | {"R": value, "G": G, "D": value * G}
+
+    rows = [unit | {"kind": "training", "status": "ok", "test_error": error, "train_loss": 0.1}]
+    for stage, factor in (("init", INITIAL), ("trained", 1.0)):
+        for cut in CUTS:
+            for delta in DELTAS:
+                rows += [
+                    line(
+                        R * factor * by * cut / 3 * delta,
+                        stage=stage,
+                        statistic=statistic,
+                        cut=cut,
+                        displacement=delta,
+                    )
+                    for statistic, by in (("component_median", 1.0), ("mean", MEAN))
+                ]
+        for depth in range(layers):
+            at = {"stage": stage, "statistic": "mean", "cut": 3, "displacement": 1.0, "layer": f"layer{depth}",
+                  "depth": depth, "relative_depth": depth / layers}  # fmt: skip
+            rows.append(line(R * factor * MEAN * (layers + 1) / (1 + depth), **at))
+            if stage == "trained":
+                rows += [
+                    line(R * MEAN * by, **at | {"shuffle": shuffle}) for shuffle, by in ((0, 2.0), (1, 8.0))
+                ]
+    for epoch in (0, 1, 4):
+        gammas = {f"gamma_{mode}": 5.0 * (1 + epoch) ** (2 - mode / 3) for mode in (0, 1, 2, 3, 4, 6)}
+        rows.append(unit | {"kind": "modes", "epoch": epoch, "layer": "c1", "depth": 1, **gammas})
+    return rows
+
+
+def frame(*networks):
+    return pd.DataFrame([row for rows in networks for row in rows])
+
+
+def curves(ax):
+    """The points of each line of a panel that has one, guides (grey) left out: {(colour, dashes): [(x, y)]}."""
+    found = {}
+    for line in ax.lines:
+        colour = to_hex(line.get_color())
+        if colour != to_hex(style.GREY):
+            points = [tuple(map(float, point)) for point in line.get_xydata()]
+            found.setdefault((colour, line.get_linestyle()), []).append(points)
+    return found
+
+
+def ys(ax, dashes, colour=None):
+    """The heights of the one line with these dashes (and of this colour)."""
+    ((points,),) = [
+        lines for (own, ls), lines in curves(ax).items() if ls == dashes and colour in (None, own)
+    ]
+    return [y for _, y in points]
+
+
+def bars_of(ax):
+    return [(patch.get_x(), patch.get_height(), bool(patch.get_hatch())) for patch in ax.patches]
+
+
+@pytest.fixture
+def learning():
+    """LeNet on three set sizes: R falls as 1/P, G does not, the error is 0.3 √R."""
+    sizes = (256, 1024, 4096)
+    return frame(*(network("lenet", 256 / P, 2.0, 0.3 * math.sqrt(256 / P), train_size=P) for P in sizes))
+
+
+def test_the_sweep_draws_R_at_each_displacement_by_cut_and_stage():
+    ax = figures.displacement_sweep(frame(network("lenet", 0.2, 3.0, 0.1))).axes[0]
+    found = curves(ax)
+    for cut in CUTS:
+        colour = to_hex(figures.CUT_COLOURS[cut])
+        for dashes, factor in ((style.TRAINED, 1), (style.INITIAL, INITIAL)):
+            expected = [(delta, 0.2 * factor * cut / 3 * delta) for delta in DELTAS]
+            ((*points,),) = found[colour, dashes]
+            assert points == [pytest.approx(point) for point in expected]
+
+
+def test_bars_are_R_by_cut_initialised_before_trained():
+    ax = figures.bars(
+        frame(network("lenet", 0.2, 3.0, 0.1), network("vgg11", 0.7, 3.0, 0.1)), ["lenet"]
+    ).axes[0]
+    found = sorted(bars_of(ax))
+    heights = [0.2 * cut / 3 * factor for cut in CUTS for factor in (INITIAL, 1)]
+    assert [height for _, height, _ in found] == pytest.approx(heights)
+    assert [hatched for *_, hatched in found] == [True, False] * 3
+
+
+@pytest.mark.parametrize(("quantity", "factor"), [("R", 1), ("D", 2), ("G", 0)])
+def test_learning_curves_are_the_quantity_asked_for(learning, quantity, factor):
+    ax = figures.learning_curve(learning, quantity).axes[0]
+    expected = [factor, factor / 4, factor / 16] if factor else [2.0] * 3
+    start = INITIAL if factor else 1
+    assert ys(ax, style.TRAINED) == pytest.approx(expected)
+    assert ys(ax, style.INITIAL) == pytest.approx([start * value for value in expected])
+    ((points,),) = [lines for (_, dashes), lines in curves(ax).items() if dashes == style.TRAINED]
+    assert [x for x, _ in points] == [256, 1024, 4096]
+
+
+def test_sensitivities_against_size_have_the_colours_of_D_G_and_R(learning):
+    ax = figures.sensitivities_against_size(learning, cuts=(3,)).axes[0]
+    for quantity, values in {"D": [2, 0.5, 0.125], "G": [2, 2, 2], "R": [1, 0.25, 0.0625]}.items():
+        assert ys(ax, "-", to_hex(style.QUANTITIES[quantity][0])) == pytest.approx(values), quantity
+
+
+def test_trajectories_go_from_R_to_error(learning):
+    ax = figures.trajectories(learning).axes[0]
+    path = max((points for lines in curves(ax).values() for points in lines), key=len)
+    assert path == [pytest.approx((R, 0.3 * math.sqrt(R))) for R in (1, 1 / 4, 1 / 16)]
+
+
+@pytest.mark.parametrize(("quantity", "across"), [("R", 0.2), ("D", 0.6), ("G", 3.0)])
+def test_error_against_a_sensitivity_is_upright(quantity, across):
+    rows = frame(network("lenet", 0.2, 3.0, 0.1))
+    single = figures.error_against(rows, quantity).axes[0]
+    panel = figures.error_panels(rows, {"one": {"quantity": quantity}}).axes[0]
+    for ax in (single, panel):
+        points = [points[0] for lines in curves(ax).values() for points in lines if len(points) == 1]
+        assert points == [pytest.approx((across, 0.1))]
+
+
+def test_the_printed_law_is_that_of_the_points():
+    nets = zip(("fc_l2", "fc_l4", "lenet", "vgg11", "alexnet"), (4.0, 1.0, 0.3, 0.1, 0.02), strict=True)
+    ax = figures.error_against(frame(*(network(name, R, 1.0, 0.15 * R**0.4) for name, R in nets))).axes[0]
+    prefactor = math.exp(sum(math.log(0.15 * R ** (0.4 - 0.5)) for R in (4.0, 1.0, 0.3, 0.1, 0.02)) / 5)
+    title = ax.get_title(loc="left")
+    assert "5 networks, correlation 1.00 [1.00, 1.00]" in title
+    assert f"slope 0.40; prefactor at slope ½: {prefactor:.2f}" in title
+
+
+def test_augmentation_compares_the_same_network():
+    unit = {"dataset": "cifar10", "epochs": 7}
+    rows = frame(
+        network("lenet", 0.2, 3.0, 0.11, augment=True, **unit),
+        network("lenet", 0.5, 3.0, 0.22, augment=False, **unit),
+    )
+    ax = figures.augmentation(rows).axes[0]
+    (_, without, hatched), (_, with_it, plain) = sorted(bars_of(ax))
+    assert (without, with_it) == (pytest.approx(0.5), pytest.approx(0.2))
+    assert hatched and not plain
+    assert {text.get_text() for text in ax.texts} >= {"ε = 0.110", "ε = 0.220"}
+
+
+def test_encodings_set_true_pixels_against_jpegs():
+    kept = network("lenet", 0.2, 3.0, 0.1, dataset="cifar10-jpeg", images="cifar10-lossless")
+    packed = network("lenet", 0.4, 3.0, 0.1, dataset="cifar10-jpeg", images="cifar10-jpeg")[1:]
+    ax = figures.encodings(frame(kept, packed)).axes[0]
+    points = [points[0] for lines in curves(ax).values() for points in lines if len(points) == 1]
+    assert points == [pytest.approx((0.2 * MEAN, 0.4 * MEAN))]
+
+
+@pytest.mark.parametrize(("quantity", "factor"), [("R", 1), ("D", 3)])
+def test_depth_profiles_are_the_layers_of_each_kind_of_network(quantity, factor):
+    rows = frame(network("lenet", 0.2, 3.0, 0.1), network("resnet18", 0.7, 3.0, 0.1))
+    early, modern = figures_by_layer.depth_profiles(rows, quantity=quantity).axes[:2]
+    for ax, R in ((early, 0.2), (modern, 0.7)):
+        by_layer = [factor * R * MEAN * 5 / (1 + depth) for depth in range(5)]
+        assert ys(ax, style.TRAINED) == pytest.approx(by_layer)
+        assert ys(ax, style.INITIAL) == pytest.approx([INITIAL * value for value in by_layer])
+        ((points,),) = [lines for (_, dashes), lines in curves(ax).items() if dashes == style.TRAINED]
+        assert [x for x, _ in points] == [0, 0.25, 0.5, 0.75, 1]
+
+
+def test_shuffled_profiles_are_geometric_means_over_shuffles():
+    rows = frame(network("lenet", 0.2, 3.0, 0.1, shuffles=2))
+    axes = figures_by_layer.shuffled_profiles(rows, "DG").axes
+    assert ys(axes[0], style.SHUFFLED) == pytest.approx([3 * 0.2 * MEAN * 4.0] * 4)  # √(2 · 8)
+    assert ys(axes[0], style.TRAINED) == pytest.approx(
+        [3 * 0.2 * MEAN * 5 / (1 + depth) for depth in range(5)]
+    )
+    assert ys(axes[2], style.SHUFFLED) == pytest.approx([3.0] * 4)
+
+
+@pytest.fixture
+def noisy():
+    """At no noise the error follows D, at noise 30 it follows 1/D; G is R's inverse up to D."""
+    names = ("fc_l2", "lenet", "vgg11", "resnet18")
+    table = [(name, 2.0**k, 3.0**k * 4.0**-k) for k, name in enumerate(names)]
+    return frame(
+        *(network(name, R, G, R * G / 100, noise=0.0) for name, R, G in table),
+        *(network(name, R, G, 0.01 / (R * G), noise=30.0) for name, R, G in table),
+    )
+
+
+def test_noise_correlations_are_those_of_each_level(noisy):
+    ax = figures_by_layer.noise_correlations(noisy).axes[0]
+    colour = to_hex(style.QUANTITIES["D"][0])
+    values = [
+        points for lines in [curves(ax)[colour, "-"]] for points in lines if len({x for x, _ in points}) == 2
+    ]
+    assert [y for _, y in values[0]] == pytest.approx([1, -1])
+
+
+def test_noise_scatter_has_D_G_R_across_and_the_error_upward(noisy):
+    axes = figures_by_layer.noise_scatter(noisy).axes[:6]
+    errors = [1.5**k * MEAN / 100 / MEAN for k in range(4)]
+    across = {
+        "D": [MEAN * 1.5**k for k in range(4)],
+        "G": [0.75**k for k in range(4)],
+        "R": [MEAN * 2.0**k for k in range(4)],
+    }
+    for ax, (quantity, xs) in zip(axes[:3], across.items(), strict=True):
+        points = sorted(point for lines in curves(ax).values() for points in lines for point in points)
+        assert points == [pytest.approx(point) for point in sorted(zip(xs, errors, strict=True))], quantity
+    assert [ax.get_title() for ax in axes[::3]] == [
+        "noise 0: correlation 1.00",
+        "noise 30: correlation -1.00",
+    ]
+
+
+def test_mode_growth_is_by_eigenvalue():
+    ax = figures_by_layer.mode_growth(frame(network("vgg11_bn", 0.2, 3.0, 0.1))).axes[0]
+    found = {line.get_label(): line.get_xydata().tolist() for line in ax.lines}
+    for mode in (0, 1, 2, 3, 4, 6):
+        expected = [[epoch, (1 + epoch) ** (2 - mode / 3)] for epoch in (1, 4)]
+        assert found[f"λ = {mode}"] == [pytest.approx(point) for point in expected]
