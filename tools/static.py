@@ -2,7 +2,7 @@
 
     python tools/static.py        in the lint step of `python3 run.py test`; needs no network
 
-basedpyright reads what [tool.basedpyright] in pyproject.toml includes, and the README's examples, which are written to
+basedpyright reads what [tool.basedpyright] in pyproject.toml includes, with the examples of the README, written to
 build/examples after the names that its text takes for granted. check-jsonschema has its schemas in the package.
 """
 
@@ -43,14 +43,23 @@ def commands():
     yield [sys.executable, "-m", "basedpyright", "--pythonpath", sys.executable]
     for schema, pattern in SCHEMAS.items():
         names = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob(pattern))
-        yield [sys.executable, "-m", "check_jsonschema", "--quiet", "--builtin-schema", f"vendor.{schema}", *names]
+        yield [
+            sys.executable,
+            "-m",
+            "check_jsonschema",
+            "--quiet",
+            "--builtin-schema",
+            f"vendor.{schema}",
+            *names,
+        ]
     zizmor = shutil.which("zizmor", path=str(Path(sys.executable).parent)) or "zizmor"
     yield [zizmor, "--offline", "--quiet", ".github"]
 
 
 def main():
     folder = ROOT / "build" / "examples"
-    folder.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
     code = GIVEN + "\n".join(examples((ROOT / "README.md").read_text(encoding="utf-8")))
     (folder / "readme.py").write_text(code, encoding="utf-8")
     return max(subprocess.call(command, cwd=ROOT) for command in commands())

@@ -11,6 +11,9 @@ It moves images, and with the same field the masks, boxes and key points that co
 >>> image, boxes = augment(image, boxes)
 """
 
+from collections.abc import Sequence
+from typing import Any, Literal, cast
+
 import torch
 from torch.utils.data import get_worker_info
 
@@ -50,7 +53,9 @@ class Diffeo(v2.Transform):
     (True, True)
     """
 
-    def __init__(self, displacement=1.0, cut=3, *, p=1.0, interpolation="bilinear", seed=None):
+    def __init__(self, displacement: float | int | Sequence[float | int] = 1.0, cut: int | Sequence[int] = 3, *,
+                 p: float | int = 1.0, interpolation: Literal["bilinear", "gaussian", "nearest"] = "bilinear",
+                 seed: int | None = None):  # fmt: skip
         super().__init__()
         self.displacement = _interval("displacement", displacement)
         self.cut = _interval("cut", cut)
@@ -126,7 +131,7 @@ class Diffeo(v2.Transform):
             return v2.functional.to_pil_image(moved, mode=inpt.mode)
         values = inpt.as_subclass(torch.Tensor)
         if isinstance(inpt, tv_tensors.BoundingBoxes):
-            moved = _move_boxes(values, field, inpt.format)
+            moved = _move_boxes(values, field, inpt.format)  # pyright: ignore[reportAttributeAccessIssue]
         elif isinstance(inpt, _KEY_POINTS):
             moved = _per_image(fields.move_points, values, field, trailing=1)
         elif isinstance(inpt, tv_tensors.Mask):
@@ -172,8 +177,9 @@ class Diffeo(v2.Transform):
         return self._streams
 
 
-def _interval(name, value):
-    low, high = value if isinstance(value, tuple | list) and len(value) == 2 else (value, value)
+def _interval(name: str, value: Any) -> tuple[Any, Any]:
+    pair = isinstance(value, tuple | list) and len(value) == 2
+    low, high = cast(Any, value if pair else (value, value))
     try:
         ordered = low <= high < float("inf")
     except TypeError:

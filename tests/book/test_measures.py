@@ -6,9 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from matplotlib.figure import Figure
 
-from relbook import registry
 from relbook.studies.measures import figures, tables
 from relbook.studies.measures import study as measures
 from relbook.studies.zoo import study as zoo
@@ -156,20 +154,49 @@ def test_no_rows():
     assert empty.empty and tables.on_true_labels(empty).empty
 
 
-@pytest.mark.parametrize(
-    "name", ["against_error", "rank_correlations", "random_over_real", "error_and_stability"]
-)
-def test_figures(name, table):
-    for rows in (table, table[table.task == "real"]):
-        assert isinstance(getattr(figures, name)(rows), Figure)
+def marks(ax):
+    """The single points of a panel."""
+    return sorted(tuple(line.get_xydata()[0]) for line in ax.lines if len(line.get_xydata()) == 1)
 
 
-def test_agreement_draws_rows_and_nothing():
-    rows = pd.DataFrame([{"architecture": "lenet", "D": 0.1, "D_spline": 0.2, "cosine_output": 0.1}])
-    assert isinstance(figures.agreement(rows), Figure) and isinstance(
-        figures.agreement(pd.DataFrame()), Figure
+def test_every_measure_is_drawn_against_the_error(table):
+    axes = figures.against_error(table).axes
+    for ax, measure in zip(axes, ("D", "G", "R", "cosine", "tv", "low"), strict=False):
+        known = table.dropna(subset=[measure, "error"])
+        assert marks(ax) == sorted(zip(known[measure], known["error"], strict=True)), measure
+    assert axes[2].get_title() == f"rank correlation {tables.ranks(table).loc['error', 'R']:+.2f}"
+
+
+def test_error_and_stability_leaves_random_labels_out(table):
+    points = marks(figures.error_and_stability(table).axes[0])
+    assert points == [(0.3, 0.1), (0.5, 0.2), (0.9, 0.3), (4.0, 0.5)]
+
+
+def test_rank_correlations_are_written_in_their_cells(table):
+    chosen = tables.on_true_labels(table)
+    matrix = tables.ranks(chosen)
+    ax = figures.rank_correlations(chosen).axes[0]
+    written = {text.get_position(): text.get_text() for text in ax.texts}
+    names = list(matrix)
+    for i, row in enumerate(names):
+        for j, column in enumerate(names):
+            value = matrix.loc[row, column]
+            assert written[j, i] == (f"{value:+.2f}" if value == value else "–")
+
+
+def test_random_over_real_draws_the_ratios_of_twins(table):
+    ax = figures.random_over_real(table).axes[0]
+    (line,) = tables.twins(table).to_dict("records")
+    heights = next(
+        list(drawn.get_ydata()) for drawn in ax.lines if len(drawn.get_xydata()) == len(tables.MEASURES)
     )
+    assert heights == pytest.approx([line[name] for name in tables.MEASURES], nan_ok=True)
+    real = figures.random_over_real(table[table.task == "real"]).axes[0]
+    assert "no network with a twin" in real.texts[0].get_text()
 
 
-def test_the_study_is_known():
-    assert "measures" in registry.names()
+def test_agreement_draws_each_exchange_and_nothing_without_rows():
+    rows = pd.DataFrame([{"architecture": "vgg11", "D": 0.1, "D_spline": 0.2, "cosine_output": 0.3}])
+    deformations, distances = figures.agreement(rows).axes
+    assert (marks(deformations), marks(distances)) == ([(0.1, 0.2)], [(0.2, 0.3)])
+    assert not any(ax.lines for ax in figures.agreement(pd.DataFrame()).axes)

@@ -140,10 +140,48 @@ def test_shuffling_compares_layer_by_layer(rows):
     assert tables.shuffling(rows[rows["architecture"] == "lenet"]).empty
 
 
+def test_the_error_is_drawn_against_D_G_and_R():
+    errors = {
+        ("fc_l2", 1): 0.5,
+        ("fc_l4", 1): 0.4,
+        ("lenet", 1): 0.1,
+        ("vgg11_bn", 0.25): 0.2,
+        ("resnet10", 0.25): 0.02,
+    }
+    values = [0.5, 0.4, 0.1, 0.2, 0.02]
+    axes = figures.error_scatter(_made(errors, values)).axes
+    for ax, across in zip(axes, (values, [1 / value for value in values], values), strict=True):
+        points = sorted(tuple(line.get_xydata()[0]) for line in ax.lines)
+        assert points == [pytest.approx(point) for point in sorted(zip(across, errors.values(), strict=True))]
+    assert [ax.get_xlabel().split()[-1] for ax in axes] == ["1.00", "-1.00", "1.00"]
+
+
+def test_profiles_and_shuffling_are_those_of_the_tables(rows):
+    profile = tables.main_profile(rows, "vgg11_bn", "trained")
+    profile = profile[profile["depth"] > 0]
+    ratios = tables.shuffling(rows)
+    for figure, table in (
+        (figures.depth_profiles(rows), profile),
+        (figures.shuffling_by_width(rows), ratios),
+    ):
+        for ax, quantity in zip(figure.axes, "DGR", strict=True):
+            expected = table[["relative_depth", quantity]].astype(float).to_numpy()
+            drawn = [line.get_xydata() for line in ax.lines if len(line.get_xydata()) == len(expected)]
+            assert any(np.allclose(points, expected) for points in drawn), quantity
+
+
+def test_modes_are_drawn_by_layer(rows):
+    table = tables.growth(rows, "vgg11_bn")
+    for ax, (_, layer) in zip(figures.mode_growth(rows).axes, table.groupby("depth"), strict=False):
+        drawn = {line.get_label(): list(line.get_ydata()) for line in ax.lines}
+        for eigenvalue, line in layer.groupby("eigenvalue"):
+            assert drawn[f"λ = {eigenvalue}"] == pytest.approx(line["growth"].tolist())
+
+
 @pytest.mark.parametrize("name", ["error_scatter", "depth_profiles", "shuffling_by_width", "mode_growth"])
-def test_figures_of_some_and_of_no_networks(rows, name):
-    assert getattr(figures, name)(rows).axes
-    assert getattr(figures, name)(rows[rows["architecture"] == "lenet"]).axes
+def test_where_nothing_is_to_be_shown_nothing_is_drawn(rows, name):
+    figure = getattr(figures, name)(rows[rows["architecture"] == "lenet"])
+    assert not any(ax.lines for ax in figure.axes) and any(ax.texts for ax in figure.axes)
 
 
 def test_every_claim_can_be_judged(rows):

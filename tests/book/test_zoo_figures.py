@@ -12,6 +12,7 @@ from relbook.studies.zoo import figures, figures_by_layer
 UNIT = {"dataset": "fashion-mini", "width": 1.0, "train_size": 0, "noise": 0.0, "augment": False,
         "recipe": "one_cycle", "epochs": 10, "seed": 0, "shuffles": 0}  # fmt: skip
 CUTS, DELTAS = (3, 5, 15), (0.25, 1.0, 3.0)
+FULL, DASHED = "-", "--"  # as matplotlib names the styles of trained networks and of the others
 INITIAL, MEAN = 10.0, 1.5  # R at initialisation, and by means, over that of a trained network by medians
 
 
@@ -26,6 +27,14 @@ def network(architecture, R, G, error, *, layers=4, **fields):
 
     rows = [unit | {"kind": "training", "status": "ok", "test_error": error, "train_loss": 0.1}]
     for stage, factor in (("init", INITIAL), ("trained", 1.0)):
+        for depth in range(layers):
+            at = {"stage": stage, "statistic": "mean", "cut": 3, "displacement": 1.0, "layer": f"layer{depth}",
+                  "depth": depth, "relative_depth": depth / layers}  # fmt: skip
+            rows.append(line(R * factor * MEAN * (layers + 1) / (1 + depth), **at))
+            if stage == "trained":
+                rows += [
+                    line(R * MEAN * by, **at | {"shuffle": shuffle}) for shuffle, by in ((0, 2.0), (1, 8.0))
+                ]
         for cut in CUTS:
             for delta in DELTAS:
                 rows += [
@@ -37,14 +46,6 @@ def network(architecture, R, G, error, *, layers=4, **fields):
                         displacement=delta,
                     )
                     for statistic, by in (("component_median", 1.0), ("mean", MEAN))
-                ]
-        for depth in range(layers):
-            at = {"stage": stage, "statistic": "mean", "cut": 3, "displacement": 1.0, "layer": f"layer{depth}",
-                  "depth": depth, "relative_depth": depth / layers}  # fmt: skip
-            rows.append(line(R * factor * MEAN * (layers + 1) / (1 + depth), **at))
-            if stage == "trained":
-                rows += [
-                    line(R * MEAN * by, **at | {"shuffle": shuffle}) for shuffle, by in ((0, 2.0), (1, 8.0))
                 ]
     for epoch in (0, 1, 4):
         gammas = {f"gamma_{mode}": 5.0 * (1 + epoch) ** (2 - mode / 3) for mode in (0, 1, 2, 3, 4, 6)}
@@ -81,17 +82,17 @@ def bars_of(ax):
 
 @pytest.fixture
 def learning():
-    """LeNet on three set sizes: R falls as 1/P, G does not, the error is 0.3 √R."""
+    """One network on three set sizes: R falls as 1/P, G does not, the error is 0.3 √R."""
     sizes = (256, 1024, 4096)
-    return frame(*(network("lenet", 256 / P, 2.0, 0.3 * math.sqrt(256 / P), train_size=P) for P in sizes))
+    return frame(*(network("vgg11", 256 / P, 2.0, 0.3 * math.sqrt(256 / P), train_size=P) for P in sizes))
 
 
 def test_the_sweep_draws_R_at_each_displacement_by_cut_and_stage():
-    ax = figures.displacement_sweep(frame(network("lenet", 0.2, 3.0, 0.1))).axes[0]
+    ax = figures.displacement_sweep(frame(network("vgg11", 0.2, 3.0, 0.1))).axes[0]
     found = curves(ax)
     for cut in CUTS:
         colour = to_hex(figures.CUT_COLOURS[cut])
-        for dashes, factor in ((style.TRAINED, 1), (style.INITIAL, INITIAL)):
+        for dashes, factor in ((FULL, 1), (DASHED, INITIAL)):
             expected = [(delta, 0.2 * factor * cut / 3 * delta) for delta in DELTAS]
             ((*points,),) = found[colour, dashes]
             assert points == [pytest.approx(point) for point in expected]
@@ -112,9 +113,9 @@ def test_learning_curves_are_the_quantity_asked_for(learning, quantity, factor):
     ax = figures.learning_curve(learning, quantity).axes[0]
     expected = [factor, factor / 4, factor / 16] if factor else [2.0] * 3
     start = INITIAL if factor else 1
-    assert ys(ax, style.TRAINED) == pytest.approx(expected)
-    assert ys(ax, style.INITIAL) == pytest.approx([start * value for value in expected])
-    ((points,),) = [lines for (_, dashes), lines in curves(ax).items() if dashes == style.TRAINED]
+    assert ys(ax, FULL) == pytest.approx(expected)
+    assert ys(ax, DASHED) == pytest.approx([start * value for value in expected])
+    ((points,),) = [lines for (_, dashes), lines in curves(ax).items() if dashes == FULL]
     assert [x for x, _ in points] == [256, 1024, 4096]
 
 
@@ -132,7 +133,7 @@ def test_trajectories_go_from_R_to_error(learning):
 
 @pytest.mark.parametrize(("quantity", "across"), [("R", 0.2), ("D", 0.6), ("G", 3.0)])
 def test_error_against_a_sensitivity_is_upright(quantity, across):
-    rows = frame(network("lenet", 0.2, 3.0, 0.1))
+    rows = frame(network("vgg11", 0.2, 3.0, 0.1))
     single = figures.error_against(rows, quantity).axes[0]
     panel = figures.error_panels(rows, {"one": {"quantity": quantity}}).axes[0]
     for ax in (single, panel):
@@ -141,7 +142,7 @@ def test_error_against_a_sensitivity_is_upright(quantity, across):
 
 
 def test_the_printed_law_is_that_of_the_points():
-    nets = zip(("fc_l2", "fc_l4", "lenet", "vgg11", "alexnet"), (4.0, 1.0, 0.3, 0.1, 0.02), strict=True)
+    nets = zip(("fc_l2", "fc_l4", "vgg13", "vgg11", "alexnet"), (4.0, 1.0, 0.3, 0.1, 0.02), strict=True)
     ax = figures.error_against(frame(*(network(name, R, 1.0, 0.15 * R**0.4) for name, R in nets))).axes[0]
     prefactor = math.exp(sum(math.log(0.15 * R ** (0.4 - 0.5)) for R in (4.0, 1.0, 0.3, 0.1, 0.02)) / 5)
     title = ax.get_title(loc="left")
@@ -152,8 +153,8 @@ def test_the_printed_law_is_that_of_the_points():
 def test_augmentation_compares_the_same_network():
     unit = {"dataset": "cifar10", "epochs": 7}
     rows = frame(
-        network("lenet", 0.2, 3.0, 0.11, augment=True, **unit),
-        network("lenet", 0.5, 3.0, 0.22, augment=False, **unit),
+        network("vgg11", 0.2, 3.0, 0.11, augment=True, **unit),
+        network("vgg11", 0.5, 3.0, 0.22, augment=False, **unit),
     )
     ax = figures.augmentation(rows).axes[0]
     (_, without, hatched), (_, with_it, plain) = sorted(bars_of(ax))
@@ -163,8 +164,8 @@ def test_augmentation_compares_the_same_network():
 
 
 def test_encodings_set_true_pixels_against_jpegs():
-    kept = network("lenet", 0.2, 3.0, 0.1, dataset="cifar10-jpeg", images="cifar10-lossless")
-    packed = network("lenet", 0.4, 3.0, 0.1, dataset="cifar10-jpeg", images="cifar10-jpeg")[1:]
+    kept = network("vgg11", 0.2, 3.0, 0.1, dataset="cifar10-jpeg", images="cifar10-lossless")
+    packed = network("vgg11", 0.4, 3.0, 0.1, dataset="cifar10-jpeg", images="cifar10-jpeg")[1:]
     ax = figures.encodings(frame(kept, packed)).axes[0]
     points = [points[0] for lines in curves(ax).values() for points in lines if len(points) == 1]
     assert points == [pytest.approx((0.2 * MEAN, 0.4 * MEAN))]
@@ -172,30 +173,28 @@ def test_encodings_set_true_pixels_against_jpegs():
 
 @pytest.mark.parametrize(("quantity", "factor"), [("R", 1), ("D", 3)])
 def test_depth_profiles_are_the_layers_of_each_kind_of_network(quantity, factor):
-    rows = frame(network("lenet", 0.2, 3.0, 0.1), network("resnet18", 0.7, 3.0, 0.1))
+    rows = frame(network("vgg11", 0.2, 3.0, 0.1), network("resnet18", 0.7, 3.0, 0.1))
     early, modern = figures_by_layer.depth_profiles(rows, quantity=quantity).axes[:2]
     for ax, R in ((early, 0.2), (modern, 0.7)):
         by_layer = [factor * R * MEAN * 5 / (1 + depth) for depth in range(5)]
-        assert ys(ax, style.TRAINED) == pytest.approx(by_layer)
-        assert ys(ax, style.INITIAL) == pytest.approx([INITIAL * value for value in by_layer])
-        ((points,),) = [lines for (_, dashes), lines in curves(ax).items() if dashes == style.TRAINED]
+        assert ys(ax, FULL) == pytest.approx(by_layer)
+        assert ys(ax, DASHED) == pytest.approx([INITIAL * value for value in by_layer])
+        ((points,),) = [lines for (_, dashes), lines in curves(ax).items() if dashes == FULL]
         assert [x for x, _ in points] == [0, 0.25, 0.5, 0.75, 1]
 
 
 def test_shuffled_profiles_are_geometric_means_over_shuffles():
-    rows = frame(network("lenet", 0.2, 3.0, 0.1, shuffles=2))
+    rows = frame(network("vgg11", 0.2, 3.0, 0.1, shuffles=2))
     axes = figures_by_layer.shuffled_profiles(rows, "DG").axes
-    assert ys(axes[0], style.SHUFFLED) == pytest.approx([3 * 0.2 * MEAN * 4.0] * 4)  # √(2 · 8)
-    assert ys(axes[0], style.TRAINED) == pytest.approx(
-        [3 * 0.2 * MEAN * 5 / (1 + depth) for depth in range(5)]
-    )
-    assert ys(axes[2], style.SHUFFLED) == pytest.approx([3.0] * 4)
+    assert ys(axes[0], DASHED) == pytest.approx([3 * 0.2 * MEAN * 4.0] * 4)  # √(2 · 8)
+    assert ys(axes[0], FULL) == pytest.approx([3 * 0.2 * MEAN * 5 / (1 + depth) for depth in range(5)])
+    assert ys(axes[2], DASHED) == pytest.approx([3.0] * 4)
 
 
 @pytest.fixture
 def noisy():
     """At no noise the error follows D, at noise 30 it follows 1/D; G is R's inverse up to D."""
-    names = ("fc_l2", "lenet", "vgg11", "resnet18")
+    names = ("fc_l2", "fc_l4", "vgg11", "resnet18")
     table = [(name, 2.0**k, 3.0**k * 4.0**-k) for k, name in enumerate(names)]
     return frame(
         *(network(name, R, G, R * G / 100, noise=0.0) for name, R, G in table),
