@@ -84,7 +84,7 @@ class Diffeo(v2.Transform):
     def __setstate__(self, state):
         super().__setstate__(state)
         if self._streams:
-            states = [torch.tensor(list(stream), dtype=torch.uint8) for stream in self._streams]
+            states = [torch.frombuffer(bytearray(stream), dtype=torch.uint8) for stream in self._streams]
             self._streams = tuple(torch.Generator().set_state(stream) for stream in states)
 
     def make_params(self, flat_inputs):
