@@ -165,7 +165,7 @@ def _task_nets(width, epochs, *names):
 
 SCALE_DETECTION_2D = {
     "tiny": (
-        {"shuffles": 3, "nets": _task_nets(0.125, 25, *_FC_LENET, "vgg11_bn", "vgg13_bn", "resnet10")},
+        {"shuffles": 3, "nets": _task_nets(0.125, 15, *_FC_LENET, "vgg11_bn", "vgg13_bn", "resnet10")},
     ),
     "laptop": (
         {"shuffles": 5, "nets": _task_nets(0.25, 80, "vgg11_bn", *_FC_LENET, *_DEEP[1:])},
@@ -257,11 +257,11 @@ def _conv8(width, *epochs, names=_FIVE):
 
 RUDERMAN = {
     "tiny": (
-        {"kind": "network", "dataset": "fashion-mini", "augment": False, "nets": _conv8(0.125, 8)},
+        {"kind": "network", "dataset": "fashion-mini", "augment": False, "nets": _conv8(0.125, 6)},
         {"kind": "smoothed", "dataset": "fashion-mini", "sigmas": (0.0, 0.5, 1.0, 2.0), "nets": _conv8(0.25)},
         {"kind": "templates", "dataset": "fashion-mini", "strength": [1.0, 2.0, 3.0, 4.0], "classes": 10,
          "per_class": 60, "nets": _conv8(0.125, 10, names=_FIVE[:2])},
-        {**_MATCHED, "dataset": "fashion-mini", "train_size": 1000, "nets": _conv8(0.125, 8, names=_FIVE[:2])},
+        {**_MATCHED, "dataset": "fashion-mini", "train_size": 1000, "nets": _conv8(0.125, 6, names=_FIVE[:2])},
     ),
     "laptop": (
         {"kind": "smoothed", "dataset": "cifar10-jpeg", "sigmas": (0.0, 0.5, 1.0, 2.0),
