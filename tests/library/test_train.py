@@ -375,7 +375,9 @@ def test_a_run_killed_at_any_moment_resumes_bitwise(tmp_path):
     """SIGKILL in a subprocess, anywhere in a step or in a write."""
     path, recipe = tmp_path / "c.pt", replace(RECIPE, epochs=400)
     code = KILLED.format(tests=os.path.dirname(__file__), path=str(path))
-    process = subprocess.Popen([sys.executable, "-c", code])  # with as many threads as here: the sums are the same
+    process = subprocess.Popen(
+        [sys.executable, "-c", code]
+    )  # with as many threads as here: the sums are the same
     deadline = time.monotonic() + 60
     while not path.exists() and time.monotonic() < deadline:
         time.sleep(0.02)
