@@ -141,14 +141,9 @@ def test_shuffling_compares_layer_by_layer(rows):
 
 
 def test_the_error_is_drawn_against_D_G_and_R():
-    errors = {
-        ("fc_l2", 1): 0.5,
-        ("fc_l4", 1): 0.4,
-        ("lenet", 1): 0.1,
-        ("vgg11_bn", 0.25): 0.2,
-        ("resnet10", 0.25): 0.02,
-    }
-    values = [0.5, 0.4, 0.1, 0.2, 0.02]
+    errors = {("fc_l2", 1): 0.5, ("fc_l4", 1): 0.4, ("lenet", 1): 0.1, ("vgg11_bn", 0.25): 0.2, ("vgg13_bn", 0.25): 0.05,
+              ("resnet10", 0.25): 0.02}  # fmt: skip
+    values = list(errors.values())
     axes = figures.error_scatter(_made(errors, values)).axes
     for ax, across in zip(axes, (values, [1 / value for value in values], values), strict=True):
         points = sorted(tuple(line.get_xydata()[0]) for line in ax.lines)
