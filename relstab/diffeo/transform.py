@@ -83,8 +83,8 @@ class Diffeo(v2.Transform):
 
     def __setstate__(self, state):
         super().__setstate__(state)
-        if self._streams:
-            states = [torch.frombuffer(bytearray(stream), dtype=torch.uint8) for stream in self._streams]
+        if state["_streams"]:
+            states = [torch.frombuffer(bytearray(stream), dtype=torch.uint8) for stream in state["_streams"]]
             self._streams = tuple(torch.Generator().set_state(stream) for stream in states)
 
     def make_params(self, flat_inputs):
