@@ -98,16 +98,6 @@ def test_the_sweep_draws_R_at_each_displacement_by_cut_and_stage():
             assert points == [pytest.approx(point) for point in expected]
 
 
-def test_bars_are_R_by_cut_initialised_before_trained():
-    ax = figures.bars(
-        frame(network("lenet", 0.2, 3.0, 0.1), network("vgg11", 0.7, 3.0, 0.1)), ["lenet"]
-    ).axes[0]
-    found = sorted(bars_of(ax))
-    heights = [0.2 * cut / 3 * factor for cut in CUTS for factor in (INITIAL, 1)]
-    assert [height for _, height, _ in found] == pytest.approx(heights)
-    assert [hatched for *_, hatched in found] == [True, False] * 3
-
-
 @pytest.mark.parametrize(("quantity", "factor"), [("R", 1), ("D", 2), ("G", 0)])
 def test_learning_curves_are_the_quantity_asked_for(learning, quantity, factor):
     ax = figures.learning_curve(learning, quantity).axes[0]
