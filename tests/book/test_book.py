@@ -121,7 +121,7 @@ def test_what_is_not_executed_is_not_shown(project):
         damaged.cells[-1].metadata.papermill.status = "running"
         result.executed.write_text(nbformat.writes(damaged))
         with pytest.raises(
-            ValueError, match=r"a/two cannot be shown at scale tiny \(code cell 3 is running\)"
+            ValueError, match=r"a/two cannot be shown at scale tiny \(its executed copy is damaged\)"
         ):
             build(project)
         result.executed.unlink()

@@ -175,10 +175,11 @@ def test_depth_profiles_are_the_layers_of_each_kind_of_network(quantity, factor)
 
 def test_shuffled_profiles_are_geometric_means_over_shuffles():
     rows = frame(network("vgg11", 0.2, 3.0, 0.1, shuffles=2))
-    axes = figures_by_layer.shuffled_profiles(rows, "DG").axes
-    assert ys(axes[0], DASHED) == pytest.approx([3 * 0.2 * MEAN * 4.0] * 4)  # √(2 · 8)
-    assert ys(axes[0], FULL) == pytest.approx([3 * 0.2 * MEAN * 5 / (1 + depth) for depth in range(5)])
-    assert ys(axes[2], DASHED) == pytest.approx([3.0] * 4)
+    ax = figures_by_layer.shuffled_profiles(rows, "DG").axes[0]
+    D, G = (to_hex(style.QUANTITIES[quantity][0]) for quantity in "DG")
+    assert ys(ax, DASHED, D) == pytest.approx([3 * 0.2 * MEAN * 4.0] * 4)  # √(2 · 8)
+    assert ys(ax, FULL, D) == pytest.approx([3 * 0.2 * MEAN * 5 / (1 + depth) for depth in range(5)])
+    assert ys(ax, DASHED, G) == pytest.approx([3.0] * 4)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ dropped.
 
 >>> unit = configs("tiny")[0]
 >>> unit.task, unit.length, unit.width, unit.members, unit.recipe.clock(unit.layers)
-(1, 32, 32, 4, 6000.0)
+(1, 32, 32, 2, 6000.0)
 """
 
 from dataclasses import dataclass

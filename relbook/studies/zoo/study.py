@@ -120,7 +120,7 @@ class Network:
         if self.recipe == "published":
             return 0.5
         step = step_ms(self)
-        return round(self.epochs * math.ceil(training_images(self) / 128) * step / 60000, 2)
+        return round(self.epochs * math.ceil(training_images(self) / 128) * step / 60000, 4)
 
     def run(self, *, workspace=None, progress=None, device="cpu"):
         """Train and probe; with a `workspace` there are checkpoints, and weights in `weights_file(self)`."""
