@@ -86,7 +86,7 @@ def linked(cells, source: Source, pages: dict[str, str]):
 def select(sources: list[Source], names=None) -> list[Source]:
     """The notebooks whose name contains one of `names` (None: all); ValueError for a name that fits none."""
     for name in names or ():
-        if not any(name in source.name for source in sources):
+        if not name or not any(name in source.name for source in sources):
             known = ", ".join(source.name for source in sources)
             raise ValueError(f"no notebook is called {name!r}; there are {known}")
     return [source for source in sources if not names or any(name in source.name for name in names)]

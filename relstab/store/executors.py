@@ -170,6 +170,8 @@ def connect(scheduler: str, *, resources: dict | None = None, timeout: float = 3
     timeout: seconds to wait for the scheduler. Raises ModuleNotFoundError without dask.distributed,
     ConnectionError when no scheduler answers, ValueError for an address that is none.
     """
+    if not isinstance(scheduler, str) or "://" not in scheduler:
+        raise ValueError(f"scheduler is {scheduler!r}; it must be an address like 'tcp://host:8786'")
     try:
         from distributed import Client
     except ModuleNotFoundError:
@@ -177,8 +179,6 @@ def connect(scheduler: str, *, resources: dict | None = None, timeout: float = 3
             f"scheduler is {scheduler!r}, but dask.distributed is not installed; "
             "pip install 'relstab[cluster]'"
         ) from None
-    if not isinstance(scheduler, str) or "://" not in scheduler:
-        raise ValueError(f"scheduler is {scheduler!r}; it must be an address like 'tcp://host:8786'")
     try:
         client = Client(scheduler, timeout=timeout, set_as_default=False)
     except OSError:
@@ -199,7 +199,7 @@ def executor(*, jobs: int = 1, scheduler: str | None = None, gpus: int = 0) -> I
         raise ValueError(
             f"gpus is {gpus!r}, but only the workers of a scheduler have the resource GPU; give one"
         )
-    if scheduler:
+    if scheduler is not None:
         with connect(scheduler, resources={"GPU": gpus} if gpus else None) as cluster:
             yield cluster
     elif jobs == 1:

@@ -31,6 +31,8 @@ def test_help_does_not_wait_for_torch():
         (["study", "zoo", "--scale", "huge"], "scale is 'huge'; it must be one of tiny, laptop, gpu, paper"),
         (["run", "--scale", "huge"], "scale is 'huge'; it must be one of"),
         (["study", "no-such-study"], "no-such-study"),
+        (["study", "zoo", "--scheduler", ""], "scheduler is ''; it must be an address like"),
+        (["run", ""], "no notebook is called ''; there are"),
         (["claims", "--paper", "nobody2020"], "paper is 'nobody2020'; it must be one of"),
         (["bench", "no-such-benchmark"], "benchmark is 'no-such-benchmark'; it must be one of"),
         (["probe", "--model", "nonsense", "--images", "x"], "--model is 'nonsense'; it must be"),
