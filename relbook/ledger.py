@@ -3,12 +3,12 @@
 A claim is data: a table in the `claims.toml` of a study's folder. Its measure is a function in `claims.py` beside it,
 from the study's rows to a `Measurement` (`relbook.measurement`). The verdict is computed:
 
-``holds``       the whole 95 % interval of the measurement lies in the accepted interval of its scale
-``fails``       none of it does
-``undecided``   it straddles an end, or too few networks or seeds entered
-``differs``     as ``fails``, but the measurement lies in a second interval declared beforehand: a slip in print is
-                corrected there, text and code disagree, or a law that is true in its limit is not there yet
-``not tested``  nothing at this scale can tell
+- ``holds``: the whole 95 % interval of the measurement lies in the accepted interval of its scale;
+- ``fails``: none of it does;
+- ``undecided``: it straddles an end, or too few networks or seeds entered;
+- ``differs``: as ``fails``, but the measurement lies in a second interval declared beforehand: a slip in print is
+  corrected there, text and code disagree, or a law that is true in its limit is not there yet;
+- ``not tested``: nothing at this scale can tell.
 
 An accepted interval never changes: `claims.lock`, beside each `claims.toml`, holds a hash for each, and lines are only
 added to it (`python -m relbook.ledger` adds those of new claims). A better row supersedes the old one, which

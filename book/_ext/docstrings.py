@@ -100,12 +100,11 @@ def _markup(match, parameters):
 
 
 def _parameters(item):
-    if inspect.isclass(item):  # a dataclass describes its fields
-        return [*inspect.signature(item).parameters, *getattr(item, "__annotations__", {})]
     try:
-        return list(inspect.signature(item).parameters)
-    except (TypeError, ValueError):
-        return []
+        named = list(inspect.signature(item).parameters)
+    except (TypeError, ValueError):  # a class of C, an exception
+        named = []
+    return [*named, *getattr(item, "__annotations__", {})] if inspect.isclass(item) else named
 
 
 def setup(app):
