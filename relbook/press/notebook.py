@@ -63,18 +63,20 @@ def figures(root) -> dict[str, str]:
 def linked(cells, source: Source, pages: dict[str, str]):
     """The notebook with links to figures (`href="#..." data-figure="LABEL"`) leading to the page that draws them.
 
-    pages: as `figures` gives. A link to a figure that no notebook draws, or the same page, stays as it is.
+    pages: as `figures` gives. A figure that no notebook draws has no link.
     """
 
     def where(match):
-        name = pages.get(match["label"], source.name)
+        if match["label"] not in pages:
+            return f'data-figure="{match["label"]}"'
+        name = pages[match["label"]]
         page = "" if name == source.name else f"{os.path.relpath(name, Path(source.name).parent)}.html"
         return f'href="{page}#{match["anchor"]}" data-figure="{match["label"]}"'
 
     def code(match):
         page = f"_modules/{match['module'].replace('.', '/')}"  # where Sphinx shows the source of a documented module
-        page = os.path.relpath(page, Path(source.name).parent)
-        return f'href="{page}.html#{match["module"]}.{match["name"]}" data-measure="{match["module"]}.{match["name"]}"'
+        page = os.path.relpath(page, Path("notebooks", source.name).parent)
+        return f'href="{page}.html#{match["name"]}" data-measure="{match["module"]}.{match["name"]}"'
 
     for cell in code_cells(cells):
         for output in cell.get("outputs", []):

@@ -130,10 +130,18 @@ def test_a_row_links_to_its_figure():
     pages = {"fig-b-5": "petrini2021/04"}
     for name, page_of_figure in (("petrini2021/04", ""), ("petrini2021/03", "04.html"), ("claims", "petrini2021/04.html"),
                                  ("slides2022/01", "../petrini2021/04.html")):  # fmt: skip
-        output = nbformat.v4.new_output("display_data", {"text/html": shown.table([line()])})
+        source = '<a href="#" data-measure="relbook.studies.zoo.claims.error_correlation">measure</a>'
+        output = nbformat.v4.new_output("display_data", {"text/html": shown.table([line()]) + source})
         cells = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("table", outputs=[output])])
         notebook.linked(cells, notebook.Source(name, Path(name)), pages)
-        assert f'href="{page_of_figure}#fig-b-5"' in cells.cells[0].outputs[0]["data"]["text/html"]
+        html = cells.cells[0].outputs[0]["data"]["text/html"]
+        assert f'href="{page_of_figure}#fig-b-5"' in html
+        up = "../" * (1 + name.count("/"))
+        assert f'href="{up}_modules/relbook/studies/zoo/claims.html#error_correlation"' in html
+    output = nbformat.v4.new_output("display_data", {"text/html": shown.table([line()])})
+    cells = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("table", outputs=[output])])
+    notebook.linked(cells, notebook.Source("claims", Path("claims")), {})  # no notebook draws the figure
+    assert 'href="#fig-b-5"' not in cells.cells[0].outputs[0]["data"]["text/html"]
 
 
 def test_the_notebook_of_a_figure():
