@@ -1,6 +1,6 @@
 """Sphinx extension: what a reader uses beside the text: search, bibliography, cards for links, buttons, annotated source.
 
-- Ids of claims and figures such as b-5-exponent are one word of the search, beside their parts.
+- Ids of claims and figures such as b-5-slope are one word of the search, beside their parts.
 - The bibliography is sorted by author and labelled as the text cites: "Petrini et al., 2021".
 - Every page carries a description for search engines and shared links (Open Graph), made of its first paragraph.
 - `public = False` in _config.yml leaves out every link to a public address (repository, issues, Binder); with True they

@@ -113,7 +113,7 @@ def test_print_cuts_nothing(address, browser, screen, page):
     assert browser.execute_script(cut) == []
 
 
-@pytest.mark.parametrize("word", ["b-5-exponent", "a-prop1-drift"])
+@pytest.mark.parametrize("word", ["b-5-slope", "a-prop1-drift"])
 def test_search_knows_ids(address, browser, word):
     """As one word: few pages have it, and the one that judges it is among them."""
     browser.get(f"{address}search.html?q={word}")
