@@ -29,11 +29,11 @@ from torch.nn.functional import cross_entropy
 from relbook import scales
 from relbook.studies.zoo import study as zoo
 from relbook.studies.zoo.probes import (
+    OfArchitecture,
+    OnImages,
     digest,
-    encodings,
     loaded,
     probe_sets,
-    require,
     test_images,
     training_images,
 )
@@ -48,7 +48,7 @@ DEFORMATION_MS = 2.0  # of a step of 128 images on one core, for the estimates o
 
 
 @dataclass(frozen=True)
-class Augmented:
+class Augmented(OnImages, OfArchitecture):
     """One network and what its training images go through.
 
     train_size:   number of training images, a random subset that depends on the seed; 0 is all of them
@@ -72,22 +72,9 @@ class Augmented:
     seed: int = 0
     probes: int = 500
 
-    @property
-    def version(self):
-        """2 for networks with dropout, whose draws did not follow from the seed in version 1."""
-        return 2 if models.has_dropout(self.architecture) else 1
-
     def data_digest(self):
         """The bytes of the data sets that are trained on and probed."""
         return digest(self.dataset)
-
-    def require(self, *, download=True):
-        """Raise FileNotFoundError when data are missing on this machine."""
-        require(self.dataset, download=download)
-
-    def alternatives(self):
-        """The same network on the JPEG copy of CIFAR-10, where the originals are not found."""
-        return encodings(self)
 
     @property
     def cost_minutes(self):

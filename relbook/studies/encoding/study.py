@@ -25,7 +25,7 @@ import torch
 
 from relbook import scales
 from relbook.studies.zoo import study as zoo
-from relbook.studies.zoo.probes import loaded
+from relbook.studies.zoo.probes import OfArchitecture, loaded
 from relstab import data, models
 from relstab.data.reencode import ENCODINGS
 from relstab.probes import spectrum
@@ -36,7 +36,7 @@ from relstab.train import checkpoints, error_rate, fit, recipes
 
 
 @dataclass(frozen=True)
-class Encoded:
+class Encoded(OfArchitecture):
     """One network and what its training images went through.
 
     dataset: the originals, or copies of them; probed and tested are the originals
@@ -56,11 +56,6 @@ class Encoded:
     precision: str = "float32"
     seed: int = 0
     probes: int = 1000
-
-    @property
-    def version(self):
-        """2 for networks with dropout, as in the zoo."""
-        return 2 if models.has_dropout(self.architecture) else 1
 
     @property
     def original(self):

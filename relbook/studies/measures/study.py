@@ -29,8 +29,8 @@ from typing import ClassVar
 import torch
 
 from relbook.studies.zoo import study as zoo
-from relbook.studies.zoo.probes import encodings, loaded, probe_images, probe_sets
-from relstab import diffeo, models
+from relbook.studies.zoo.probes import OfArchitecture, OnImages, loaded, probe_images, probe_sets
+from relstab import diffeo
 from relstab.diffeo import thin_plate
 from relstab.probes.cosine import cosine_sensitivity
 from relstab.probes.filters import projections, total_variation
@@ -43,7 +43,7 @@ COSINE_IMAGES = 128  # C Sec. 2.1
 
 
 @dataclass(frozen=True)
-class Measured:
+class Measured(OnImages, OfArchitecture):
     """One network of the zoo, named by the fields of `relbook.studies.zoo.study.Network` that tell the networks apart."""
 
     study: ClassVar[str] = "measures"
@@ -58,11 +58,6 @@ class Measured:
     augment: bool
     seed: int
 
-    @property
-    def version(self):
-        """2 for networks with dropout, whose draws did not follow from the seed in version 1."""
-        return 2 if models.has_dropout(self.architecture) else 1
-
     def network(self):
         """The unit of the zoo."""
         units = (one for unit in _whole(self.scale) for one in (unit, *unit.alternatives()))
@@ -75,10 +70,6 @@ class Measured:
     def require(self, *, download=True):
         """Raise FileNotFoundError when what the network needs is missing on this machine."""
         self.network().require(download=download)
-
-    def alternatives(self):
-        """The same network on the JPEG copy of CIFAR-10, where the originals are not found."""
-        return encodings(self)
 
     def run(self, *, workspace=None, progress=None, device="cpu"):
         """Measure the network; it is trained first where the working store has no weights of it."""

@@ -27,11 +27,10 @@ import torch
 
 from relbook import scales
 from relbook.studies.zoo.probes import (
+    OnImages,
     digest,
-    encodings,
     loaded,
     probe_sets,
-    require,
     test_images,
     training_images,
 )
@@ -51,7 +50,7 @@ RELATIVE = 500  # images of D, G and R
 STEP_MS = 55  # a step of 128 images at width 1/2, one core, bfloat16; for the estimates of costs
 
 
-class _Trained:
+class _Trained(OnImages):
     """What the units that train have in common; each says how its data are made."""
 
     study: ClassVar[str] = "ruderman"
@@ -89,14 +88,6 @@ class _Trained:
                 training[name] = error_rate(model, split.images, split.labels, normalise=self.normalise)
             rows += measure(self, model, "trained")
         return [training, *rows]
-
-    def require(self, *, download=True):
-        """Raise FileNotFoundError when data are missing on this machine."""
-        require(self.dataset, download=download)
-
-    def alternatives(self):
-        """The same network on the JPEG copy of CIFAR-10, where the originals are not found."""
-        return encodings(self)
 
     def recipe(self):
         """The book's one-cycle recipe with this unit's choices."""
@@ -215,7 +206,7 @@ class Templates(_Trained):
 
 
 @dataclass(frozen=True)
-class Smoothed:
+class Smoothed(OnImages):
     """Untrained networks whose filters were blurred (C Fig. 4); BatchNorm takes the statistics of the batch."""
 
     study: ClassVar[str] = "ruderman"
@@ -232,14 +223,6 @@ class Smoothed:
     def data_digest(self):
         """The bytes of the data set that is probed."""
         return data.digest(probe_sets(self.dataset)[0])
-
-    def require(self, *, download=True):
-        """Raise FileNotFoundError when data are missing on this machine."""
-        require(self.dataset, download=download)
-
-    def alternatives(self):
-        """The same network on the JPEG copy of CIFAR-10, where the originals are not found."""
-        return encodings(self)
 
     def run(self, *, workspace=None, progress=None, device="cpu"):
         """Rows of the kinds cosine and filters for every sigma (pixels), the same draw of weights."""

@@ -25,7 +25,7 @@ from typing import ClassVar
 import torch
 
 from relbook import scales
-from relbook.studies.zoo.probes import modes
+from relbook.studies.zoo.probes import OfArchitecture, modes
 from relbook.studies.zoo.study import expand, step_ms
 from relstab import models
 from relstab.data.scale_detection import balanced_split, image_task, random_translation, sphere_noise
@@ -38,7 +38,7 @@ FLOAT32_COST = 2.0  # a float32 step takes about so many times the zoo's bfloat1
 
 
 @dataclass(frozen=True)
-class Network:
+class Network(OfArchitecture):
     """One network on one draw of the task.
 
     width:        factor on the channels of the architecture
@@ -61,11 +61,6 @@ class Network:
     probes: int = 500
     shuffles: int = 0
     seed: int = 0
-
-    @property
-    def version(self):
-        """2 for networks with dropout, whose draws did not follow from the seed in version 1."""
-        return 2 if models.has_dropout(self.architecture) else 1
 
     def data_digest(self):
         """The data are pairs of pixels: nothing is read."""

@@ -24,7 +24,7 @@ from torch import nn
 
 from relbook import scales
 from relbook.studies.zoo import study as zoo
-from relbook.studies.zoo.probes import loaded
+from relbook.studies.zoo.probes import OfArchitecture, loaded
 from relstab import data, models
 from relstab.probes.sensitivity import sensitivity
 from relstab.train import checkpoints, error_rate, fit, recipes, seeded
@@ -35,7 +35,7 @@ LATE = (1 / 16, 1 / 8, 1 / 4, 3 / 8, 1 / 2, 5 / 8, 3 / 4, 7 / 8, 1)  # fractions
 
 
 @dataclass(frozen=True)
-class Trajectory:
+class Trajectory(OfArchitecture):
     """One network and how it is trained.
 
     recipe: "one_cycle" (`relstab.recipes`), or "step": the same without warm-up, the step size divided by ten
@@ -56,11 +56,6 @@ class Trajectory:
     precision: str = "float32"
     seed: int = 0
     probes: int = 500
-
-    @property
-    def version(self):
-        """2 for networks with dropout, as in the zoo."""
-        return 2 if models.has_dropout(self.architecture) else 1
 
     def data_digest(self):
         """The bytes of the data set."""

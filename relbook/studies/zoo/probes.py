@@ -13,7 +13,7 @@ from functools import lru_cache
 
 import torch
 
-from relstab import data
+from relstab import data, models
 from relstab.models import surgery
 from relstab.probes import filters
 from relstab.probes.sensitivity import point_values
@@ -48,6 +48,27 @@ def require(dataset, *, download=True):
 def encodings(unit):
     """What serves where a unit's data set is not found: of CIFAR-10 the JPEG copy. The row keeps its own name."""
     return (replace(unit, dataset="cifar10-jpeg"),) if unit.dataset == "cifar10" else ()
+
+
+class OnImages:
+    """A config with a `dataset` that may be missing on a machine, or be there in another encoding."""
+
+    def require(self, *, download=True):
+        """Raise FileNotFoundError when data are missing on this machine."""
+        require(self.dataset, download=download)
+
+    def alternatives(self):
+        """The same unit on the JPEG copy of CIFAR-10, where the originals are not found."""
+        return encodings(self)
+
+
+class OfArchitecture:
+    """A config with an `architecture`, which may have dropout."""
+
+    @property
+    def version(self):
+        """2 for networks with dropout, whose draws did not follow from the seed in version 1."""
+        return 2 if models.has_dropout(self.architecture) else 1
 
 
 def training_images(unit):

@@ -32,13 +32,13 @@ import torch
 
 from relbook import scales
 from relbook.studies.zoo.probes import (
+    OfArchitecture,
+    OnImages,
     digest,
-    encodings,
     errors,
     loaded,
     measure,
     modes,
-    require,
     training_images,
 )
 from relstab import data, models
@@ -57,7 +57,7 @@ STEP_MS = {"fc": 2.4, "lenet": 10, "alexnet": 17, "vgg11": 35, "vgg13": 53, "vgg
 
 
 @dataclass(frozen=True)
-class Network:
+class Network(OnImages, OfArchitecture):
     """One network of the zoo: everything its numbers depend on.
 
     dataset:       what it is trained on; a "cifar10-jpeg" network is probed on the lossless test images and
@@ -91,11 +91,6 @@ class Network:
     cuts: tuple[int, ...] = (3,)
     displacements: tuple[float, ...] = ()
 
-    @property
-    def version(self):
-        """2 for networks with dropout, whose draws did not follow from the seed in version 1."""
-        return 2 if models.has_dropout(self.architecture) else 1
-
     def data_digest(self):
         """What the rows depend on beside the fields: the bytes of the data sets and of published weights."""
         parts = [digest(self.dataset)]
@@ -105,13 +100,9 @@ class Network:
 
     def require(self, *, download=True):
         """Raise FileNotFoundError when data or published weights are missing on this machine."""
-        require(self.dataset, download=download)
+        super().require(download=download)
         if self.recipe == "published":
             published_file(self.architecture)
-
-    def alternatives(self):
-        """The same network on the JPEG copy of CIFAR-10, where the originals are not found."""
-        return encodings(self)
 
     @property
     def cost_minutes(self):
