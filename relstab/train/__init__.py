@@ -17,7 +17,6 @@ a run that was killed and resumed ends, on a CPU, with bitwise the same weights 
 ('ok', [1, 2, 3])
 """
 
-from relstab.random import seeded
 from relstab.train.data import TrainingSet, batches, gaussian, layout
 from relstab.train.evaluate import collapsed, error_rate, predictions
 from relstab.train.loop import (
@@ -52,7 +51,6 @@ __all__ = [
     "parameter_groups",
     "predictions",
     "report",
-    "seeded",
     "snapshot_steps",
     "stopped",
     "train_epoch",

@@ -15,7 +15,8 @@ from relbook import findings, page, papers
 from relbook.studies.omissions import effects, figures
 from relstab import data, diffeo, models, theory
 from relstab.data.scale_detection import image_task, line_task
-from relstab.train import fit, recipes, seeded
+from relstab.random import seeded
+from relstab.train import fit, recipes
 
 PAGE = Path(__file__).parents[2] / "notebooks" / "leave_out.md"
 PARTS = ["What the text says", "Evidence", "Consequence", "What this book does"]

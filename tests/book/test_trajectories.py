@@ -13,7 +13,8 @@ from relbook.studies.trajectories.study import Trajectory
 from relbook.studies.widths import claims as widths_claims
 from relbook.studies.widths import study as widths
 from relstab import data, models
-from relstab.train import error_rate, fit, recipes, seeded
+from relstab.random import seeded
+from relstab.train import error_rate, fit, recipes
 
 SMALL = Trajectory(scale="tiny", dataset="fashion-mini", architecture="vgg11_bn", width=0.0625, epochs=4, train_size=256,
                    probes=20, recipe="step")  # fmt: skip

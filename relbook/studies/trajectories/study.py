@@ -27,7 +27,8 @@ from relbook.studies.zoo import study as zoo
 from relbook.studies.zoo.probes import OfArchitecture, loaded
 from relstab import data, models
 from relstab.probes.sensitivity import sensitivity
-from relstab.train import checkpoints, error_rate, fit, recipes, seeded
+from relstab.random import seeded
+from relstab.train import checkpoints, error_rate, fit, recipes
 
 TRAINED_ON = 2000  # training images whose error is measured
 EARLY = (0.3, 1.0, 2.2)  # epochs at which a network is measured, and
