@@ -1,7 +1,6 @@
 """Warping, folds and inverses of displacement fields, against loops, closed forms and the dense Gaussian."""
 
 import math
-import time
 
 import pytest
 import torch
@@ -153,27 +152,6 @@ def test_images_and_fields_may_differ_in_precision(interpolation):
 def test_memory_layout_does_not_matter():
     images, field = torch.rand(4, 3, 16, 16, generator=seeded()), sampled(4, 3, 1.0, 16)
     assert torch.equal(warp(images.to(memory_format=torch.channels_last), field), warp(images, field))
-
-
-def test_the_windowed_gaussian_is_20_times_faster_than_the_dense_one():
-    images, field = torch.rand(64, 3, 32, 32, generator=seeded()), sampled(64, 3, 1.0, 32)
-
-    def seconds(function, count):
-        best = math.inf
-        for _ in range(4):
-            start = time.process_time()
-            function(images[:count], field[:count])
-            best = min(best, time.process_time() - start)
-        return best / count
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        dense = seconds(dense_gaussian, 1)
-        windowed = seconds(lambda x, tau: warp(x, tau, "gaussian"), 64)
-    finally:
-        torch.set_num_threads(threads)
-    assert dense > 20 * windowed
 
 
 # Folds
