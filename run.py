@@ -63,13 +63,14 @@ def test(python, options):
     """Lint, then tests; all are run, and the first that fails gives the exit code.
 
     Options that choose tests (a path, -k, -m) leave lint out. The browser tests need the built book and are left out
-    unless an option names them.
+    unless an option names them. Tests run in one process a core; `-n 0` runs them in one, for a debugger.
     """
     chosen = any(option in ("-k", "-m") or option.startswith("tests") for option in options)
     browser = [] if any("tests/site" in option for option in options) else ["--ignore=tests/site"]
+    spread = ["-n", "logical", "--dist", "worksteal"]  # one process a core; a later -n counts
     commands = [
         *([] if chosen else LINT),
-        ["-m", "pytest", "--jaxtyping-packages=relstab,relbook,beartype.beartype", *browser, *options],
+        ["-m", "pytest", "--jaxtyping-packages=relstab,relbook,beartype.beartype", *spread, *browser, *options],
     ]
     codes = [subprocess.call([python, *command]) for command in commands]
     return next((code for code in codes if code), 0)
