@@ -147,7 +147,9 @@ def rows():
 
 
 def test_two_networks_made_on_the_spot_give_every_kind_of_row(rows):
-    assert set(rows["kind"]) == {"network", "sensitivity", "profile", "sweep", "shuffled"}
+    assert set(rows["kind"]) == {
+        "network", "sensitivity", "profile", "sweep", "shuffled", "matched", "matched_profile"
+    }  # fmt: skip
     found = tables.found(rows)
     assert found["family"].tolist() == ["convolutional", "convolutional, batch norm"]
     assert (found["test_error"] < 0.65).all() and (found["refused"] == "").all()
@@ -217,11 +219,12 @@ def test_other_tensors_are_refused(monkeypatch, tmp_path):
 
 def test_units_come_once_with_the_fields_of_other_studies():
     units = studies.configs("others", "laptop")
-    assert len({unit.name for unit in units}) == len(units) == 116
+    assert len({unit.name for unit in units}) == len(units) // 2 == 116
     assert {unit.recipe for unit in units} == {"published"}
     assert sum(unit.cost_minutes for unit in units) < 240
-    costs = [unit.cost_minutes for unit in units]
-    assert costs == sorted(costs)
+    for kind in (study.Network, study.Matched):
+        costs = [unit.cost_minutes for unit in units if type(unit) is kind]
+        assert len(costs) == 116 and costs == sorted(costs)
 
 
 @pytest.mark.data
@@ -246,7 +249,7 @@ def made_up(lines):
     for line in lines:
         line = {"repository": line["name"], "dataset": "cifar10-lossless", "architecture": "c8k3 fc10", "robust": False,
                 "stated": math.nan, "G": 1.0, "R_init": 1.0, "G_init": 1.0, "shuffled": 2 * line["R"], "gaussian": line["R"],
-                **line}  # fmt: skip
+                "matched": 2 * line["R"], "matched_init": 1.0, **line}  # fmt: skip
         base = {"name": line["name"], "dataset": line["dataset"], "architecture": line["architecture"]}
         rows.append({**base, "kind": "network", "repository": line["repository"], "robust": line["robust"],
                      "test_error": line["error"], "train_error": line["train"], "published_error": line["stated"],
@@ -258,6 +261,7 @@ def made_up(lines):
                 rows.append({**common, "kind": "sensitivity", "stage": stage, "statistic": statistic, "displacement": 1.0,
                              "interpolation": "bilinear", "D": R * G, "G": G, "R": R, "R_low": R / 2,
                              "R_high": 2 * R})  # fmt: skip
+                rows.append({**rows[-1], "kind": "matched", "R": line[f"matched{end}"]})
             for kind, R in (("bilinear", line["R"]), ("gaussian", line["gaussian"])):
                 for displacement in (1.0, 2.0):
                     rows.append({**common, "kind": "sweep", "stage": "trained", "statistic": statistic, "R": R, "D": R,
@@ -386,6 +390,25 @@ def test_shuffles_interpolations_and_resnets_are_read_from_their_rows():
                for k, line in enumerate(collection(4))]  # fmt: skip
     found = measured("b-others-resnets", made_up(lines + resnets))
     assert found.estimate == pytest.approx(1.3) and len(found.units) == 4
+
+
+def test_matched_noise_is_read_from_its_own_rows():
+    lines = [{**line, "matched": 3 * line["R"], "matched_init": 0.7} for line in collection()]
+    rows = made_up(lines)
+    assert measured("o-matched-factor", rows).estimate == pytest.approx(3)
+    assert measured("o-matched-law", rows).estimate == pytest.approx(0)
+    assert measured("o-matched-start", rows).estimate == pytest.approx(0.7)
+    assert measured("o-matched-below-one", rows).estimate == np.mean([3 * line["R"] < 1 for line in lines])
+    unrelated = [{**line, "matched": 1 + 0.5 * (-1) ** k} for k, line in enumerate(lines)]
+    assert measured("o-matched-law", made_up(unrelated)).estimate < -0.5
+    assert math.isnan(measured("o-matched-factor", rows[rows["kind"] != "matched"]).estimate)
+
+
+def test_matched_noise_has_the_deformations_of_the_white_one(rows):
+    one = rows[(rows["stage"] == "trained") & (rows["statistic"] == "mean") & (rows["cut"] == 3)]
+    one = one[(one["layer"] == "output") & (one["images"] == one["dataset"])].set_index("name")
+    white, matched = (one[one["kind"] == kind] for kind in ("sensitivity", "matched"))
+    assert np.allclose(white["D"], matched["D"], rtol=1e-6) and (white["G"] != matched["G"]).all()
 
 
 def test_mnist_is_a_population_of_its_own():
@@ -532,3 +555,14 @@ def test_factors_of_training_are_geometric_means_with_one_weight_a_repository():
     assert found["repositories"].tolist() == [2, 3]
     assert found.loc["below 0.1", "G"] == pytest.approx(2)
     assert found.loc["of 0.2 and more", "G"] == pytest.approx(1)
+
+
+def test_matched_noise_is_drawn_against_white_noise_and_the_error():
+    lines = [{**line, "matched": 3 * line["R"]} for line in collection(5)]
+    left, centre, _ = figures.matched(made_up(lines)).axes[:3]
+    assert {(round(x, 9), round(y, 9)) for x, y in drawn_points(left)} == {
+        (round(line["R"], 9), round(3 * line["R"], 9)) for line in lines
+    }
+    assert {(round(x, 9), round(y, 9)) for x, y in drawn_points(centre)} == {
+        (round(3 * line["R"], 9), round(line["error"], 9)) for line in lines
+    }

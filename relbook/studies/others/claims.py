@@ -15,7 +15,8 @@ IDS = ("b-others-correlation", "o-others-fitted", "o-others-not-fitted", "o-othe
        "b-others-exponent", "b-others-prefactor", "b-others-resnets", "o-others-gap", "o-others-gap-better",
        "o-others-robust", "b-others-mnist", "a-others-D", "a-others-D-all", "a-others-G", "o-others-two-D",
        "o-others-two-G", "o-others-two-ratio", "a-others-gain", "o-others-gain", "b-others-training-lowers-R",
-       "a-others-shuffling", "b-others-interpolation")  # as the page shows them  # fmt: skip
+       "a-others-shuffling", "b-others-interpolation",
+       "o-matched-below-one", "o-matched-factor", "o-matched-law", "o-matched-start")  # as the page shows them  # fmt: skip
 LEAST_GAP = 0.01  # a smaller difference of errors is not told from none on 1,017 images
 GROUPS = {"all": lambda table: table, "fitted": tables.fitted, "not fitted": tables.not_fitted}
 
@@ -197,3 +198,31 @@ def interpolation(rows, *, displacement, seed):
     return _over(
         geometric, table, np.exp(np.abs(np.log(table["ratio"].to_numpy(float)))), seed=seed, distinct=1
     )
+
+
+def matched_share(rows, *, group="fitted", seed):
+    """Share of natural networks, one a repository, with R below one against noise of the deformation's spectrum."""
+    table = GROUPS[group](tables.matched(rows))
+    return _over(mean, table, (table["R_matched"] < 1).astype(float), seed=seed, distinct=1)
+
+
+def matched_factor(rows, *, group="fitted", seed):
+    """R against noise of the deformation's spectrum over R against white noise, geometric mean."""
+    table = GROUPS[group](tables.matched(rows))
+    return _over(geometric, table, table["R_matched"] / table["R"], seed=seed, distinct=1)
+
+
+def matched_start(rows, *, seed):
+    """R at a fresh initialisation against noise of the deformation's spectrum, geometric mean; statistic "mean"."""
+    table = tables.matched(rows, statistic="mean")
+    return _over(geometric, table, table["R_matched_init"], seed=seed, distinct=1)
+
+
+def matched_law(rows, *, group="fitted", seed):
+    """How much better log ε goes with log R against matched noise than against white noise: difference of correlations."""
+    table = GROUPS[group](tables.matched(rows))
+
+    def advantage(matched, white, error, weights):
+        return correlation(matched, error, weights) - correlation(white, error, weights)
+
+    return _over(advantage, table, *_logs(table, "R_matched", "R", "test_error"), seed=seed)

@@ -218,3 +218,43 @@ def changes(rows):
     outer(axes, "training error", "factor")
     legend(fig, _handles(table), 2)
     return fig
+
+
+@drawn
+def matched(rows, depths=(0, 0.2, 0.4, 0.6, 0.8, 1)):
+    """Noise of the deformation's spectrum: R against R with white noise, the error against it, and both R by depth.
+
+    By depth: the median over fitted networks of R, linear in relative depth between a network's layers, at `depths`.
+    """
+    table = tables.matched(rows)
+    fig, axes = style.figure(1, 3, height=3.9)
+    if table.empty:
+        for ax in axes:
+            nothing(ax)
+        return fig
+    _points(axes[0], table, "R", "R_matched")
+    ends = np.array([table[["R", "R_matched"]].min().min(), table[["R", "R_matched"]].max().max()])
+    axes[0].plot(ends, ends, color=style.GREY, lw=1)
+    axes[0].axhline(1, color=style.GREY, lw=0.8, ls=":")
+    axes[0].set(xlabel="$R_f$, white noise", ylabel="$R_f$, matched noise")
+    _points(axes[1], table, "R_matched", "test_error")
+    some = tables.fitted(table)
+    if len(some) > 2:
+        _law(axes[1], some, "R_matched", "test_error", color="#0072B2", lw=1.2)
+    axes[1].set(xlabel="$R_f$, matched noise", ylabel="test error")
+    curves = tables.by_depth(rows)
+    for noise, colour, marker in (("white", style.BLUE, "o"), ("matched", style.ORANGE, "s")):
+        one = curves[curves["noise"] == noise].sort_values("relative_depth")
+        values = [np.interp(depths, net["relative_depth"].astype(float), np.log(net["R"].astype(float)))
+                  for _, net in one.groupby("name")]  # fmt: skip
+        if values:
+            axes[2].plot(
+                depths, np.exp(np.median(values, 0)), color=colour, marker=marker, label=f"{noise} noise"
+            )
+    axes[2].set(xlabel="relative depth", ylabel="$R_k$, median", yscale="log")
+    axes[2].legend(frameon=False)
+    for ax in axes[:2]:
+        ax.set(xscale="log", yscale="log")
+    _bar(fig, axes)
+    legend(fig, _handles(table), 2)
+    return fig

@@ -17,8 +17,8 @@ the same noise, those of the zoo. Weights are never published: rows name reposit
 two networks are trained on the spot, in seconds.
 
 >>> from relbook.studies.others import study
->>> [unit.name for unit in study.configs("tiny")]
-['tiny_chain', 'tiny_batch_norm']
+>>> [(unit.name, type(unit).__name__) for unit in study.configs("tiny")][::2]
+[('tiny_chain', 'Network'), ('tiny_chain', 'Matched')]
 """
 
 import copy
@@ -195,13 +195,13 @@ class Network:
                 "displacement": displacement, "cut": cut or self.cuts[0], "interpolation": interpolation, **more}  # fmt: skip
 
     def outputs(self, model, split, stage, *, draws=1, probes=None, displacement=1.0, cut=None,
-                interpolation="bilinear", **label):  # fmt: skip
+                interpolation="bilinear", noise="white", **label):  # fmt: skip
         """Rows of D, G, R at the output, one a statistic, with the interval of R."""
         fresh = stage == "init"
         images = self.inputs(model, split, probes or (self.init_probes if fresh else self.probes))
         found = [
             responses(model, images, displacement=displacement, cut=cut or self.cuts[0], interpolation=interpolation,
-                      draw=draw, batch_statistics=fresh)
+                      noise=noise, draw=draw, batch_statistics=fresh)
             for draw in range(draws)
         ]  # fmt: skip
         label = self.label(stage, displacement=displacement, cut=cut, interpolation=interpolation, **label)
@@ -210,25 +210,58 @@ class Network:
             for statistic, numbers in summaries(found, resamples=RESAMPLES if draws > 1 else FEW_RESAMPLES).items()
         ]  # fmt: skip
 
-    def profile(self, model, stage, *, probes=None, **label):
+    def profile(self, model, stage, *, probes=None, noise="white", **label):
         """Rows of D, G, R by layer, statistic "mean", one draw."""
         fresh = stage == "init"
         images = self.inputs(
             model, image_sets(self.dataset)["test"], probes or (self.init_probes if fresh else self.probes)
         )
         table = point_values(
-            model, images, layers="blocks", displacement=1.0, cut=self.cuts[0], statistic="mean", batch_size=BATCH,
-            batch_statistics=fresh, generator=seeded("probe"),
+            model, images, layers="blocks", displacement=1.0, cut=self.cuts[0], statistic="mean", noise=noise,
+            batch_size=BATCH, batch_statistics=fresh, generator=seeded("probe"),
         )  # fmt: skip
         label = self.label(stage, **{"kind": "profile"} | label)
         label |= {"statistic": "mean", "images_probed": len(images), "draws_probed": 1}
         return [{**label, **row} for row in table.to_dict("records")]
 
 
-def responses(model, images, *, displacement, cut, interpolation="bilinear", draw=0, batch_statistics=False):
+@dataclass(frozen=True)
+class Matched(Network):
+    """The same network against noise with the spectrum of the change by the deformation, and nothing else.
+
+    A `Network` less what it does not use: cut-offs after the first, sweep, shuffles.
+    """
+
+    spectrum: str = "matched"
+
+    @property
+    def cost_minutes(self):
+        """Estimated minutes on one core, as a network's."""
+        images = 3 * self.probes * (self.draws + 1) + 3 * 2 * self.init_probes
+        minutes = 0.03 + images * self.entry["million_macs"] / 8e3 / 60
+        return round(minutes / (50 if self.scale in ("gpu", "paper") else 1), 2)
+
+    def run(self, *, workspace=None, progress=None, device="cpu"):
+        """Rebuild, probe."""
+
+        def placed(net):
+            return net.to(device, memory_format=torch.channels_last)
+
+        test = image_sets(self.dataset)["test"]
+        model = placed(networks.fill(networks.build(self.entry["spec"]), tensors(self)))
+        fresh = placed(networks.build(self.entry["spec"], seed=self.seed))
+        rows = []
+        for net, stage, draws in ((model, "trained", self.draws), (fresh, "init", 1)):
+            rows += self.outputs(net, test, stage, draws=draws, noise=self.spectrum, kind="matched")
+            rows += self.profile(net, stage, noise=self.spectrum, kind="matched_profile")
+        return rows
+
+
+def responses(model, images, *, displacement, cut, interpolation="bilinear", noise="white", draw=0,
+              batch_statistics=False):  # fmt: skip
     """f(x), f(τx) and f(x + η) at the output, float64 [3, image, component]; draw 0 is the zoo's τ and η."""
     chunks = perturbations(
-        images, displacement=displacement, cut=cut, interpolation=interpolation,
+        images, displacement=displacement, cut=cut, interpolation=interpolation, noise=noise,
         generator=seeded("probe", draw) if draw else seeded("probe"),
     )  # fmt: skip
     parts = []
@@ -363,15 +396,16 @@ def entries(scale):
 
 
 def configs(scale):
-    """The units of a scale, the fastest networks first."""
+    """The units of a scale, the fastest networks first; then the same networks against matched noise."""
     options = scales.OTHERS[scales.check(scale)]
     return [
-        Network(
+        config(
             scale=scale,
             name=entry["name"],
             dataset=entry["dataset"],
             architecture=entry["architecture"],
             **options,
         )
+        for config in (Network, Matched)
         for entry in entries(scale).values()
     ]

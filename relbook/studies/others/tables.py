@@ -87,6 +87,49 @@ def networks(
     return table.merge(fresh, left_on="name", right_index=True)
 
 
+def matched(rows: pd.DataFrame, **options) -> pd.DataFrame:
+    """Those of `natural` that were measured with noise of the deformation's spectrum, too.
+
+    Columns more: G_matched, R_matched, R_matched_init.
+    """
+    table = natural(rows, **options)
+    statistic = options.get("statistic", "component_median")
+    for stage, columns in (
+        ("trained", {"G": "G_matched", "R": "R_matched"}),
+        ("init", {"R": "R_matched_init"}),
+    ):
+        chosen = rows[(rows["kind"] == "matched") & (rows["stage"] == stage)] if len(rows) else rows
+        chosen = (
+            chosen[chosen["statistic"] == statistic]
+            if len(chosen)
+            else pd.DataFrame(columns=["name", *QUANTITIES])
+        )
+        table = table.merge(chosen[["name", *columns]].rename(columns=columns), on="name")
+    return table
+
+
+def by_depth(rows: pd.DataFrame) -> pd.DataFrame:
+    """R (means) by layer of the fitted natural networks on CIFAR-10: name, repository, relative_depth, R, noise."""
+    names = set(fitted(matched(rows, statistic="mean"))["name"])
+    columns = ["name", "repository", "relative_depth", "R", "noise"]
+    if not names:
+        return pd.DataFrame(columns=columns)
+    chosen = rows[rows["name"].isin(names) & (rows["stage"] == "trained") & (rows["R"] > 0)].drop(
+        columns="noise", errors="ignore"
+    )
+    repositories = found(rows).set_index("name")["repository"]
+    parts = [
+        chosen[chosen["kind"] == kind].assign(noise=noise)
+        for kind, noise in (("profile", "white"), ("matched_profile", "matched"))
+    ]
+    table = pd.concat(parts)
+    return (
+        table.assign(repository=table["name"].map(repositories))
+        .reindex(columns=columns)
+        .reset_index(drop=True)
+    )
+
+
 def natural(rows: pd.DataFrame, **options) -> pd.DataFrame:
     """Those of `networks` that were not trained to be robust."""
     table = networks(rows, **options)
