@@ -252,7 +252,8 @@ def matched(rows, depths=(0, 0.2, 0.4, 0.6, 0.8, 1)):
                 depths, np.exp(np.median(values, 0)), color=colour, marker=marker, label=f"{noise} noise"
             )
     axes[2].set(xlabel="relative depth", ylabel="$R_k$, median", yscale="log")
-    axes[2].legend(frameon=False)
+    if len(axes[2].lines):
+        axes[2].legend(frameon=False)
     for ax in axes[:2]:
         ax.set(xscale="log", yscale="log")
     _bar(fig, axes)
