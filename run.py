@@ -67,10 +67,11 @@ def test(python, options):
     """
     chosen = any(option in ("-k", "-m") or option.startswith("tests") for option in options)
     browser = [] if any("tests/site" in option for option in options) else ["--ignore=tests/site"]
+    typed = ["--jaxtyping-packages=relstab,relbook,beartype.beartype"]
     spread = ["-n", "logical", "--dist", "worksteal"]  # one process a core; a later -n counts
     commands = [
         *([] if chosen else LINT),
-        ["-m", "pytest", "--jaxtyping-packages=relstab,relbook,beartype.beartype", *spread, *browser, *options],
+        ["-m", "pytest", *typed, *spread, *browser, *options],
     ]
     codes = [subprocess.call([python, *command]) for command in commands]
     return next((code for code in codes if code), 0)
