@@ -7,7 +7,7 @@ import hashlib
 import io
 from pathlib import Path
 
-from relbook.drawing import style, vector
+from relbook.drawing import beside, style, vector
 from relstab.store import environment
 
 
@@ -22,16 +22,36 @@ class Display:
         return (self.bundle, {"relstab": {"stated": self.stated}}) if self.stated else self.bundle
 
 
-def picture(fig, *rows, dpi=160):
+SHOWS = ("published", "computed", "both")
+
+
+def picture(fig, *rows, show="published", dpi=160):
     """A matplotlib Figure as a PNG in the book's style; `rows` are the tables it was drawn from, all of them.
 
     While the book is made, the figure is also kept as SVG and PDF and the plotted numbers as CSV. The page shows the
     SVG, in the theme's colours (`relbook.drawing.vector`), and under it says which rows were drawn (`stated`).
 
+    Args:
+        fig: A Figure, or a function of the rows that draws one. The function lets a notebook show what it computed
+            itself (`relbook.registry.computed`).
+        rows: What `relbook.registry.shown` gave.
+        show: "published" rows, "computed" ones, or "both": those computed small and grey beside those published
+            (`relbook.drawing.beside`). Where the notebook computed nothing, the rows at hand.
+        dpi: Of the PNG.
+
+    Raises:
+        ValueError: Another `show`.
+
     >>> from matplotlib.figure import Figure
     >>> picture(Figure())._repr_mimebundle_()["image/png"][1:4]
     b'PNG'
     """
+    if show not in SHOWS:
+        raise ValueError(f"show is {show!r}; it must be one of {', '.join(SHOWS)}")
+    if callable(fig):
+        fig, words = _both(fig, rows, show)
+    else:
+        words = stated(*rows)
     with style.applied():
         png = _saved(fig, "png", dpi=dpi)
         if environment.folder("RELSTAB_DOWNLOADS"):
@@ -43,7 +63,23 @@ def picture(fig, *rows, dpi=160):
             if len(table):
                 files["csv"] = table.to_csv(index=False).encode()
             _keep(png, files)
-    return Display(image_png=png, text_plain="figure", stated=stated(*rows))
+    return Display(image_png=png, text_plain="figure", stated=words)
+
+
+def _both(draw, rows, show):
+    """The figure of what is to be shown, and which rows it was drawn from, in words."""
+    from relbook import registry
+
+    own = [registry.computed(table) for table in rows]
+    if show == "published" or all(table is None for table in own):
+        return draw(*rows), stated(*rows)
+    own = [table if mine is None else mine for table, mine in zip(rows, own, strict=True)]
+    if show == "computed":
+        return draw(*own), stated(*own)
+    fig, scale = draw(*rows), rows[0].attrs["asked"]
+    if beside.beside(fig, draw(*own), f"computed here ({scale})"):
+        return fig, f"{stated(*rows)} Small and grey: computed by this page itself, at scale {scale}."
+    return fig, stated(*rows)
 
 
 def _saved(fig, kind, **options):

@@ -90,11 +90,31 @@ def shown(study: str, scale: str = "tiny", *, needs=None) -> pd.DataFrame:
     True
     """
     scales.check(scale)
+    found = None
     for larger in scales.SCALES[: scales.SCALES.index(scale) : -1]:
         frame = rows(study, larger, compute=False)
         if frame.attrs["missing"] < frame.attrs["units"] and (needs is None or _any(needs(frame))):
-            return frame
-    return rows(study, scale, compute=False)
+            found = frame
+            break
+    found = rows(study, scale, compute=False) if found is None else found
+    found.attrs["asked"] = scale
+    return found
+
+
+def computed(shown: pd.DataFrame) -> pd.DataFrame | None:
+    """What a notebook computed itself: the rows at the scale that it asked for, where `shown` gave it a larger one.
+
+    None where the two are the same, or nothing was computed.
+
+    >>> computed(shown("diffeomorphisms", "laptop")) is None
+    True
+    """
+    scale = shown.attrs.get("asked", shown.attrs.get("scale"))
+    if scale == shown.attrs.get("scale"):
+        return None
+    frame = rows(shown.attrs["study"], scale, compute=False)
+    frame.attrs["asked"] = scale
+    return frame if len(frame) else None
 
 
 def publish(study: str, scale: str) -> int:

@@ -88,5 +88,6 @@ def plotted(fig) -> pd.DataFrame:
 
 
 def _label(artist):
+    """What the legend calls it; the grey marks of `relbook.drawing.beside` stand in none, and keep their name all the same."""
     label = str(artist.get_label())
-    return "" if label.startswith("_") else label
+    return label.removeprefix("_") if "computed here" in label or not label.startswith("_") else ""

@@ -59,8 +59,10 @@ def pictures(code):
                 visit(inner)
         for call in ast.walk(statement):
             if isinstance(call, ast.Call) and ast.unparse(call.func) == "page.picture":
-                drawn = studies(call.args[0], known)
                 handed = set().union(*(studies(table, known) for table in call.args[1:]))
+                drawn = studies(call.args[0], known)
+                if isinstance(call.args[0], ast.Name | ast.Attribute) and not drawn:
+                    drawn = handed  # a function of the tables that are handed over
                 found.append((ast.unparse(call), drawn, handed))
 
     for statement in ast.parse(code).body:

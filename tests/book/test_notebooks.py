@@ -92,6 +92,18 @@ def test_shown_code_has_eighty_columns(cells):
             assert [line for line in cell.source.splitlines() if len(line) > COLUMNS] == []
 
 
+def test_what_a_notebook_computes_is_drawn(source, cells):
+    """Every figure of a study's rows takes the notebook's `show`; pages that compute no study draw what is published."""
+    code = "\n".join(cell.source for cell in notebook.code_cells(cells))
+    calls = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call)]
+    if any(ast.unparse(call.func) == "registry.rows" for call in calls):
+        assert notebook.parameters(cells, source.name)["show"] == "both"
+        for call in calls:
+            if ast.unparse(call.func) == "page.picture" and len(call.args) > 1:
+                given = {word.arg: ast.unparse(word.value) for word in call.keywords}
+                assert given.get("show") == "show"
+
+
 def test_parameters_are_accepted(source, cells):
     notebook.check(cells, source, {"scale": "tiny"})
 

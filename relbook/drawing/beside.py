@@ -1,0 +1,160 @@
+"""What a notebook computed itself, small and grey, in the panels of a figure of published rows.
+
+Both figures come from the same function. A panel of the one belongs to the panel of the other that is about the same
+thing: the same title without width, size of the set and statistics; where titles say nothing, the same place and label of
+x. Curves and marks go over, as they stand in the units of the axes; lines that only guide the eye do not.
+
+>>> from matplotlib.figure import Figure
+>>> published, computed = Figure(), Figure()
+>>> for fig, R in ((published, 0.4), (computed, 0.7)):
+...     line = fig.subplots().plot([1], [R], "o", color="#0072B2", label="LeNet")
+>>> beside(published, computed, "computed here")
+1
+>>> [(line.get_color(), line.get_ydata().tolist()) for line in published.axes[0].lines]
+[('#0072B2', [0.4]), ('#7F7F7F', [0.7])]
+"""
+
+import re
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.colors import to_hex
+from matplotlib.lines import Line2D
+
+from relbook.drawing import style
+
+SIZE = 3.0  # of a mark, in points
+COLUMNS = 4  # of the legend, at most
+_LEFT_OUT = re.compile(r" ×[0-9/.]+|\s*\([0-9,]+ images\)|:.*$|, (?:P = |[0-9]+ networks|correlation).*$")
+_STATISTICS = re.compile(r"^\s*(?:[0-9]|all |(?:rank )?correlation)")
+
+
+def beside(fig, other, label) -> int:
+    """Draw the curves and marks of figure `other` into `fig`, small and grey; the number of those drawn.
+
+    Args:
+        fig: The figure that readers see; keeps its own marks, in front.
+        other: A figure by the same function, from other rows.
+        label: What the legend calls the grey ones.
+    """
+    panels, count = _panels(fig), 0
+    with style.applied():
+        for key, ax in _panels(other).items():
+            if key in panels:
+                count += _copied(panels[key], ax, label)
+        if count:
+            _legend(fig, label)
+    return count
+
+
+def _panels(fig):
+    """The panels with axes by what they are about: {(words of the title, label of x, number of equal ones): axes}."""
+    found = {}
+    for ax in fig.axes:
+        if not (ax.axison and ax.get_visible()) or ax.images:
+            continue
+        subject = _subject(ax)
+        key = (subject, "" if subject else ax.get_xlabel().partition("\n")[0])
+        number = sum(known[:2] == key for known in found)
+        found[*key, number] = ax
+    return found
+
+
+def _subject(ax):
+    title = (ax.get_title() or ax.get_title(loc="left")).replace("\n", ", ")
+    return "" if _STATISTICS.match(title) else _LEFT_OUT.sub("", title).strip()
+
+
+def _copied(ax, other, label):
+    mine = {line.get_xydata().tobytes() for line in ax.lines if line.get_transform() == ax.transData}
+    limits, count = (ax.get_xlim(), ax.get_ylim()), 0
+    shift, drawn = _names(other, ax), []
+    for series, x, y, marker, dash in _marks(other):
+        x, kept = shift(np.asarray(x, float))
+        points = np.column_stack([x, np.asarray(y, float)])[kept]
+        if not len(points) or points.tobytes() in mine or not np.isfinite(points).any():
+            continue
+        look = {"marker": marker, "ls": dash, "ms": SIZE, "mew": float(marker == "_")}
+        ax.plot(*points.T, **look, color=style.GREY, lw=0.8, zorder=1, label=f"_{series}{label}")
+        drawn.append(points)
+        count += 1
+    if drawn:
+        for axis, (low, high), values in zip("xy", limits, np.concatenate(drawn).T, strict=True):
+            _widen(ax, axis, low, high, values)
+    return count
+
+
+def _widen(ax, axis, low, high, values):
+    """Limits that hold the old ones and the new values, with a little room; an axis of names keeps its own."""
+    log = getattr(ax, f"get_{axis}scale")() == "log"
+    values = values[np.isfinite(values) & ((values > 0) | (not log))]
+    if not len(values) or (low <= values.min() and values.max() <= high) or low > high:
+        getattr(ax, f"set_{axis}lim")(low, high)
+        return
+    ends = np.array([min(low, values.min()), max(high, values.max())])
+    room = 0.04 * (np.log(ends[1] / ends[0]) if log else ends[1] - ends[0])
+    outside = np.array([-room * (ends[0] < low), room * (ends[1] > high)])
+    getattr(ax, f"set_{axis}lim")(*(ends * np.exp(outside) if log else ends + outside))
+
+
+def _marks(ax):
+    """(series, x, y, marker, dashes) of what stands for data: coloured lines, any marks, scattered points, tops of bars."""
+    for line in ax.lines:
+        marked = line.get_marker() not in ("None", None, "", " ")
+        guide = not marked and to_hex(line.get_color()).upper() in (style.GREY, style.BLACK, "#808080")
+        if line.get_transform() == ax.transData and not guide:
+            yield _series(line), *line.get_data(), "o" if marked else "", line.get_linestyle()
+    for found in ax.collections:
+        if isinstance(found, mpl.collections.PathCollection):
+            yield _series(found), *np.ma.getdata(found.get_offsets()).T, "o", ""
+    for group in ax.containers:
+        bars = [part for part in group if isinstance(part, mpl.patches.Rectangle)]
+        if bars:
+            places = [bar.get_x() + bar.get_width() / 2 for bar in bars]
+            yield _series(group), places, [bar.get_height() for bar in bars], "_", ""
+
+
+def _series(artist):
+    name = str(artist.get_label())
+    return "" if name.startswith("_") else f"{name}, "
+
+
+def _names(other, ax):
+    """How places on an axis of names go from one panel to the other: (x) -> (x there, which of them exist there)."""
+    here, there = _written(other), _written(ax)
+    if not here or not there:
+        return lambda x: (x, np.ones(len(x), bool))
+
+    def shift(x):
+        nearest = [min(here, key=lambda name: abs(here[name] - value)) for value in x]
+        kept = np.array([name in there for name in nearest], bool)
+        moved = [value - here[name] + there.get(name, 0) for value, name in zip(x, nearest, strict=True)]
+        return np.array(moved, float), kept
+
+    return shift
+
+
+def _written(ax):
+    """The names below an axis and their places; empty where it holds plain numbers."""
+    axis = ax.xaxis
+    given = isinstance(axis.get_major_formatter(), mpl.ticker.FixedFormatter | mpl.ticker.FuncFormatter)
+    if not (given and isinstance(axis.get_major_locator(), mpl.ticker.FixedLocator)):
+        return {}
+    names = [
+        _LEFT_OUT.sub("", text.get_text()).replace("-\n", "-").partition("\n")[0].strip()
+        for text in ax.get_xticklabels()
+    ]
+    return dict(zip(names, ax.get_xticks(), strict=False))
+
+
+def _legend(fig, label):
+    """The legend below the figure once more, with a line for the grey marks."""
+    handle = Line2D([], [], color=style.GREY, marker="o", ms=SIZE, lw=0.8, mew=0, label=label)
+    old = fig.legends[0] if fig.legends else None
+    handles = [*(old.legend_handles if old else ()), handle]
+    names = [*(text.get_text() for text in old.get_texts()), label] if old else [label]
+    title = old.get_title().get_text() if old else ""
+    if old:
+        old.remove()
+    columns = min(old._ncols, COLUMNS) if old else 1
+    fig.legend(handles, names, loc="outside lower center", ncols=columns, title=title or None)

@@ -1,0 +1,138 @@
+"""What a notebook computes is drawn beside what is published, in figures of every kind, and says so."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from relbook import page, registry
+from relbook.drawing import beside, style, vector
+
+
+def grey(fig):
+    """Labels and points of the marks that were drawn beside."""
+    return [
+        (line.get_label(), line.get_xydata().tolist())
+        for ax in fig.axes
+        for line in ax.lines
+        if str(line.get_label()).endswith("here")
+    ]
+
+
+def pair(draw, first, second):
+    figs = Figure(), Figure()
+    for fig, value in zip(figs, (first, second), strict=True):
+        draw(fig, value)
+    return figs[0], beside.beside(*figs, "here")
+
+
+def scatter(fig, table):
+    ax = fig.subplots()
+    for name, R, error in table:
+        ax.plot(R, error, "o", color=style.BLUE, label=name)
+    ax.plot([0.1, 1], [0.1, 0.3], "--", color=style.GREY)  # a law
+    ax.axhline(1, color=style.RED)
+    ax.set(xscale="log", yscale="log", title=f"{len(table)} networks, correlation 0.9", xlabel="R")
+    fig.legend(loc="outside lower center")
+
+
+def test_points_go_over_and_guides_do_not():
+    fig, count = pair(scatter, [("LeNet", 0.3, 0.2), ("VGG", 0.1, 0.1)], [("LeNet", 0.02, 0.5)])
+    assert (count, grey(fig)) == (1, [("_LeNet, here", [[0.02, 0.5]])])
+    assert [text.get_text() for text in fig.legends[0].get_texts()] == ["LeNet", "VGG", "here"]
+    assert fig.axes[0].get_xlim()[0] < 0.02  # they are inside the frame
+
+
+def profiles(fig, networks):
+    for ax, (name, values) in zip(
+        fig.subplots(1, len(networks), squeeze=False).flat, networks.items(), strict=True
+    ):
+        ax.plot(range(3), values, color=style.GREEN)
+        ax.set_title(name)
+
+
+def test_a_panel_finds_that_of_the_same_network_whatever_its_width_and_place():
+    published = {"LeNet": [1, 2, 3], "VGG11bn ×1/4\nMNIST": [1, 1, 1]}
+    fig, count = pair(profiles, published, {"VGG11bn ×1/16, MNIST": [1, 0.5, 0.2], "ResNet10": [9, 9, 9]})
+    assert count == 1
+    assert [len(ax.lines) for ax in fig.axes] == [1, 2]
+    assert fig.axes[1].lines[1].get_ydata().tolist() == [1, 0.5, 0.2]
+
+
+def bars(fig, heights):
+    ax = fig.subplots()
+    ax.bar(range(len(heights)), list(heights.values()))
+    ax.set_xticks(range(len(heights)), list(heights))
+
+
+def test_marks_stand_above_their_name():
+    fig, count = pair(
+        bars, {"MNIST": 1.0, "Fashion-\nMNIST": 2.0}, {"Fashion-\nMNIST\n(3,000 images)": 3.0, "other": 9.0}
+    )
+    assert count == 1
+    assert grey(fig)[0][1] == [[1.0, 3.0]]
+
+
+def test_what_is_the_same_in_both_is_drawn_once():
+    fig, count = pair(profiles, {"exact": [1, 2, 3]}, {"exact": [1, 2, 3]})
+    assert count == 0
+    assert not fig.legends
+
+
+def test_pictures_of_pixels_have_nothing_beside_them():
+    assert pair(lambda fig, value: fig.subplots().imshow(np.full((2, 2), value)), 1, 2)[1] == 0
+
+
+@pytest.fixture
+def shelves(monkeypatch):
+    """tiny has R = 2, laptop R = 1; what is larger is empty."""
+
+    def load(configs):
+        values = {"tiny": [2.0], "laptop": [1.0]}.get(configs[0].scale, [])
+        frame = pd.DataFrame({"R": values, "scale": configs[0].scale})
+        frame.attrs |= {"units": 1, "missing": 1 - len(frame)}
+        return frame
+
+    monkeypatch.setattr("relstab.store.load", load)
+
+
+def draw(rows):
+    fig = Figure()
+    fig.subplots().plot(rows["R"], rows["R"], "o", color=style.BLUE, label="R")
+    return fig
+
+
+@pytest.fixture
+def seen(monkeypatch):
+    """The tables of numbers of the figures that `page.picture` shows."""
+    found = []
+    plain = page._saved
+    monkeypatch.setattr(
+        page, "_saved", lambda fig, *a, **k: found.append(vector.plotted(fig)) or plain(fig, *a, **k)
+    )
+    return found
+
+
+@pytest.mark.usefixtures("shelves")
+@pytest.mark.parametrize(
+    ("show", "points"), [("published", [1.0]), ("computed", [2.0]), ("both", [1.0, 2.0])]
+)
+def test_one_argument_chooses(show, points, seen):
+    shown = page.picture(draw, registry.shown("zoo", "tiny"), show=show)
+    assert seen[0]["x"].tolist() == points
+    assert ("Small and grey" in shown.stated) == (show == "both")
+    assert ("scale tiny" in shown.stated) == (show != "published")
+    assert seen[0]["series"].tolist()[-1] == ("R, computed here (tiny)" if show == "both" else "R")
+
+
+@pytest.mark.usefixtures("shelves")
+@pytest.mark.parametrize("show", page.SHOWS)
+def test_at_the_scale_of_the_published_rows_there_is_one_kind(show, seen):
+    assert registry.computed(registry.shown("zoo", "laptop")) is None
+    page.picture(draw, registry.shown("zoo", "laptop"), show=show)
+    assert seen[0]["x"].tolist() == [1.0]
+
+
+def test_another_word_gets_a_sentence():
+    with pytest.raises(ValueError, match=r"^show is 'all'; it must be one of published, computed, both$"):
+        page.picture(Figure(), show="all")
