@@ -11,7 +11,6 @@ import importlib
 
 # what brings a package, where it is not its own name: extras of this distribution
 _BROUGHT_BY = {
-    "scipy": "relstab[theory]",
     "matplotlib": "relstab[probe]",
     "tqdm": "relstab[probe]",
     "safetensors": "relstab[probe]",

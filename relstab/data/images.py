@@ -13,7 +13,6 @@ import contextlib
 import os
 import sys
 import tempfile
-from dataclasses import replace
 from http.client import HTTPException
 from pathlib import Path
 
@@ -21,7 +20,6 @@ from relstab.store import environment
 
 from . import formats
 from .cifar_jpeg import cache_folder
-from .reencode import ENCODINGS, encoding_digest, reencoded_split
 from .sources import SOURCES, Format, Source
 from .splits import Dataset
 
@@ -32,7 +30,7 @@ def names() -> list[str]:
     >>> names()[:2]
     ['fashion-mnist', 'fashion-mini']
     """
-    return [*SOURCES, *ENCODINGS]
+    return list(SOURCES)
 
 
 def load(
@@ -45,8 +43,6 @@ def load(
     are held to their digest. `imagenet`: `root` may be the folder or tar itself, pictures are cut to size x
     size pixels (None: 224), and all are in the test split; with a `root` nowhere else is looked, as no digest
     tells two folders apart. `cifar10-jpeg`: in a fixed shuffled order, as the files are sorted by class.
-    Copies such as `cifar10-8k-jpeg75` are encoded on the spot from their original (`relstab.data.reencode`), image
-    for image; `root` is the original's.
     Raises ValueError for an unknown name, a damaged file or another digest; FileNotFoundError if it is
     nowhere.
 
@@ -54,8 +50,6 @@ def load(
     >>> len(mini.train), len(mini.test), mini.classes[:2]
     (3000, 1000, ('T-shirt/top', 'Trouser'))
     """
-    if name in ENCODINGS:
-        return _copies(name, root, size, download)
     source = _source(name)
     if size is not None and name != "imagenet":
         raise ValueError(f"size is {size}, but only imagenet is cut to a size; {name} has its own")
@@ -87,24 +81,7 @@ def digest(name: str, root: str | Path | None = None) -> str:
     >>> digest("fashion-mini") == load("fashion-mini").digest
     True
     """
-    if name in ENCODINGS:
-        encoding = ENCODINGS[name]
-        return encoding_digest(digest(encoding.original), load(encoding.original, root).train, encoding)
     return _source(name).digest or load(name, root).digest
-
-
-def _copies(name: str, root: str | Path | None, size: int | None, download: bool) -> Dataset:
-    """The image set whose pictures are the re-encoded ones of another."""
-    encoding = ENCODINGS[name]
-    original = load(encoding.original, root, size=size, download=download)
-    return replace(
-        original,
-        name=name,
-        train=reencoded_split(original.train, encoding),
-        test=reencoded_split(original.test, encoding),
-        digest=encoding_digest(original.digest, original.train, encoding),
-        lossy=True,
-    )
 
 
 def _source(name: str) -> Source:
@@ -176,7 +153,6 @@ def require(name: str, *, download: bool = True) -> None:
 
     >>> require("fashion-mini")
     """
-    name = ENCODINGS[name].original if name in ENCODINGS else name
     source = _source(name)
     if _find(source, None) is None and not (download and source.download):
         why = "no download was tried" if source.download else "it is no public download"

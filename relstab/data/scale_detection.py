@@ -2,7 +2,7 @@ r"""Scale-detection tasks: two active pixels, labelled by their distance (paper 
 
 Task 1 compares the distance d with a scale: :math:`y = \mathrm{sign}(\xi - d)`, with a forbidden band of
 width g around :math:`\xi`. Task 2 asks whether both pixels lie in the same patch of size :math:`\xi`. In one
-dimension the image is a ring of `length` pixels; in two it is a square, periodic or not. A "diffeomorphism"
+dimension the image is a ring of `length` pixels; in two it is a square with edges. A "diffeomorphism"
 of such an image is a small displacement of each active pixel, so every expectation over deformations is a
 finite sum: :func:`translations` enumerates it.
 
@@ -25,7 +25,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-NORMS = {"l2": 2.0, "l1": 1.0, "linf": float("inf")}
 CONVENTIONS = {"paper": 0.5, "code": 1.0}  # half-width of the forbidden band, in units of the gap
 BOUNDARIES = ("periodic", "clip", "block")
 
@@ -56,15 +55,13 @@ class TwoPixelTask:
         positions: Int[Tensor, "pair 2 axis"] | None = None,
         *,
         value: float | None = None,
-        background: float = 0.0,
-        generator: torch.Generator | None = None,
         dtype: torch.dtype = torch.float32,
     ) -> Float[Tensor, "pair 1 *shape"]:
         r"""Draw the pairs, by default at their own positions: [pair, 1, length] or [pair, 1, height, width].
 
         Active pixels carry `value`, by default :math:`\sqrt{L/2}` with L the number of pixels, so that
         :math:`\|x\|^2 = L` (paper A, Sec. 4; the authors' two-dimensional code uses L/2 instead). Two pixels
-        that meet add up. `background` is the standard deviation of Gaussian noise put on every pixel.
+        that meet add up.
         """
         positions = self.positions if positions is None else positions
         value = sqrt(prod(self.shape) / 2) if value is None else value
@@ -73,8 +70,6 @@ class TwoPixelTask:
             flat = flat * self.shape[axis] + positions[..., axis]
         images = torch.zeros(len(flat), prod(self.shape), dtype=dtype, device=flat.device)
         images.scatter_add_(1, flat, torch.full(flat.shape, value, dtype=dtype, device=flat.device))
-        if background:
-            images += background * torch.randn(images.shape, generator=generator, dtype=dtype)
         return images.reshape(-1, 1, *self.shape)
 
 
@@ -94,7 +89,7 @@ def line_task(
     [1, 2, 3, 4, 5, 6, 26, 27, 28, 29, 30, 31]
     """
     positions = torch.combinations(torch.arange(length), 2).unsqueeze(-1)
-    return _task(task, positions, (length,), xi, gap, convention, periodic=True, order=1.0)
+    return _task(task, positions, (length,), xi, gap, convention)
 
 
 def image_task(
@@ -103,35 +98,30 @@ def image_task(
     xi: float | int,
     gap: float | int = 0,
     *,
-    norm: str = "l2",
-    periodic: bool = False,
     convention: str = "paper",
 ) -> TwoPixelTask:
     """The two-dimensional task 1 or 2 on a square of `size` pixels, all pairs of distinct pixels.
 
-    Distances are Euclidean by default ("l2"), or "l1", "linf", and measured around the edges if `periodic`.
-    In task 2 the patches are squares of side xi. Paper A, Sec. 3: size 32, xi = 14, gap = 2; the authors'
-    images are 28 x 28, padded inside the networks.
+    Distances are Euclidean, and nothing wraps around. In task 2 the patches are squares of side xi. Paper A, Sec. 3:
+    size 32, xi = 14, gap = 2; the authors' images are 28 x 28, padded inside the networks.
 
     >>> task = image_task(1, 28, 14, gap=2)
     >>> int((task.labels < 0).sum()), int((task.labels > 0).sum())
     (145202, 130206)
     """
-    if norm not in NORMS:
-        raise ValueError(f"norm is {norm!r}; it must be one of {', '.join(NORMS)}")
     pixels = torch.cartesian_prod(torch.arange(size), torch.arange(size))
     positions = pixels[torch.combinations(torch.arange(len(pixels)), 2)]
-    return _task(task, positions, (size, size), xi, gap, convention, periodic, NORMS[norm])
+    return _task(task, positions, (size, size), xi, gap, convention)
 
 
-def _task(task, positions, shape, xi, gap, convention, periodic, order):
+def _task(task, positions, shape, xi, gap, convention):
     if convention not in CONVENTIONS:
         raise ValueError(f"convention is {convention!r}; it must be one of {', '.join(CONVENTIONS)}")
     if task == 1:
         apart = (positions[:, 0] - positions[:, 1]).abs()
-        if periodic:
+        if len(shape) == 1:  # a ring
             apart = torch.minimum(apart, torch.tensor(shape) - apart)
-        distance = torch.linalg.vector_norm(apart.double(), ord=order, dim=-1)
+        distance = torch.linalg.vector_norm(apart.double(), dim=-1)
         half = CONVENTIONS[convention] * gap
         near, far = distance < xi - half, distance >= xi + half
         kept = near | far
@@ -145,29 +135,6 @@ def _task(task, positions, shape, xi, gap, convention, periodic, order):
         same = (patch[:, 0] == patch[:, 1]).all(-1)
         return TwoPixelTask(positions, torch.where(same, 1, -1), shape, int(xi))
     raise ValueError(f"task is {task!r}; it must be 1 or 2")
-
-
-def balanced_split(
-    task: TwoPixelTask, train: int, validation: int, *, seed: int
-) -> tuple[Int[Tensor, " train"], Int[Tensor, " validation"], Int[Tensor, " test"]]:
-    """Indices of disjoint training, validation and test pairs, each half near and half far.
-
-    The test set takes what the smaller class leaves. Raises ValueError if a class is too small.
-
-    >>> task = line_task(1, 32, 11, gap=4)
-    >>> [task.labels[part].double().mean().item() for part in balanced_split(task, 100, 20, seed=0)]
-    [0.0, 0.0, 0.0]
-    """
-    draw = torch.Generator().manual_seed(seed)
-    order = [torch.nonzero(task.labels == label).flatten() for label in (1, -1)]
-    order = [indices[torch.randperm(len(indices), generator=draw)] for indices in order]
-    smaller = min(len(indices) for indices in order)
-    if train % 2 or validation % 2 or (train + validation) // 2 > smaller:
-        raise ValueError(
-            f"train is {train} and validation is {validation}; both must be even, together <= {2 * smaller}"
-        )
-    cuts = (0, train // 2, (train + validation) // 2, smaller)
-    return tuple(torch.cat([indices[a:b] for indices in order]) for a, b in itertools.pairwise(cuts))
 
 
 def moves(dimensions: int, *, stay: bool = False) -> tuple[Int[Tensor, "move axis"], Float[Tensor, " move"]]:
@@ -243,49 +210,3 @@ def translations(
             float(weights[first] * weights[second]),
             displaced(task.positions, pair, task.shape, boundary=boundary, block=block),
         )
-
-
-def random_translation(
-    task: TwoPixelTask, *, boundary: str = "clip", generator: torch.Generator
-) -> Int[Tensor, "pair 2 axis"]:
-    """One random local translation per input, the two pixels independently (the authors' image "diffeo").
-
-    >>> task = image_task(2, 4, 2)
-    >>> moved = random_translation(task, generator=torch.Generator().manual_seed(0))
-    >>> (moved - task.positions).abs().max().item()
-    1
-    """
-    steps, weights = moves(len(task.shape))
-    drawn = torch.multinomial(weights, 2 * len(task), replacement=True, generator=generator)
-    block = task.block if boundary == "block" else None
-    displacement = steps[drawn].reshape(task.positions.shape)
-    return displaced(task.positions, displacement, task.shape, boundary=boundary, block=block)
-
-
-def rectified_noise(
-    count: int, shape: tuple[int, ...], variance: float, *, generator: torch.Generator
-) -> Float[Tensor, "count 1 *shape"]:
-    r"""Noise of A Fig. 9: :math:`\max(0, \eta)`, each pixel of :math:`\eta` normal with the given variance.
-
-    The squared norm is on average half of L times the variance: rectified "before" the network, so that
-    :math:`G_k` is out of its pre-asymptotic regime (paper A, App. B.2).
-
-    >>> noise = rectified_noise(500, (32,), 1.0, generator=torch.Generator().manual_seed(0))
-    >>> noise.shape, noise.min().item(), round(noise.square().sum((1, 2)).mean().item())  # half of 32
-    (torch.Size([500, 1, 32]), 0.0, 16)
-    """
-    return torch.randn(count, 1, *shape, generator=generator).clamp_(min=0) * sqrt(variance)
-
-
-def sphere_noise(
-    norms: Float[Tensor, " count"], shape: tuple[int, ...], *, generator: torch.Generator
-) -> Float[Tensor, "count 1 *shape"]:
-    r"""Noise in a uniform direction, of the given norm for each sample: :math:`\|\tau x_i - x_i\|`, say.
-
-    >>> noise = sphere_noise(torch.tensor([1.0, 2.0]), (8, 8), generator=torch.Generator().manual_seed(0))
-    >>> noise.flatten(1).norm(dim=1).round(decimals=5).tolist()
-    [1.0, 2.0]
-    """
-    noise = torch.randn(len(norms), prod(shape), generator=generator, dtype=norms.dtype)
-    noise *= (norms / noise.norm(dim=1)).unsqueeze(1)
-    return noise.reshape(-1, 1, *shape)

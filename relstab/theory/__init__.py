@@ -16,7 +16,6 @@ from relstab.theory.diffusion import (
     walk_and_gaussians,
 )
 from relstab.theory.homogeneous import asymptotes, homogeneous_sensitivities, local_exponents, profiles
-from relstab.theory.two_pixels import two_pixel_sensitivities
 
 __all__ = [
     "asymptotes",
@@ -29,7 +28,6 @@ __all__ = [
     "local_exponents",
     "profiles",
     "single_pixel_sensitivity",
-    "two_pixel_sensitivities",
     "walk",
     "walk_and_gaussians",
 ]

@@ -16,7 +16,7 @@ with t whole epochs of T.
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from relstab import models
 from relstab.diffeo import kept_modes
@@ -133,25 +133,6 @@ def paper(architecture: str, *, source: str = "B", reading: str = "code", epochs
                   horizon=0.8 if reading == "code" else 1.0)  # fmt: skip
 
 
-def scale_detection(architecture: str, *, reading: str = "code", epochs: int = 300) -> Recipe:
-    """Paper A's recipe for scale detection in two dimensions: hinge loss, SGD .05, until zero loss.
-
-    Fully connected nets keep the paper's Adam .1, since their NTK parametrisation changes what a step size
-    means; the deep nets without batch normalisation (VGG, AlexNet) take .01, for at .05 they do not train.
-
-    >>> scale_detection("resnet18").lr, scale_detection("vgg11").lr, scale_detection("lenet").loss
-    (0.05, 0.01, 'hinge')
-    """
-    if reading not in ("paper", "code"):
-        raise ValueError(f"reading is {reading!r}; it must be one of paper, code")
-    shared = {"epochs": epochs, "decay": "matrices", "loss": "hinge", "stop_at_zero_loss": True,
-              "horizon": 0.8 if reading == "code" else 1.0}  # fmt: skip
-    if architecture.startswith("fc"):
-        return Recipe(**shared, lr=0.1, optimizer="adam", schedule="constant", weight_decay=0.0)
-    steep = normalised(architecture) or architecture == "lenet"
-    return Recipe(**shared, lr=0.05 if steep else 0.01, channels_last=True)
-
-
 def normalised(architecture: str) -> bool:
     """Whether an architecture has batch normalisation, which decides the largest stable step size.
 
@@ -180,12 +161,3 @@ def one_cycle(architecture: str, *, epochs: int = 18, augment: bool = True, nois
         return Recipe(**shared, lr=0.1, optimizer="adam", weight_decay=0.0)
     return Recipe(**shared, lr=0.1 if normalised(architecture) else 0.02, nesterov=True, channels_last=True,
                   precision=precision)  # fmt: skip
-
-
-def stepwise(recipe: Recipe) -> Recipe:
-    """The same recipe with the schedule "step": no warm-up, then two divisions of the step size by ten.
-
-    >>> stepwise(one_cycle("vgg11_bn")).schedule
-    'step'
-    """
-    return replace(recipe, schedule="step")

@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 from torch import nn
 
 from relbook import page, registry, scales
+from relbook.drawing.pictures import clothing
 from relbook.studies.augmentation import figures, study, tables
 from relbook.studies.zoo import study as zoo
 from relstab import diffeo, train
-from relstab.data.pictures import clothing
 from relstab.random import seeded
 from relstab.train import TrainingSet, checkpoints, fit, recipes
 from relstab.train import augment as augmentation

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from relbook import explorers, registry, scales
+from relbook.drawing.pictures import portrait
 from relbook.studies.bend_or_noise import study
 from relstab import diffeo
-from relstab.data.pictures import portrait
 
 module = importlib.import_module("relbook.explorers.bend_or_noise")  # the package's attribute is the function
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from relbook import ledger, page, registry, scales
 from relbook.studies.encoding import claims, figures, study, tables
+from relbook.studies.encoding.copies import ENCODINGS, loaded
 from relbook.studies.encoding.study import Encoded
 from relstab import data, models
-from relstab.data.reencode import ENCODINGS
 from relstab.data.splits import Split
 from relstab.train import TrainingSet
 
@@ -83,7 +83,7 @@ def test_twins_are_alike_before_training_and_not_after(pair):
 
 def test_subsets_are_the_same_images():
     one, two = (
-        data.random_subset(data.load(name).train, 50, seed=3).labels
+        data.random_subset(loaded(name).train, 50, seed=3).labels
         for name in ("fashion-mini", "fashion-mini-jpeg75")
     )
     assert torch.equal(one, two)

@@ -16,9 +16,9 @@ pytest.importorskip("ipywidgets")
 import ipywidgets as widgets
 
 from relbook import explorers
+from relbook.drawing.pictures import chart, clothing, portrait
 from relbook.explorers import controls, modes
 from relstab import diffeo
-from relstab.data.pictures import chart, clothing, portrait
 
 UNIT = {
     "width": 1.0,

@@ -149,12 +149,7 @@ assert len(table) == 2 and bool((table["R"] > 0).all())
 relstab.theory.homogeneous_sensitivities(4, 3, 1, 16, 1, 5)
 arguments = "probe --model relstab:lenet --option in_channels=1 --images fashion-mini --count 4 --layers output"
 assert relstab.cli.main(arguments.split()) == 0
-for call, package in ((lambda: relstab.cli.main((arguments + " --curve c.png").split()), "matplotlib"),
-                      (relstab.theory.two_pixel_sensitivities, "scipy")):
-    try:
-        assert call() == 2
-    except ModuleNotFoundError as error:
-        assert f"needs the package {package}: pip install" in str(error), error
+assert relstab.cli.main((arguments + " --curve c.png").split()) == 2
 """
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 

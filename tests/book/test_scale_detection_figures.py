@@ -9,6 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
 from relbook.studies.scale_detection import figures, study
+from relbook.studies.two_pixels.solutions import two_pixel_sensitivities
 from relstab import theory
 
 
@@ -56,7 +57,7 @@ def test_drawings():
     image[[7, 13]] = 1
     stacks = theory.profiles(image, 5, 5, 1), theory.profiles(image, 5, 2, 2)
     assert "$A_5$" in drawn(figures.profiles(*stacks, (3.2, 32.0)), 2)
-    assert {"4.4", "18", "0.014"} <= drawn(figures.two_pixels(theory.two_pixel_sensitivities()), 3)
+    assert {"4.4", "18", "0.014"} <= drawn(figures.two_pixels(two_pixel_sensitivities()), 3)
 
 
 def test_theory_figures():

@@ -8,12 +8,10 @@ import pytest
 import torch
 
 from relbook import papers, scales
-from relbook.studies import one_hidden
-from relbook.studies.sphere import figures
+from relbook.studies import one_hidden, toys
+from relbook.studies.sphere import figures, ntk
 from relbook.studies.sphere import study as sphere
-from relstab.data import toys
 from relstab.store import records
-from relstab.theory import ntk
 from relstab.train import checkpoints
 
 

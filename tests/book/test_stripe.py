@@ -8,10 +8,9 @@ import pytest
 import torch
 
 from relbook import papers, scales
-from relbook.studies import one_hidden
+from relbook.studies import one_hidden, toys
 from relbook.studies.stripe import figures
 from relbook.studies.stripe import study as stripe
-from relstab.data import toys
 from relstab.store import records
 from relstab.train import checkpoints
 

@@ -17,11 +17,10 @@ from PIL import Image
 import relstab
 from relstab import data
 from relstab.data import formats, sources
-from relstab.data.reencode import ENCODINGS
 from relstab.data.sources import SOURCES
 
 NAMES = ["fashion-mnist", "fashion-mini", "mnist", "cifar10", "cifar10-jpeg", "cifar10-lossless", "cifar10-lossless-8k",
-         "imagenet", *ENCODINGS]  # fmt: skip
+         "imagenet"]  # fmt: skip
 
 
 @pytest.fixture
@@ -162,7 +161,6 @@ def test_the_digest_of_cifar_is_that_of_its_published_md5s():
 def test_what_a_machine_lacks_is_told_without_reading_or_fetching(alone, monkeypatch):
     monkeypatch.setattr("relstab.data.images._download", lambda source: pytest.fail("a download was started"))
     data.require("fashion-mini", download=False)
-    data.require("fashion-mini-jpeg75", download=False)
     data.require("cifar10")
     with pytest.raises(
         FileNotFoundError, match=r"there is no cifar-10-batches-py in .*no download was tried"

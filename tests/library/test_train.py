@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from relbook.studies.scale_detection_2d.study import scale_detection
 from relstab import models
 from relstab.data import Dataset, Split
 from relstab.random import seeded
@@ -29,7 +30,7 @@ from relstab.train import (
 )
 from relstab.train.augment import Draws, crop_and_flip, draw, windows
 from relstab.train.loop import Observer, train_epoch
-from relstab.train.recipes import Recipe, learning_rate, one_cycle, paper, scale_detection
+from relstab.train.recipes import Recipe, learning_rate, one_cycle, paper
 
 DEVICES = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
 

@@ -5,10 +5,10 @@ from matplotlib import patheffects
 from matplotlib.patches import Rectangle
 
 from relbook.drawing import style
-from relstab.data.templates import deformed_templates
+from relbook.studies.ruderman import random_fields
+from relbook.studies.ruderman.templates import deformed_templates
 from relstab.diffeo import thin_plate
 from relstab.diffeo.fields import warp
-from relstab.theory import random_fields
 
 
 def _show(ax, image, title=""):

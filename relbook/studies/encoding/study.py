@@ -1,7 +1,7 @@
 r"""What training on JPEG copies does (in no paper; beside B Sec. 4): networks in pairs that differ in nothing else.
 
 One unit is one network, trained on the 8,068 lossless images of CIFAR-10 or on their copies in one encoding
-(`relstab.data.reencode`), and probed on the lossless test images. Units that differ in `dataset` alone start from the
+(`relbook.studies.encoding.copies`), and probed on the lossless test images. Units that differ in `dataset` alone start from the
 same weights and see the same images in the same order with the same crops and flips. Rows (column ``kind``):
 
 ``training``     status (ok, diverged, collapsed), train_loss, seconds, parameters, weights (their digest); in evaluation mode
@@ -9,7 +9,7 @@ same weights and see the same images in the same order with the same crops and f
                  trained on), train_error (images trained on), train_error_lossless
 ``sensitivity``  stage (init, trained), statistic, layer, depth, relative_depth, D, G, R, with δ = 1, c = 3; for the
                  statistic "mean" all layers and G_grey_0 ... G_colour_3: sensitivity to noise in one octave of
-                 spatial frequency, the same in all channels or adding up to zero over them (`relstab.probes.spectrum`),
+                 spatial frequency, the same in all channels or adding up to zero over them (`relbook.studies.encoding.spectrum`),
                  with for each image the same norm as the white noise of G. For "component_median" (B's) the output alone.
 
 >>> unit = configs("tiny")[0]
@@ -24,11 +24,11 @@ from typing import ClassVar
 import torch
 
 from relbook import scales
+from relbook.studies.encoding import copies, spectrum
+from relbook.studies.encoding.copies import ENCODINGS, loaded
 from relbook.studies.zoo import study as zoo
-from relbook.studies.zoo.probes import OfArchitecture, loaded
+from relbook.studies.zoo.probes import OfArchitecture
 from relstab import data, models
-from relstab.data.reencode import ENCODINGS
-from relstab.probes import spectrum
 from relstab.probes.perturbations import perturbations
 from relstab.probes.sensitivity import compare, point_values
 from relstab.random import seeded
@@ -64,7 +64,7 @@ class Encoded(OfArchitecture):
 
     def data_digest(self):
         """The bytes of what is trained on and probed."""
-        return "-".join(data.digest(name) for name in dict.fromkeys((self.dataset, self.original)))
+        return "-".join(copies.digest(name) for name in dict.fromkeys((self.dataset, self.original)))
 
     def require(self, *, download=True):
         """Raise FileNotFoundError when the originals are missing on this machine."""

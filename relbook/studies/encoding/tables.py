@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from relbook.measurement import Measurement, bootstrap, geometric
-from relstab.data.reencode import ENCODINGS
+from relbook.studies.encoding.copies import ENCODINGS
 
 TWIN = ["architecture", "width", "epochs", "train_size", "augment", "precision", "seed"]
 ERRORS = ["test_error", "test_error_own", "train_error", "train_error_lossless"]

@@ -11,9 +11,9 @@ import pandas as pd
 
 from relbook.measurement import SEEDS, Measurement, bootstrap, correlation, exact, mean, median, nothing
 from relbook.studies.ruderman import tables
+from relbook.studies.ruderman.random_fields import largest_gradient
 from relstab.diffeo import thin_plate
 from relstab.models.conv8 import DOWNSAMPLINGS
-from relstab.theory.random_fields import largest_gradient
 
 LAST = tables.LAST
 SIZES = {"cifar10": 32, "imagenet": 224}

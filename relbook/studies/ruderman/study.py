@@ -26,6 +26,7 @@ from typing import ClassVar
 import torch
 
 from relbook import scales
+from relbook.studies.ruderman.templates import deformed_templates
 from relbook.studies.zoo.probes import (
     OnImages,
     digest,
@@ -36,7 +37,6 @@ from relbook.studies.zoo.probes import (
 )
 from relbook.studies.zoo.study import expand
 from relstab import data, models
-from relstab.data.templates import deformed_templates
 from relstab.diffeo import thin_plate
 from relstab.models import surgery
 from relstab.probes.cosine import cosine_sensitivity

@@ -254,7 +254,7 @@ def exponents(rows: pd.DataFrame, task: int = 1) -> Figure:
 def two_pixels(table: pd.DataFrame, xi: int = 7, length: int = 32) -> Figure:
     """D, the constructed solutions: their first layers, the output both share, and the sensitivities of each.
 
-    `table` is that of `theory.two_pixel_sensitivities`.
+    `table` is that of `relbook.studies.two_pixels.solutions.two_pixel_sensitivities`.
     """
     fig, (filters, ramp, values) = style.figure(1, 3, height=3.3, gridspec_kw={"width_ratios": [1, 0.9, 1.5]})
     _first_layers(filters)

@@ -18,8 +18,9 @@ import torch
 from torch import Tensor
 
 from relbook.studies.scale_detection import networks as simple_cnn
+from relbook.studies.scale_detection.inputs import rectified_noise
 from relbook.studies.scale_detection.networks import Ensemble
-from relstab.data.scale_detection import TwoPixelTask, rectified_noise, translations
+from relstab.data.scale_detection import TwoPixelTask, translations
 from relstab.theory import effective_receptive_field
 
 READINGS = {"": lambda f: f, "_mean_channel": lambda f: f.mean(1, keepdim=True)}

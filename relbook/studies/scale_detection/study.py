@@ -20,8 +20,9 @@ import torch
 from relbook import scales
 from relbook.studies.scale_detection import networks as simple_cnn
 from relbook.studies.scale_detection import training as ensembles
+from relbook.studies.scale_detection.inputs import balanced_split
 from relbook.studies.scale_detection.sensitivity import sensitivities
-from relstab.data.scale_detection import balanced_split, line_task
+from relstab.data.scale_detection import line_task
 from relstab.theory import homogeneous_sensitivities
 from relstab.theory.homogeneous import MOVES
 

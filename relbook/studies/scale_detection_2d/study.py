@@ -25,14 +25,16 @@ from typing import ClassVar
 import torch
 
 from relbook import scales
+from relbook.studies.scale_detection.inputs import balanced_split, random_translation, sphere_noise
 from relbook.studies.zoo.probes import OfArchitecture, modes
 from relbook.studies.zoo.study import expand, step_ms
 from relstab import models
-from relstab.data.scale_detection import balanced_split, image_task, random_translation, sphere_noise
+from relstab.data.scale_detection import image_task
 from relstab.models import surgery
 from relstab.probes.sensitivity import compare
 from relstab.random import seeded
-from relstab.train import error_rate, fit, recipes
+from relstab.train import error_rate, fit
+from relstab.train.recipes import Recipe, normalised
 
 FLOAT32_COST = 2.0  # a float32 step takes about so many times the zoo's bfloat16 step on a CPU
 
@@ -82,7 +84,7 @@ class Network(OfArchitecture):
         ).to(device)  # fmt: skip
         rows = measure(model, "init", probes)
         result = fit(
-            model, train, recipes.scale_detection(self.architecture, reading="paper", epochs=self.epochs),
+            model, train, scale_detection(self.architecture, reading="paper", epochs=self.epochs),
             normalise=torch.nn.Identity(), seed=self.seed, device=device, progress=progress,
             checkpoint=workspace and workspace / "checkpoint.pt",
             snapshots=modes if self.architecture.startswith("vgg") else None,
@@ -97,6 +99,25 @@ class Network(OfArchitecture):
             training["test_error"] = error_rate(model, test.images, test.labels)
             rows += measure(model, "trained", probes, shuffles=self.shuffles)
         return [training, *rows, *({"kind": "modes", **row} for row in result.snapshots)]
+
+
+def scale_detection(architecture: str, *, reading: str = "code", epochs: int = 300) -> Recipe:
+    """Paper A's recipe for scale detection in two dimensions: hinge loss, SGD .05, until zero loss.
+
+    Fully connected nets keep the paper's Adam .1, since their NTK parametrisation changes what a step size
+    means; the deep nets without batch normalisation (VGG, AlexNet) take .01, for at .05 they do not train.
+
+    >>> scale_detection("resnet18").lr, scale_detection("vgg11").lr, scale_detection("lenet").loss
+    (0.05, 0.01, 'hinge')
+    """
+    if reading not in ("paper", "code"):
+        raise ValueError(f"reading is {reading!r}; it must be one of paper, code")
+    shared = {"epochs": epochs, "decay": "matrices", "loss": "hinge", "stop_at_zero_loss": True,
+              "horizon": 0.8 if reading == "code" else 1.0}  # fmt: skip
+    if architecture.startswith("fc"):
+        return Recipe(**shared, lr=0.1, optimizer="adam", schedule="constant", weight_decay=0.0)
+    steep = normalised(architecture) or architecture == "lenet"
+    return Recipe(**shared, lr=0.05 if steep else 0.01, channels_last=True)
 
 
 @lru_cache(maxsize=1)

@@ -10,7 +10,7 @@ descent on the mean square loss of F = α (f - f₀). After training it measures
 θ = 10°; m_h are the neurons' shares of mass |c_h| |w_h| and u_h their directions. κ counts how much mass has
 the same direction: it is small and unchanged if the neurons keep the symmetry of their random start, and
 grows as they condense onto few directions. The lazy limit is also computed exactly, for infinitely wide
-networks (`relstab.theory.ntk`), and appears as α = ∞.
+networks (`relbook.studies.sphere.ntk`), and appears as α = ∞.
 
 >>> unit = Sphere(scale="tiny", seed=1, members=2, dimension=3, train=8, width=50, alphas=(100.0,), limit=200)
 >>> [(row["member"], row["alpha"]) for row in unit.run()]
@@ -26,11 +26,10 @@ import pandas as pd
 import torch
 
 from relbook import scales
-from relbook.studies import one_hidden
-from relstab.data import toys
+from relbook.studies import one_hidden, toys
+from relbook.studies.sphere import ntk
 from relstab.random import seeded
 from relstab.store import records
-from relstab.theory import ntk
 from relstab.train import checkpoints
 
 ANGLE = math.radians(10)

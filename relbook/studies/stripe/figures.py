@@ -10,8 +10,8 @@ import torch
 from matplotlib.ticker import FuncFormatter
 
 from relbook.drawing import style
+from relbook.studies import toys
 from relbook.studies.stripe import study as stripe
-from relstab.data import toys
 
 PROTOCOLS = {  # (optimiser, alpha): label, colour, marker
     ("gd", 1e-4): (r"gradient descent, $\alpha = 10^{-4}$", style.BLUE, "o"),

@@ -27,8 +27,7 @@ import pandas as pd
 import torch
 
 from relbook import scales
-from relbook.studies import one_hidden
-from relstab.data import toys
+from relbook.studies import one_hidden, toys
 from relstab.random import seeded
 from relstab.store import records
 from relstab.train import checkpoints

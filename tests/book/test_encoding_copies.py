@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from relbook.studies.encoding import copies
+from relbook.studies.encoding.copies import ENCODINGS, SAMPLE, TO_LUMINANCE, Encoding, reencoded
 from relstab import data
-from relstab.data import reencode
-from relstab.data.reencode import ENCODINGS, SAMPLE, TO_LUMINANCE, Encoding, reencoded
 from relstab.data.splits import Split
 
 
@@ -81,24 +81,22 @@ def test_a_bad_encoding_is_one_sentence(fields, sentence):
 
 
 def test_a_copied_set_keeps_order_labels_and_says_that_it_is_lossy():
-    original, copies = data.load("fashion-mini"), data.load("fashion-mini-jpeg75")
-    assert copies.lossy and not original.lossy and copies.name == "fashion-mini-jpeg75"
+    original, copied = data.load("fashion-mini"), copies.loaded("fashion-mini-jpeg75")
+    assert copied.lossy and not original.lossy and copied.name == "fashion-mini-jpeg75"
     for part in ("train", "test"):
-        one, two = getattr(original, part), getattr(copies, part)
+        one, two = getattr(original, part), getattr(copied, part)
         assert torch.equal(one.labels, two.labels) and len(one) == len(two)
         assert 0 < distance(one.images, two.images) < 12
-    assert data.digest("fashion-mini-jpeg75") == copies.digest != original.digest
-    with pytest.raises(ValueError, match="only imagenet is cut"):
-        data.load("fashion-mini-jpeg75", size=20)
+    assert copies.digest("fashion-mini-jpeg75") == copied.digest != original.digest
 
 
 def test_another_codec_gives_another_digest(monkeypatch):
     original = data.load("fashion-mini")
     encoding = ENCODINGS["fashion-mini-jpeg75"]
-    before = reencode.encoding_digest(original.digest, original.train, encoding)
-    copy = reencode._copy
-    monkeypatch.setattr(reencode, "_copy", lambda *arguments: copy(*arguments) ^ 1)
-    assert reencode.encoding_digest(original.digest, original.train, encoding) != before
+    before = copies.encoding_digest(original.digest, original.train, encoding)
+    copy = copies._copy
+    monkeypatch.setattr(copies, "_copy", lambda *arguments: copy(*arguments) ^ 1)
+    assert copies.encoding_digest(original.digest, original.train, encoding) != before
 
 
 def test_the_digest_follows_original_and_settings():
@@ -106,7 +104,7 @@ def test_the_digest_follows_original_and_settings():
         torch.zeros(SAMPLE + 1, 1, 8, 8, dtype=torch.uint8), torch.zeros(SAMPLE + 1, dtype=torch.int64)
     )
     digests = {
-        reencode.encoding_digest(name, split, Encoding("a", quality)) for name in "ab" for quality in (75, 95)
+        copies.encoding_digest(name, split, Encoding("a", quality)) for name in "ab" for quality in (75, 95)
     }
     assert len(digests) == 4
 

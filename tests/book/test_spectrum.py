@@ -1,4 +1,4 @@
-"""relstab.probes.spectrum: the parts of a noise, by frequency and colour, are orthogonal and add up to it."""
+"""relbook.studies.encoding.spectrum: the parts of a noise, by frequency and colour, are orthogonal and add up to it."""
 
 import math
 
@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relstab.probes import spectrum
+from relbook.studies.encoding import spectrum
 
 
 @settings(deadline=None, max_examples=25)

@@ -14,7 +14,8 @@ Encoding(original='cifar10-lossless-8k', quality=75, subsampling='4:2:0', planes
 
 import hashlib
 import io
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -22,8 +23,9 @@ from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
-from . import formats
-from .splits import Split
+from relbook.studies.zoo import probes
+from relstab import data
+from relstab.data import Dataset, Split, formats
 
 SUBSAMPLINGS = ("4:2:0", "4:2:2", "4:4:4")
 PLANES = ("all", "luminance", "chrominance")
@@ -65,6 +67,34 @@ ENCODINGS = {
     "cifar10-8k-jpeg75-chrominance": Encoding("cifar10-lossless-8k", 75, planes="chrominance"),
     "fashion-mini-jpeg75": Encoding("fashion-mini", 75),
 }
+
+
+@lru_cache(maxsize=3)
+def loaded(name: str) -> Dataset:
+    """The data set `name`, of `ENCODINGS` (its original's pictures, encoded on the spot) or of `relstab.data`; kept.
+
+    >>> loaded("fashion-mini-jpeg75").lossy
+    True
+    """
+    if name not in ENCODINGS:
+        return probes.loaded(name)
+    encoding = ENCODINGS[name]
+    original = probes.loaded(encoding.original)
+    train, test = (reencoded_split(split, encoding) for split in (original.train, original.test))
+    found = encoding_digest(original.digest, original.train, encoding)
+    return replace(original, name=name, train=train, test=test, digest=found, lossy=True)
+
+
+def digest(name: str) -> str:
+    """`loaded(name).digest`, without encoding all pictures.
+
+    >>> digest("fashion-mini-jpeg75") == loaded("fashion-mini-jpeg75").digest != digest("fashion-mini")
+    True
+    """
+    if name not in ENCODINGS:
+        return data.digest(name)
+    encoding = ENCODINGS[name]
+    return encoding_digest(data.digest(encoding.original), probes.loaded(encoding.original).train, encoding)
 
 
 def reencoded(

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from relstab.data.templates import deformed_templates
+from relbook.studies.ruderman.templates import deformed_templates
 from relstab.diffeo import thin_plate
 
 

@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from relbook import papers
+from relbook.drawing.pictures import portrait
 from relbook.studies.diffeomorphisms import figures_thin_plate as figures
+from relbook.studies.ruderman import random_fields
 from relstab import diffeo
-from relstab.data.pictures import portrait
 from relstab.diffeo import thin_plate
-from relstab.theory import random_fields
 
 
 def seeded(seed=0):
