@@ -10,7 +10,7 @@ import pytest
 # Modules whose numbers depend on the processor and its libraries: CI runs them again as other processors would
 NUMERICAL = {
     "test_cosine", "test_diffeo", "test_doctests", "test_fields", "test_filters", "test_folds", "test_random_fields",
-    "test_receptive_field", "test_sensitivity", "test_spectrum", "test_surgery", "test_theory", "test_thin_plate",
+    "test_sensitivity", "test_spectrum", "test_surgery", "test_theory", "test_thin_plate",
     "test_train", "test_transforms",
 }  # fmt: skip
 

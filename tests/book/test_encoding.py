@@ -38,7 +38,7 @@ def pair():
 def test_every_network_has_a_twin_on_originals(scale):
     units = set(study.configs(scale))
     for unit in units:
-        assert unit.architecture in models.names() and unit.dataset in data.names() and unit.cost_minutes > 0
+        assert unit.architecture in models.names() and unit.original in data.names() and unit.cost_minutes > 0
         assert replace(unit, dataset=unit.original) in units
         assert unit.original not in ENCODINGS
     assert {tables.encoding(unit.dataset) for unit in units} <= {tables.LOSSLESS, *tables.NAMES}
