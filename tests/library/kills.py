@@ -59,14 +59,14 @@ def gone(token, patience=PATIENCE):
     return left
 
 
-def stored(root):
-    """{name of a unit: its rows as JSON} of a store; ValueError for a file that is no whole record."""
+def stored(root, field="rows"):
+    """{name of a unit: its rows as JSON, or another field} of a store; ValueError for a file that is no whole record."""
     found = {}
     for path in Path(root).glob("*/*/*.json"):
         if any(part.startswith(".") for part in path.relative_to(root).parts):
             continue
         record = records.loads(path.read_bytes())
-        found[path.relative_to(root).as_posix()] = json.dumps(record["rows"])
+        found[path.relative_to(root).as_posix()] = json.dumps(record[field])
     return found
 
 
@@ -84,6 +84,7 @@ class Faults:
         self.environment = environment or {}
         self.serial = 0
         self.ways, self.ends = Counter(), Counter()
+        self.resumed = 0  # units that were killed within and went on
 
     def start(self, store):
         """A run in a session of its own: (process, its mark)."""
@@ -121,7 +122,7 @@ class Faults:
         expected, seconds = self.uninterrupted()
         say(f"uninterrupted: {len(expected)} units in {seconds:.1f} s")
         seconds = min(seconds, longest)
-        store, finished, resumed = self.folder / "store", 0, 0
+        store, finished = self.folder / "store", 0
         for number in range(count):
             way = self.chance.choice(WAYS)
             before = stored(store)
@@ -147,18 +148,23 @@ class Faults:
             say(
                 f"{number + 1:4} {'too late' if late else way:16} exit {code:4} {len(found)} of {len(expected)} units"
             )
-            resumed += bool(before) and len(found) > len(before)
             if found.keys() == expected.keys():
                 finished += 1
+                self.count_resumed(store)
                 shutil.rmtree(store)
         process, token = self.start(store)
         assert process.wait() == 0 and not gone(token), "the last, unkilled run does not end well"
         assert stored(store) == expected, "the last run has other rows than an uninterrupted one"
+        self.count_resumed(store)
         temporary = list(store.rglob("*.tmp"))
         assert not temporary, f"temporary files are left: {temporary}"
         say(f"{dict(self.ways)}; exit codes {dict(self.ends)}; {finished + 1} studies finished after kills, "
-            f"{resumed} runs resumed others; all rows equal, no process left")  # fmt: skip
+            f"{self.resumed} of their units were killed within and went on; all rows equal, no process left")  # fmt: skip
         return finished + 1
+
+    def count_resumed(self, store):
+        """Add the units of a finished study that say of themselves that they were resumed."""
+        self.resumed += sum(json.loads(text)["resumed"] for text in stored(store, "provenance").values())
 
 
 def main(arguments=None):
