@@ -28,6 +28,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import torch
 from torch import Tensor, nn
@@ -327,12 +328,12 @@ def _never_saw_data(norm):
 def undisturbed(model, device=None, *, batch_statistics=False, sets=1):
     """Evaluation mode without gradients; on exit the modes, buffers and the random state are what they were.
 
-    The BatchNorm layers that `norms_by_batch` names normalise each of the `sets` equal parts of their input by
-    that part's own mean and variance, and their running buffers are neither read nor written. Compiled parts of
+    The BatchNorm layers that `norms_by_batch` names normalise each of the `sets` equal parts of their input (what is
+    yielded has their number as `sets`, which can be changed) by that part's own mean and variance, and their running buffers are neither read nor written. Compiled parts of
     the model run as they were written, since compiled code passes hooks by.
     """
     modes = [(module, module.training) for module in model.modules()]
-    norms = norms_by_batch(model, batch_statistics)
+    norms, parts = norms_by_batch(model, batch_statistics), SimpleNamespace(sets=sets)
     cuda = [device] if device is not None and device.type == "cuda" else []
     with torch.no_grad(), torch.random.fork_rng(devices=cuda), ExitStack() as stack:
         if "torch._dynamo" in sys.modules:
@@ -349,8 +350,8 @@ def undisturbed(model, device=None, *, batch_statistics=False, sets=1):
                 "torch.export.unflatten(program) has"
             ) from None
         for norm in norms:
-            stack.enter_context(_normalising_by_part(norm, sets))
-        yield
+            stack.enter_context(_normalising_by_part(norm, parts))
+        yield parts
 
 
 def _restore(buffers):
@@ -363,12 +364,12 @@ def _restore(buffers):
 
 
 @contextmanager
-def _normalising_by_part(norm, sets):
+def _normalising_by_part(norm, parts):
     """Call `norm` for each part, without buffers: in evaluation mode it then uses its input's statistics."""
     buffers = {name: norm._buffers[name] for name in ("running_mean", "running_var")}
     own = norm.__dict__.get("forward")
     forward = norm.forward
-    norm.forward = lambda inputs: torch.cat([forward(part) for part in inputs.chunk(sets)])
+    norm.forward = lambda inputs: torch.cat([forward(part) for part in inputs.chunk(parts.sets)])
     norm._buffers.update(dict.fromkeys(buffers))
     try:
         yield

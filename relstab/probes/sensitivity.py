@@ -360,7 +360,7 @@ def _measure(model, source, made, layers, statistic, batch_size, batch_statistic
     by_batch = bool(reading.norms_by_batch(model, batch_statistics))
     if by_batch or statistic != "mean" or made.radius == "fixed":
         source.gather()
-    with reading.undisturbed(model, device, batch_statistics=batch_statistics, sets=3):
+    with reading.undisturbed(model, device, batch_statistics=batch_statistics, sets=3) as parts:
         sample = source.first.to(device, dtype)
         chosen = reading.choose_faithful(model, sample, layers, sets=3 if by_batch else 1)
         results, done = {}, 0
@@ -372,7 +372,10 @@ def _measure(model, source, made, layers, statistic, batch_size, batch_statistic
                 size, together = source.count, 1
             held = max(size, min(batch_size, HELD_BYTES // (sample[0].nbytes * (1 + 2 * together))))
             for clean, changed in made.chunks(source.chunks, held, device, pairs):
-                _chunk(model, clean, changed, size, together, dtype, group, reducers)
+                swept = by_batch and len(pairs) * made.draws > 1
+                _chunk(
+                    model, clean, changed, size, together, dtype, group, reducers, parts if swept else None
+                )
                 before, done = done, done + len(clean)
                 if progress is not None:
                     progress(done // len(jobs) - before // len(jobs))
@@ -398,35 +401,47 @@ def _plan(batch_size, changes):
     return max(1, 3 * batch_size // (1 + 2 * together)), together
 
 
-def _chunk(model, clean, changed, size, together, dtype, group, reducers):
-    """The forward passes of a chunk: `size` images with `together` of their τx and x + η, until all are used up."""
+def _chunk(model, clean, changed, size, together, dtype, group, reducers, parts):
+    """The forward passes of a chunk: `size` images with `together` of their τx and x + η, until all are used up.
+
+    parts: for a sweep of a network whose BatchNorm sees all images at once, so that x can share a pass with few of
+    its changes: x goes through once, and the features that are read are kept.
+    """
     for reducer in reducers.values():
         reducer.begin(len(clean))
-    first = True
+    kept, first = {}, True
+    if parts is not None:
+        parts.sets = 1
+        _forward(model, clean.to(dtype), group, lambda key, found: kept.update({key: found.clone()}))
+        parts.sets = 2
     while part := list(itertools.islice(changed, together)):
         units = [unit for unit, *_ in part]
-        sets = [clean, *(inputs for _, *two in part for inputs in two)]
+        sets = [*([] if kept else [clean]), *(inputs for _, *two in part for inputs in two)]
         for start in range(0, len(clean), size):
+
+            def take(key, found):
+                found = torch.cat([kept[key], found]) if kept else found
+                reducers[key].update(found.unflatten(0, (1 + 2 * len(units), -1)), units, start, first)  # noqa: B023
+
             stacked = torch.cat([inputs[start : start + size] for inputs in sets]).to(dtype)
-            _forward(model, stacked, units, start, first, group, reducers)
+            _forward(model, stacked, group, take)
         first = False
 
 
-def _forward(model, stacked, units, start, first, group, reducers):
-    """One forward pass of [(1 + 2 units) · image, ...]; each output goes to its reducer at once."""
+def _forward(model, inputs, group, take):
+    """One forward pass; each output that is read goes to take(key, features [input, ...]) at once."""
     sizes = {layer.key: layer.size for layer in group}
     unread = set(sizes)
 
     def visit(key, output):
         if key in sizes:
             unread.discard(key)
-            found = reading.features(output, len(stacked))
-            if found is None or found.numel() != len(stacked) * sizes[key]:
+            found = reading.features(output, len(inputs))
+            if found is None or found.numel() != len(inputs) * sizes[key]:
                 raise ValueError(f"layers: {key[0]!r} returns features for some of the images only")
-            found = found.unflatten(0, (1 + 2 * len(units), -1, found.shape[0] // len(stacked)))
-            reducers[key].update(found, units, start, first)
+            take(key, found.unflatten(0, (len(inputs), -1)))
 
-    reading.sweep(model, stacked, visit, {name for name, call in sizes if call > 0})
+    reading.sweep(model, inputs, visit, {name for name, call in sizes if call > 0})
     for layer in group:
         if layer.key in unread:
             raise ValueError(f"layers: {layer.label!r} does not run in every forward pass")

@@ -14,6 +14,7 @@ begin anew. `test_kills.py` does ten of them on a study of a few seconds.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import random
@@ -70,6 +71,15 @@ def stored(root, field="rows"):
     return found
 
 
+def newest(folder):
+    """When anything in a folder was last written."""
+    times = [0.0]
+    for path in Path(folder).rglob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            times.append(path.stat().st_mtime)
+    return max(times)
+
+
 class Faults:
     """One study, run and killed in a folder of its own.
 
@@ -105,6 +115,16 @@ class Faults:
         assert not gone(token), "a run that ended left processes"
         return stored(self.folder / "whole"), time.monotonic() - began
 
+    def wait(self, process, store, seconds):
+        """Until a moment at random: in one run of four since its start, else since it first wrote to its store."""
+        began, working = time.time(), self.chance.random() < 0.25
+        end = time.monotonic() + self.chance.uniform(0, seconds)
+        while process.poll() is None and (not working or time.monotonic() < end):
+            if not working and newest(store) > began:
+                working, end = True, time.monotonic() + self.chance.uniform(0, seconds)
+            time.sleep(0.01)
+        return process.poll() is None
+
     def kill(self, process, token, way):
         """Do it; a worker may not be there yet, or no longer."""
         if way == "kill the group":
@@ -127,10 +147,7 @@ class Faults:
             way = self.chance.choice(WAYS)
             before = stored(store)
             process, token = self.start(store)
-            end = time.monotonic() + self.chance.uniform(0, 1.1 * seconds)
-            while process.poll() is None and time.monotonic() < end:
-                time.sleep(0.01)
-            late = process.poll() is not None
+            late = not self.wait(process, store, 1.1 * seconds)
             if not late:
                 self.kill(process, token, way)
                 if way == "kill a worker":  # the run goes on, with another worker, until it is told to end
@@ -176,15 +193,18 @@ def main(arguments=None):
     options.add_argument("--jobs", type=int, default=2, metavar="N")
     options.add_argument("--seed", type=int, default=0)
     options.add_argument(
-        "--longest", type=float, default=float("inf"), metavar="SECONDS", help="until a kill"
+        "--longest", type=float, default=20, metavar="SECONDS", help="until a kill (default: 20)"
     )
     options = options.parse_args(arguments)
     words = ["study", options.study, "--scale", options.scale, "--jobs", str(options.jobs)]
     code = f"import sys; from relstab import cli\nif __name__ == '__main__': sys.exit(cli.main({words!r}))"
     with tempfile.TemporaryDirectory(prefix="relstab-kills-") as folder:
-        Faults(code, folder, seed=options.seed).run(
-            options.count, say=lambda line: print(line, flush=True), longest=options.longest
-        )
+        faults = Faults(code, folder, seed=options.seed)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # takes its last run along
+        try:
+            faults.run(options.count, say=lambda line: print(line, flush=True), longest=options.longest)
+        finally:
+            gone(f"{os.getpid()}-{faults.serial}", patience=0)
 
 
 if __name__ == "__main__":

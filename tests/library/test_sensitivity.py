@@ -219,10 +219,11 @@ def test_scaling_the_network_changes_nothing(dtype):
     np.testing.assert_allclose(first[VALUES], second[VALUES], rtol=TOLERANCE[dtype])
 
 
-def test_inplace_activations_do_not_overwrite_what_was_read(dtype):
+@pytest.mark.parametrize("options", [{}, {"batch_statistics": True, "cut": [2, 3]}])
+def test_inplace_activations_do_not_overwrite_what_was_read(dtype, options):
     images = photos(10, dtype=dtype)
     tables = [
-        sensitivity(convnet(dtype, inplace), images, layers="all", generator=seeded())
+        sensitivity(convnet(dtype, inplace), images, layers="all", generator=seeded(), **options)
         for inplace in (True, False)
     ]
     np.testing.assert_array_equal(tables[0][VALUES], tables[1][VALUES])
@@ -298,7 +299,7 @@ def test_draws_are_averaged_and_narrow_the_bars():
 
 @pytest.mark.parametrize("options", [
     {}, {"statistic": "component_median"}, {"radius": "fixed"}, {"noise": "matched"}, {"batch_statistics": True},
-    {"draws": 3, "statistic": "median"},
+    {"draws": 3, "statistic": "median"}, {"batch_statistics": True, "draws": 2, "statistic": "component_median"},
 ])  # fmt: skip
 def test_a_sweep_equals_its_calls(options):
     images, network = photos(11), convnet()
@@ -311,6 +312,18 @@ def test_a_sweep_equals_its_calls(options):
         assert part["layer"].tolist() == single["layer"].tolist()
         np.testing.assert_allclose(part[BARS], single[BARS], rtol=1e-4)
     assert table.attrs["displacement"] == [0.5, 2] and table.attrs["cut"] == [2, 4]
+
+
+@pytest.mark.parametrize("batch_statistics", [False, True])
+def test_a_sweep_runs_fewer_images_than_its_calls(batch_statistics):
+    """x goes through the network once for several pairs, also where BatchNorm sees all images at once."""
+    images, network, seen = photos(40), convnet(), []
+    network.register_forward_pre_hook(lambda _module, inputs: seen.append(len(inputs[0])))
+    displacements, cuts = [0.25, 0.5, 0.75, 1.0, 1.25, 1.5], [2, 3, 4]
+    sensitivity(network, images, displacement=displacements, cut=cuts, batch_statistics=batch_statistics)
+    swept, seen[:] = sum(seen), []
+    sensitivity(network, images, batch_statistics=batch_statistics)
+    assert swept <= 0.7 * 18 * sum(seen)
 
 
 @pytest.mark.parametrize("statistic", STATISTICS)
