@@ -328,8 +328,9 @@ def _never_saw_data(norm):
 def undisturbed(model, device=None, *, batch_statistics=False, sets=1):
     """Evaluation mode without gradients; on exit the modes, buffers and the random state are what they were.
 
-    The BatchNorm layers that `norms_by_batch` names normalise each of the `sets` equal parts of their input (what is
-    yielded has their number as `sets`, which can be changed) by that part's own mean and variance, and their running buffers are neither read nor written. Compiled parts of
+    The BatchNorm layers that `norms_by_batch` names normalise each of the `sets` equal parts of their input by
+    that part's own mean and variance, and their running buffers are neither read nor written; what is yielded
+    has that number as `sets`, which can be changed. Compiled parts of
     the model run as they were written, since compiled code passes hooks by.
     """
     modes = [(module, module.training) for module in model.modules()]
