@@ -63,6 +63,12 @@ def add_verbs(verb):
     claims.add_argument("--paper", metavar="PAPER", help="only the claims of one paper, e.g. petrini2021")
     claims.add_argument("--json", action="store_true", help="print a JSON list instead of a table")
     claims.add_argument("--all", action="store_true", help="with the rows that newer ones supersede")
+    claims.add_argument(
+        "--units",
+        nargs="+",
+        metavar="ID",
+        help="only list the networks, sizes and seeds that enter these claims",
+    )
 
     bench = verb("bench", _bench, "run a benchmark of a source checkout and write its table")
     bench.add_argument("name", nargs="?", metavar="NAME", help="a benchmark (default: list them)")
@@ -170,6 +176,11 @@ def _status(options):
 def _claims(options):
     from relbook import papers, shown
 
+    if options.units:
+        for claim in papers.by_id(*options.units):
+            for scale, units in papers.populations(claim, scale=options.scale).items():
+                print("\n    ".join([f"{claim.id} at scale {scale}: {len(units)} entered", *units]))
+        return
     lines = papers.evaluate(
         papers.ledger(options.paper, superseded=options.all), scale=options.scale
     ).to_dict("records")

@@ -199,7 +199,8 @@ class Claim:
             return Verdict.NOT_TESTED, f"no interval was set for scale {scale}"
         if not found.enough:
             have = found.n if found.groups is None else found.groups
-            return Verdict.UNDECIDED, f"{have} {found.what} entered; it takes {found.needs} to decide"
+            what = found.what.removesuffix("s") if have == 1 else found.what
+            return Verdict.UNDECIDED, f"{have} {what} entered; it takes {found.needs} to decide"
         verdict = accepted.verdict(found.low, found.high)
         if (
             verdict == Verdict.FAILS

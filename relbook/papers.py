@@ -4,6 +4,7 @@
 ['fig-b-1']
 """
 
+import functools
 from collections.abc import Mapping
 
 import pandas as pd
@@ -67,30 +68,52 @@ def evaluate(chosen=None, *, scale: str | None = None, rows: Mapping | None = No
         scale: Judge at this scale; None takes, for each claim, the largest that decides, else that says anything.
         rows: {study: DataFrame} to judge rows at hand (at their `attrs["scale"]`, or `scale`). Nothing is computed.
     """
-    if scale is not None:
-        scales.check(scale)
-    at_hand = {(study, frame.attrs.get("scale", scale)): frame for study, frame in (rows or {}).items()}
-    found = {}
-
-    def at(study, one):
-        if (study, one) not in found:
-            here = at_hand.get((study, one)) if rows is not None else registry.rows(study, one, compute=False)
-            found[study, one] = here
-        return found[study, one]
-
+    at = _reader(rows, scale)
     lines = []
     for claim in ledger() if chosen is None else chosen:
         if claim.retired:
             lines.append(claim.retired_line())
             continue
-        candidates = [scale] if scale else [*scales.SCALES[::-1]] if claim.studies else [scales.SCALES[0]]
         judged = []
-        for one in candidates:
+        for one in _candidates(claim, scale):
             judged.append(claim.judge({study: at(study, one) for study in claim.studies}, one))
             if _tells(judged[-1]) == DECIDED:
                 break
         lines.append(max(judged, key=_tells))  # of equals the first, that is the largest scale
     return pd.DataFrame(lines, columns=list(FIELDS), dtype=object)
+
+
+def populations(
+    claim, *, scale: str | None = None, rows: Mapping | None = None
+) -> dict[str, tuple[str, ...]]:
+    """{scale: the units that enter}, the largest scale first: which networks, sizes and seeds the claim's number is of.
+
+    Scales at which nothing enters are left out; arguments as those of `evaluate`.
+
+    >>> populations(by_id("b-1-fold-form")[0])["laptop"][:2]
+    ('c = 5', 'c = 7')
+    """
+    at = _reader(rows, scale)
+    found = {
+        one: claim.measured({study: at(study, one) for study in claim.studies}).units
+        for one in _candidates(claim, scale)
+    }
+    return {one: units for one, units in found.items() if units}
+
+
+def _candidates(claim, scale):
+    """The scales at which to judge a claim, the largest first."""
+    return [scale] if scale else [*scales.SCALES[::-1]] if claim.studies else [scales.SCALES[0]]
+
+
+def _reader(rows, scale):
+    """A function of a study and a scale: the rows at hand, or those that are stored or published, read once."""
+    if scale is not None:
+        scales.check(scale)
+    if rows is not None:
+        at_hand = {(study, frame.attrs.get("scale", scale)): frame for study, frame in rows.items()}
+        return lambda study, one: at_hand.get((study, one))
+    return functools.cache(lambda study, one: registry.rows(study, one, compute=False))
 
 
 DECIDED = 3

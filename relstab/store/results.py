@@ -29,18 +29,18 @@ __all__ = [
 DIGITS = 7
 
 
-def _unique(configs, shelves) -> list:
+def _unique(configs, shelves, *, runs: bool = True) -> list:
     """The configs, each once, in their order; each replaced by the alternative that serves, if it has any.
 
-    Of a config and its `alternatives()`, best first, that is the first one found, else the first one whose data
-    are on this machine, else the config itself.
+    Of a config and its `alternatives()`, best first, that is the first one found, else (if it `runs`) the first
+    one whose data are on this machine, else the config itself.
     """
     unique = {}
     for config in configs:
         options = (config, *getattr(config, "alternatives", tuple)())
         if len(options) > 1:
             found = (one for one in options if find(one, shelves, quiet=True) is not None)
-            present = (one for one in options if not lacking(one, download=False))
+            present = (one for one in options if runs and not lacking(one, download=False))
             config = next(itertools.chain(found, present, options))
         unique.setdefault(records.recipe(config), config)
     return list(unique.values())
@@ -290,7 +290,7 @@ def _failure(failures, total, stored, late) -> RuntimeError:
 def load(configs) -> pd.DataFrame:
     """Rows of the configs that exist, stored or published; runs nothing. attrs as those of `get_or_run`."""
     shelves = catalogue()
-    configs = _unique(configs, shelves)
+    configs = _unique(configs, shelves, runs=False)
     hits = {records.recipe(config): find(config, shelves) for config in configs}
     return _frame(configs, {recipe: hit[0] for recipe, hit in hits.items() if hit is not None})
 
@@ -298,7 +298,7 @@ def load(configs) -> pd.DataFrame:
 def provenance(configs) -> pd.DataFrame:
     """One line per config that has a result: unit, where ("store" or "published"), rows, key, data, provenance."""
     lines, shelves = [], catalogue()
-    for config in _unique(configs, shelves):
+    for config in _unique(configs, shelves, runs=False):
         hit = find(config, shelves, quiet=True)
         if hit is not None:
             record, root = hit

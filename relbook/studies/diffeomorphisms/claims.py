@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from relbook.measurement import Measurement, exact, nothing
+from relbook.measurement import Measurement, bootstrap, correlation, exact, mean, nothing
 from relbook.studies.omissions.effects import fashion, squared_norm
 from relstab import diffeo
 
@@ -79,6 +79,42 @@ def _folded_points(coefficients, cut, size=64):
     field = diffeo.displacement_field(coefficients, 8 / math.pi**3 / cut**2, size).double().numpy()
     (xy, xx), (yy, yx) = np.gradient(field[:, 0], axis=(1, 2)), np.gradient(field[:, 1], axis=(1, 2))
     return ((1 - xx) * (1 - yy) - xy * yx <= 0).mean((1, 2))
+
+
+def norm_without_cut(*, size, draws, seed):
+    """Mean of ‖∇τ‖² over (π²/2) n² T for fields with all n x n modes: the gradient of drawn fields, at 3n x 3n points."""
+    generator = np.random.default_rng(seed)
+    modes = np.arange(1, size + 1)
+    at = (np.arange(3 * size) + 0.5) / (3 * size)
+    sines, slopes = np.sin(np.pi * np.outer(at, modes)), np.pi * modes * np.cos(np.pi * np.outer(at, modes))
+    deviation = 1 / np.sqrt(modes[:, None] ** 2 + modes**2)
+    norms = []
+    for _ in range(draws):
+        components = generator.normal(size=(2, size, size)) * deviation
+        norms.append(
+            sum(
+                (np.square(slopes @ one @ sines.T) + np.square(sines @ one @ slopes.T)).mean()
+                for one in components
+            )
+        )
+    ratios = np.array(norms) / (math.pi**2 / 2 * size**2)
+    return bootstrap(
+        mean, ratios, units=[f"draw {i}" for i in range(draws)], seed=seed, needs=30, what="draws"
+    )
+
+
+def dependence(*, cut, draws, seed):
+    """Largest |correlation| between τ_u and τ_v, over the points of a 16 x 16 grid and of their squares there."""
+    import torch
+
+    generator = torch.Generator().manual_seed(seed % 2**31)
+    field = diffeo.displacement_field(
+        diffeo.sample_coefficients(draws, cut, generator=generator), 1.0, 16
+    ).numpy()
+    u, v = field.reshape(draws, 2, -1).transpose(1, 2, 0)
+    inside = u.std(-1) > 0  # the frame does not move
+    return exact(max(np.abs(correlation(a[inside], b[inside])).max() for a, b in ((u, v), (u**2, v**2))),
+                 [f"draw {i}" for i in range(draws)])  # fmt: skip
 
 
 def unit_norm(*, cut):

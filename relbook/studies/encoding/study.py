@@ -17,6 +17,7 @@ same weights and see the same images in the same order with the same crops and f
 ('encoding', 'fashion-mini')
 """
 
+import functools
 import math
 from dataclasses import dataclass
 from typing import ClassVar
@@ -32,6 +33,7 @@ from relstab import data, models
 from relstab.probes.perturbations import perturbations
 from relstab.probes.sensitivity import compare, point_values
 from relstab.random import seeded
+from relstab.store import environment
 from relstab.train import checkpoints, error_rate, fit, recipes
 
 
@@ -64,7 +66,8 @@ class Encoded(OfArchitecture):
 
     def data_digest(self):
         """The bytes of what is trained on and probed."""
-        return "-".join(copies.digest(name) for name in dict.fromkeys((self.dataset, self.original)))
+        folder = environment.folder("RELSTAB_DATA")
+        return "-".join(_digest(name, folder) for name in dict.fromkeys((self.dataset, self.original)))
 
     def require(self, *, download=True):
         """Raise FileNotFoundError when the originals are missing on this machine."""
@@ -140,6 +143,12 @@ class Encoded(OfArchitecture):
             for statistic, rows in (("mean", table), ("component_median", medians))
             for row in rows.to_dict("records")
         ]
+
+
+@functools.cache
+def _digest(name, folder):
+    """The digest of an image set in RELSTAB_DATA; copies are encoded anew for it, which takes a second."""
+    return copies.digest(name)
 
 
 def same_norm(part, noise):

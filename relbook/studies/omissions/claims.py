@@ -18,3 +18,10 @@ def labels_changed():
 def untrained_filters():
     """Mean of TV/L1 over single 3 x 3 filters from the truncated normal law, 200,000 of them."""
     return exact(effects.roughness().loc["truncated normal", "slices"])
+
+
+def scatter_of_layer(*, filters):
+    """Standard deviation of TV/L1 of untrained filters, averaged over a layer with so many: one filter's over √filters."""
+    each = effects.untrained_filters("truncated normal").flatten(1).double().unflatten(1, (3, 3))
+    variation = sum(each.diff(dim=axis).abs().sum((1, 2)) for axis in (1, 2))
+    return exact((variation / each.abs().sum((1, 2))).std().item() / filters**0.5)

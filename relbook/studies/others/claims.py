@@ -12,7 +12,7 @@ from relbook.measurement import NETWORKS, bootstrap, correlation, geometric, mea
 from relbook.studies.others import tables
 
 IDS = ("b-others-correlation", "o-others-fitted", "o-others-not-fitted", "o-others-difference", "o-others-scatter",
-       "b-others-exponent", "b-others-prefactor", "b-others-resnets", "o-others-gap", "o-others-gap-better",
+       "b-others-exponent", "b-others-prefactor", "b-others-bound", "b-others-resnets", "o-others-gap", "o-others-gap-better",
        "o-others-robust", "b-others-mnist", "a-others-D", "a-others-D-all", "a-others-G", "o-others-two-D",
        "o-others-two-G", "o-others-two-ratio", "a-others-gain", "o-others-gain", "b-others-training-lowers-R",
        "a-others-shuffling", "b-others-interpolation",
@@ -86,6 +86,13 @@ def _scatter(x, y, weights):
     """Root mean squared residual of y on the line through the points."""
     square = mean(y * y, weights) - mean(y, weights) ** 2
     return np.sqrt(np.maximum(square * (1 - correlation(x, y, weights) ** 2), 1e-12))
+
+
+def below_law(rows, *, factor, seed):
+    """Share of the networks, robust ones too, that err less than 0.2 √R by more than a factor."""
+    table = tables.networks(rows)
+    better = table["test_error"] < 0.2 * np.sqrt(table["R"]) / factor
+    return _over(mean, table, better.astype(float), seed=seed, distinct=1)
 
 
 def ratio_of_scatters(rows, *, seed):

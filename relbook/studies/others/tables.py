@@ -7,6 +7,8 @@
 import numpy as np
 import pandas as pd
 
+from relbook.measurement import remembered
+
 QUANTITIES = ["D", "G", "R"]
 FITTED, NOT_FITTED = 0.1, 0.2  # training error below, or at least
 LARGEST_ERROR = {"mnist": 0.2, "cifar10-lossless": 0.65, "fashion-mini": 0.65}
@@ -48,6 +50,7 @@ def refused(network) -> str:
     return ""
 
 
+@remembered
 def found(rows: pd.DataFrame) -> pd.DataFrame:
     """Every network that was measured, a line each, with the reason where it was refused."""
     table = rows[rows["kind"] == "network"] if len(rows) else pd.DataFrame()
@@ -61,6 +64,7 @@ def found(rows: pd.DataFrame) -> pd.DataFrame:
     return table.reindex(columns=COLUMNS).reset_index(drop=True)
 
 
+@remembered
 def measured(
     rows: pd.DataFrame, *, statistic="component_median", stage="trained", cut=3, images=None
 ) -> pd.DataFrame:
@@ -70,6 +74,7 @@ def measured(
     return chosen[["name", *QUANTITIES, "R_low", "R_high"]]
 
 
+@remembered
 def networks(
     rows: pd.DataFrame, *, statistic="component_median", dataset="cifar10-lossless", cut=3
 ) -> pd.DataFrame:

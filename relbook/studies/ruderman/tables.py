@@ -9,12 +9,14 @@ import math
 
 import pandas as pd
 
+from relbook.measurement import remembered
 from relstab.models.conv8 import DOWNSAMPLINGS
 
 TASKS = ("real", "matched", "random", "templates", "smoothed")
 LAST = 12  # C's number of the last layer, the fourth downsampling
 
 
+@remembered
 def chosen(rows: pd.DataFrame, task: str, kind: str) -> pd.DataFrame:
     """Rows of one kind of the networks of one task; empty if there are none. ValueError for an unknown task."""
     if task not in TASKS:

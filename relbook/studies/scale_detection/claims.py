@@ -131,6 +131,14 @@ def diffusion():
     return exact(math.log2(_moments(40, 5)[1] / _moments(20, 5)[1]) / 2)
 
 
+def norm_exponent(*, window, gradient=False):
+    """Exponent in depth of ‖f_k(v)‖², or of ‖f_k(v + 1) - f_k(v)‖², of homogeneous filters on a line, F = 3."""
+    layers = np.arange(window[0], window[1] + 1)
+    laws = [walk(k, 3)[1] for k in layers]
+    squares = [np.square(np.diff(law, prepend=0, append=0) if gradient else law).sum() for law in laws]
+    return exact(np.polyfit(np.log(layers), np.log(squares), 1)[0], [f"layer {k}" for k in layers])
+
+
 def variance(*, sizes):
     """Variance a layer of the walk over 2 D of Prop. A.1 as printed: of several filter sizes the farthest from 1."""
     ratios = [_moments(1, size)[1] / (2 * theory.diffusion_constant(size, version="paper")) for size in sizes]

@@ -14,6 +14,7 @@ Averages over seeds and shuffles are geometric. An error of zero on n test pictu
 import numpy as np
 import pandas as pd
 
+from relbook.measurement import remembered
 from relbook.studies.zoo import tables as zoo_tables
 from relbook.studies.zoo.tables import QUANTITIES, correlation, geometric
 
@@ -32,6 +33,7 @@ def failures(rows):
     return zoo_tables.failures(rows, unit=UNIT)
 
 
+@remembered
 def measured(rows):
     """Sensitivity rows of the networks whose training succeeded."""
     chosen = rows[rows["kind"] == "sensitivity"]
@@ -77,6 +79,7 @@ def profiles(rows, architecture=None):
     return geometric(table, ["architecture", "width", "epochs", "stage", "depth", "relative_depth"])
 
 
+@remembered
 def main_profile(rows, architecture, stage="trained"):
     """The profile of an architecture at the width of `compared` (the most common one), by depth."""
     table = profiles(rows, architecture)

@@ -3,12 +3,21 @@
 from relbook.measurement import exact
 from relbook.studies.two_pixels.solutions import SOLUTIONS, output
 from relstab.data.scale_detection import line_task
+from relstab.theory.diffusion import walk
 
 
-def off_the_ramp():
-    """Largest difference between either solution's output and max(0, ξ - d), over all pairs of pixels."""
-    task = line_task(1, 32, 7)
-    images = task.images(value=1.0).squeeze(1).double()
-    apart = (task.positions[:, 1, 0] - task.positions[:, 0, 0]).abs()
-    ramp = (7 - apart.minimum(32 - apart)).clamp(min=0)
-    return exact(max((output(images, 7, solution) - ramp).abs().max().item() for solution in SOLUTIONS))
+def off_the_ramp(*, scales=(7,)):
+    """Largest difference between either solution's output and max(0, ξ - d), over all pairs of pixels and scales ξ."""
+    worst = 0.0
+    for xi in scales:
+        task = line_task(1, 32, xi)
+        images = task.images(value=1.0).squeeze(1).double()
+        apart = (task.positions[:, 1, 0] - task.positions[:, 0, 0]).abs()
+        ramp = (xi - apart.minimum(32 - apart)).clamp(min=0)
+        worst = max(worst, *((output(images, xi, one) - ramp).abs().max().item() for one in SOLUTIONS))
+    return exact(worst, [f"ξ = {xi}" for xi in scales] if len(scales) > 1 else ())
+
+
+def layer_that_sees(*, scale, filter_size):
+    """The first layer in which a neuron's receptive field is as wide as the scale."""
+    return exact(next(k for k in range(1, 100) if len(walk(k, filter_size)[0]) >= scale))

@@ -352,6 +352,16 @@ def share_parting(rows, *, networks="ours", seed):
     return bootstrap(mean, np.array(list(later.values()), float), units=later, seed=seed)
 
 
+def moved_layers(rows, *, layers, families, networks="ours", seed):
+    """Factor, at least one, by which shuffling moves R_k of some layers: geometric mean over layers and networks."""
+    found = {}
+    for unit, net in profiles(rows, networks, families).items():
+        logs = np.log(net.pivot(index="depth", columns="stage", values="R"))
+        if {"shuffled", "trained"} <= set(logs) and set(layers) <= set(logs.index):
+            found[unit] = float(np.exp((logs["shuffled"] - logs["trained"]).abs()[list(layers)].mean()))
+    return bootstrap(geometric, list(found.values()), units=found, seed=seed)
+
+
 def pooled_in_space(rows, *, networks="ours", seed):
     """Share of the fall of log R, from layer 1 to the output, that is left when channels are shuffled; median."""
     found = {}

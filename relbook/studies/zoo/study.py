@@ -21,6 +21,7 @@ the training step is compiled, with CUDA graphs.
 ('zoo', 'tiny')
 """
 
+import functools
 import hashlib
 import itertools
 import math
@@ -221,8 +222,12 @@ def trained(unit):
 
 def configs(scale):
     """The units of a scale, in the order of their value per minute."""
-    units = [unit for block in scales.ZOO[scales.check(scale)] for unit in expand(scale, block)]
-    return list(dict.fromkeys(units))
+    return list(_units(scales.check(scale)))
+
+
+@functools.cache
+def _units(scale):
+    return tuple(dict.fromkeys(unit for block in scales.ZOO[scale] for unit in expand(scale, block)))
 
 
 def expand(scale, block, kind=Network):

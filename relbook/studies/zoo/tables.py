@@ -14,6 +14,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from relbook.measurement import remembered
+
 UNIT = ["dataset", "architecture", "width", "train_size", "noise", "augment", "recipe", "epochs", "seed"]
 NETWORK = ["dataset", "architecture", "width", "epochs", "recipe"]  # what a point of an error plot stands for
 QUANTITIES = ["D", "G", "R"]
@@ -28,6 +30,7 @@ def failures(rows, *, unit=UNIT):
     return training[training["status"] != "ok"].reset_index(drop=True)
 
 
+@remembered
 def measured(rows):
     """Sensitivity rows on the main images of each data set, unfailed networks only."""
     chosen = rows[rows["kind"] == "sensitivity"]
@@ -51,6 +54,7 @@ def outputs(rows, *, stage="trained", statistic="component_median", displacement
     return table.loc[chosen, [*UNIT, *QUANTITIES]].reset_index(drop=True)
 
 
+@remembered
 def networks(rows, **probe):
     """One line a network: its fields, D, G, R (options of `outputs`), and `error`.
 
@@ -127,6 +131,7 @@ def law(error, R):
     return Law(slope, prefactor, correlation(R, error), *interval(R, error), len(R))
 
 
+@remembered
 def profiles(rows):
     """D, G, R against relative depth: stage "init", "trained" or "shuffled", seeds and shuffles averaged."""
     table = measured(rows)
@@ -152,6 +157,7 @@ def trained_profile(rows, architecture):
     return table.reindex(columns=["depth", "relative_depth", *QUANTITIES]).reset_index(drop=True)
 
 
+@remembered
 def growth(rows, *, unit=UNIT):
     """Laplacian modes over time: a line per network, layer, epoch and eigenvalue; `growth` = γ(t) / γ(0).
 
