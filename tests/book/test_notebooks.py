@@ -60,14 +60,21 @@ def test_headings_are_about_the_subject(cells):
 
 
 def test_chapters_have_the_form_of_a_chapter(source, cells):
-    """In short and a figure before the first heading, a cell from scratch, settings folded, verdicts last."""
+    """In short and a figure before the first heading, a cell from scratch, exercises, settings folded, verdicts last."""
     if not source.name.startswith(PAPERS):
         return
     before, _, _ = source.path.read_text().partition("\n## ")
     assert "page.in_short(" in before
     assert "page.picture(" in before or "page.beside(" in before
     text = source.path.read_text()
-    assert text.index("## From scratch") < text.index(":::{admonition} Settings\n:class: dropdown")
+    assert (
+        text.index("## From scratch")
+        < text.index("## Try it")
+        < text.index(":::{admonition} Settings\n:class: dropdown")
+    )
+    folded = [cell for cell in notebook.code_cells(cells) if "hide-cell" in notebook.tags(cell)]
+    prompts = [cell.metadata["mystnb"]["code_prompt_show"] for cell in folded]
+    assert prompts == ["Show the solution"] * len(folded) and len(folded) >= 2
     assert text.index(":class: dropdown") < text.index("## What holds")
     assert text.rstrip().endswith("```")
     assert all("remove-input" not in notebook.tags(cell) for cell in notebook.code_cells(cells) if "figure" in
