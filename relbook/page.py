@@ -317,6 +317,7 @@ def benchmark(name):
 
     Raises FileNotFoundError where there is no such file: results come with a source checkout.
     """
+    import html
     import json
 
     import pandas as pd
@@ -337,7 +338,8 @@ def benchmark(name):
     table.index.names = [None, None]
     machine = f"Measured: {', '.join(f'{key} {value}' for key, value in record['machine'].items())}."
     return Display(
-        text_html=f"{table.to_html()}<p>{machine}</p>", text_plain=f"{table.to_string()}\n{machine}"
+        text_html=f"{table.to_html()}<p>{html.escape(machine)}</p>",
+        text_plain=f"{table.to_string()}\n{machine}",
     )
 
 

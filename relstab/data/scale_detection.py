@@ -117,6 +117,10 @@ def image_task(
 def _task(task, positions, shape, xi, gap, convention):
     if convention not in CONVENTIONS:
         raise ValueError(f"convention is {convention!r}; it must be one of {', '.join(CONVENTIONS)}")
+    if not (shape[0] >= 2 and 0 < xi < float("inf") and 0 <= gap < float("inf")):
+        raise ValueError(
+            f"the image has {shape[0]} pixels, xi is {xi} and gap {gap}; at least 2 pixels, xi > 0 and gap >= 0 are needed"
+        )
     if task == 1:
         apart = (positions[:, 0] - positions[:, 1]).abs()
         if len(shape) == 1:  # a ring

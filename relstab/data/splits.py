@@ -10,6 +10,7 @@ x = (v / 255 - mean) / std per channel (paper A, App. B; paper B, App. A).
 (3, [2, 2])
 """
 
+import numbers
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -48,9 +49,15 @@ class Split:
     def take(self, indices: Sequence[int] | slice | Shaped[Tensor, "..."]) -> "Split":
         """The images at `indices` (a list, range, slice, index tensor or mask), in that order.
 
-        Raises IndexError for an index outside the split.
+        Raises IndexError for an index outside the split, ValueError for a list of anything but whole numbers.
         """
         if isinstance(indices, Sequence):
+            if not all(
+                isinstance(index, numbers.Integral) and not isinstance(index, bool) for index in indices
+            ):
+                raise ValueError(
+                    f"indices is {indices!r}; a list of whole numbers is needed (a mask is a tensor)"
+                )
             indices = torch.as_tensor(indices, dtype=torch.int64)
         return Split(self.images[indices], self.labels[indices])
 
@@ -98,13 +105,15 @@ def normalise(
 ) -> Float[Tensor, "image channel height width"]:
     """(x - mean) / std per channel, x = v / 255 (float32) for uint8 images and x = v for floats in [0, 1].
 
-    Raises ValueError for another number of channels, or integers that are not uint8.
+    Raises ValueError for another number of channels, a std that is not above 0, or integers that are not uint8.
 
     >>> normalise(torch.full((1, 1, 1, 1), 255, dtype=torch.uint8), (0.5,), (0.5,)).item()
     1.0
     """
     if images.shape[-3] != len(mean):
         raise ValueError(f"images has {images.shape[-3]} channels; this normalisation is for {len(mean)}")
+    if not min(std) > 0:
+        raise ValueError(f"std is {std}; each must be above 0")
     if images.dtype == torch.uint8:
         images = images.to(torch.float32).div_(255)
     elif not images.is_floating_point():

@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 from relstab.diffeo.fields import (
+    check_images,
     cpu_generator,
     height_and_width,
     is_integer,
@@ -228,17 +229,13 @@ def deform(images: Shaped[Tensor, "batch channel height width"], *, displacement
     >>> torch.equal(deform(images, displacement=0.0), images)
     True
     """
-    if images.ndim != 4:
-        raise ValueError(f"images have shape {list(images.shape)}; [batch, channel, height, width] is needed")
+    check_images(images, interpolation)
     size = (images.shape[-2], images.shape[-1])
     check_cut(cut, drawn=True)
     if temperature is None:
         displacement = 1.0 if displacement is None else displacement
-        if not 0 <= displacement <= 1e100:
-            raise ValueError(
-                f"displacement is {displacement}; it must be a finite number of pixels, 0 or more"
-            )
-        temperature = displacement**2 / _nominal_square(cut, size)
+        moved = _positive("displacement", displacement) if displacement != 0 else 0.0
+        temperature = moved**2 / _nominal_square(cut, size)
     elif displacement is not None:
         raise ValueError(
             f"both displacement ({displacement}) and temperature ({temperature}) were given; give one of them"

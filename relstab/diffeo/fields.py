@@ -27,6 +27,7 @@ from torch import Tensor
 from torch.nn.functional import grid_sample, pad
 
 INTERPOLATIONS = ("bilinear", "gaussian", "nearest")
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 GAUSSIAN_WIDTH = 0.4715  # σ in pixels of the authors' Gaussian interpolation (paper B App. C)
 _GAUSSIAN_TAPS = torch.arange(-2, 4)  # the pixels left out are >= 3 away and weigh exp(-20)
 # Output pixels handled at once: on a CPU so few that they stay in its cache (a third faster for 64 images of
@@ -63,12 +64,14 @@ def warp(images: Shaped[Tensor, "batch channel height width"], field: Float[Tens
     >>> warp(image, down)[0, 0].tolist()  # the first row is the border's colour
     [[1.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
     """
-    _check_images(images, interpolation)
+    check_images(images, interpolation)
+    if images.is_floating_point():
+        _check_finite("images", images)
+    _check_field(field)
     if field.device != images.device:
         raise ValueError(
             f"field is on {field.device} and images on {images.device}; they must share a device"
         )
-    _check_field(field)
     if field.shape != (len(images), 2, *images.shape[-2:]):
         raise ValueError(
             f"field has shape {list(field.shape)}; images of shape {list(images.shape)} need "
@@ -184,22 +187,46 @@ def invert(field: Float[Tensor, "batch 2 height width"]) -> Float[Tensor, "batch
     return (pixels - move_points(pixels, field)).mT.unflatten(2, (height, width))
 
 
-def _check_images(images, interpolation):
+def check_images(
+    images: Shaped[Tensor, "batch channel height width"], interpolation: str = "bilinear"
+) -> None:
+    """ValueError, one sentence, for images that `warp` refuses, but for values that are not finite.
+
+    >>> check_images(torch.rand(1, 3, 8, 8))  # says nothing where nothing is wrong
+    """
     if interpolation not in INTERPOLATIONS:
         raise ValueError(f"interpolation is {interpolation!r}; it must be one of {', '.join(INTERPOLATIONS)}")
+    _check_kind("images", images)
     if images.ndim != 4 or 0 in images.shape:
         raise ValueError(
             f"images have shape {list(images.shape)}; [batch, channel, height, width] is needed, none 0"
         )
-    if images.is_floating_point():
-        _check_finite("images", images)
-    elif interpolation != "nearest":
+    if interpolation != "nearest" and images.dtype not in FLOATS:
         raise ValueError(
             f"images are {images.dtype}; {interpolation} interpolation needs floating point (images.float())"
         )
 
 
+def _check_kind(name, value):
+    if (kind := no_tensor(value)) is not None:
+        raise ValueError(f"{name} must be a tensor with values (torch.from_numpy for arrays), not {kind}")
+
+
+def no_tensor(value) -> str | None:
+    """What a value is that is no dense tensor with values, in words; None for one that is.
+
+    >>> no_tensor([1, 2]), no_tensor(torch.empty(2, device="meta")), no_tensor(torch.ones(2))
+    ('list', 'one on the meta device', None)
+    """
+    if not isinstance(value, Tensor):
+        return type(value).__name__
+    if value.layout != torch.strided:
+        return f"one of layout {value.layout}"
+    return "one on the meta device" if value.device.type == "meta" else None
+
+
 def _check_field(field):
+    _check_kind("field", field)
     if field.ndim != 4 or field.shape[1] != 2 or not field.is_floating_point():
         raise ValueError(
             f"field is {field.dtype} of shape {list(field.shape)}; floats [batch, 2, height, width] needed"
@@ -334,7 +361,7 @@ def is_integer(value) -> bool:
 
 
 def cpu_generator(generator: torch.Generator | None) -> torch.Generator:
-    """The generator, or for None a fresh one with a random seed; ValueError for one that is not on the CPU.
+    """The generator, or for None a fresh one with a random seed; ValueError for what is none, or not on the CPU.
 
     >>> cpu_generator(None).device.type
     'cpu'
@@ -342,6 +369,10 @@ def cpu_generator(generator: torch.Generator | None) -> torch.Generator:
     if generator is None:
         generator = torch.Generator()
         generator.seed()
+    if not isinstance(generator, torch.Generator):
+        raise ValueError(
+            f"generator must be a torch.Generator, not {generator!r}; torch.Generator().manual_seed(0) makes one"
+        )
     if generator.device.type != "cpu":
         raise ValueError(
             f"generator is on {generator.device}; it must be on the CPU (torch.Generator()), "

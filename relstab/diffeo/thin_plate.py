@@ -29,7 +29,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from relstab.diffeo.fields import cpu_generator, height_and_width, is_integer, warp
+from relstab.diffeo.fields import check_images, cpu_generator, height_and_width, is_integer, warp
 
 PAPER = {"cifar10": {"points": 3, "maximum": 2.0}, "imagenet": {"points": 5, "maximum": 10.0}}  # C Sec. 2.1
 
@@ -132,8 +132,7 @@ def deform(images: Shaped[Tensor, "batch channel height width"], *, points: int 
     >>> torch.equal(deform(images, maximum=0), images)
     True
     """
-    if images.ndim != 4:
-        raise ValueError(f"images have shape {list(images.shape)}; [batch, channel, height, width] is needed")
+    check_images(images)
     displacements = sample_displacements(len(images), points, maximum, generator=generator)
     precision = torch.promote_types(images.dtype, torch.float32)
     height, width = images.shape[-2:]

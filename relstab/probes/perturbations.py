@@ -24,7 +24,7 @@ from torch import Tensor
 
 from relstab import diffeo
 from relstab.diffeo import ensemble
-from relstab.diffeo.fields import is_integer
+from relstab.diffeo.fields import cpu_generator, is_integer
 
 NOISES = ("white", "matched")
 RADII = ("per_image", "fixed")
@@ -56,7 +56,6 @@ class Perturbations:
             raise ValueError(f"radius must be 'per_image' or 'fixed', not {radius!r}")
         if not is_integer(draws) or draws < 1:
             raise ValueError(f"draws must be an integer, 1 or more, not {draws!r}")
-        check_generator(generator)
         displacements, cuts = _listed("displacement", displacement), _listed("cut", cut)
         self.pairs = [(delta, c) for delta in displacements for c in cuts]
         for delta, c in self.pairs:
@@ -64,9 +63,7 @@ class Perturbations:
             diffeo.temperature(delta, c, 2)  # says what is wrong with a displacement
         self.pairs = [(float(delta), int(c)) for delta, c in self.pairs]
         self.draws, self.noise, self.radius, self.interpolation = draws, noise, radius, interpolation
-        if generator is None:
-            generator = torch.Generator()
-            generator.seed()
+        generator = cpu_generator(generator)
         self.seeds = [torch.randint(2**62, (2,), generator=generator).tolist() for _ in range(draws)]
         self.folded = {}
 
@@ -167,17 +164,6 @@ def perturbations(images: Float[Tensor, "image channel height width"], **options
             yield clean, moved, noisy
 
     return chunks
-
-
-def check_generator(generator):
-    """ValueError, one sentence, for what is no CPU generator and not None.
-
-    >>> check_generator(torch.Generator())
-    """
-    if generator is not None and not isinstance(generator, torch.Generator):
-        raise ValueError(f"generator must be a torch.Generator, not {generator!r}; an integer is a seed=")
-    if generator is not None and generator.device.type != "cpu":
-        raise ValueError(f"generator must be a CPU generator, not one on {generator.device}")
 
 
 def _listed(name, values):

@@ -28,17 +28,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from relstab.diffeo.fields import is_integer
+from relstab.diffeo.fields import FLOATS, cpu_generator, is_integer, no_tensor
 from relstab.probes import layers as reading
 from relstab.probes import moments
-from relstab.probes.perturbations import Perturbations, check_generator
+from relstab.probes.perturbations import Perturbations
 
 KEPT_BYTES = 2**31  # what the two median statistics may hold in host memory at a time
 HELD_BYTES = 2**28  # what the images of a sweep's chunk may take, deformed and noisy ones included
 ERROR_BARS = ["R_low", "R_high"]
 FOLDING_SHARE = 0.01  # of the fields may fold without a word
 _LEVEL = 1.959964  # normal quantile of a two-sided 95 % interval
-_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 class FoldingWarning(UserWarning):
@@ -201,16 +200,9 @@ def check_inputs(*, rank=None, **sets):
 
 def _check_batch(name, inputs, rank):
     """What is asked of any tensor of inputs, of however many images."""
-    if not isinstance(inputs, Tensor) or inputs.dtype not in _FLOATS or inputs.layout != torch.strided:
-        kind = inputs.dtype if isinstance(inputs, Tensor) else type(inputs).__name__
-        kind = (
-            f"of layout {inputs.layout}"
-            if getattr(inputs, "layout", torch.strided) != torch.strided
-            else kind
-        )
+    kind = no_tensor(inputs) or (None if inputs.dtype in FLOATS else inputs.dtype)
+    if kind is not None:
         raise ValueError(f"{name} must be a float tensor, normalised as the network expects, not {kind}")
-    if inputs.device.type == "meta":
-        raise ValueError(f"{name} must be a tensor with values, not one on the meta device")
     shape = tuple(inputs.shape)
     if rank is not None and inputs.ndim != rank:
         raise ValueError(f"{name} must have the axes image, channel, height, width, not shape {shape}")
@@ -250,9 +242,8 @@ def _device(device):
 
 
 def _generator(seed, generator):
-    check_generator(generator)
     if seed is None:
-        return generator
+        return cpu_generator(generator)
     if generator is not None:
         raise ValueError("both seed and generator were given; give one of them")
     if not is_integer(seed) or not -(2**63) <= seed < 2**64:

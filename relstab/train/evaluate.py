@@ -15,6 +15,8 @@ def predictions(model: nn.Module, images: Shaped[Tensor, "image channel height w
                 ) -> Int64[Tensor, " image"]:  # fmt: skip
     """The predicted classes in evaluation mode; a single output f is binary, class 1 where f > 0.
 
+    An image whose outputs hold NaN gets -1, which is no class.
+
     >>> model = nn.Sequential(nn.Flatten(), nn.Identity())
     >>> predictions(model.append(nn.Linear(4, 1, bias=False).requires_grad_(False)), torch.zeros(3, 1, 2, 2)).tolist()
     [0, 0, 0]
@@ -25,7 +27,8 @@ def predictions(model: nn.Module, images: Shaped[Tensor, "image channel height w
     for chunk in images.split(batch_size):
         chunk = chunk.to(device)
         outputs = model(normalise(chunk) if normalise else chunk)
-        chunks.append(outputs.argmax(1) if outputs.shape[1] > 1 else (outputs[:, 0] > 0).long())
+        found = outputs.argmax(1) if outputs.shape[1] > 1 else (outputs[:, 0] > 0).long()
+        chunks.append(found.masked_fill(outputs.isnan().any(1), -1))
     model.train(training)
     return torch.cat(chunks).cpu()
 
@@ -35,7 +38,8 @@ def error_rate(model: nn.Module, images: Shaped[Tensor, "image channel height wi
                batch_size: int = 500) -> float:  # fmt: skip
     """The fraction of wrong predictions, float32, evaluation mode, in batches of `batch_size`.
 
-    `images` are what the model takes, or, with `normalise`, what that takes. ValueError without images.
+    `images` are what the model takes, or, with `normalise`, what that takes. ValueError without images,
+    or without a label of 0 or more for each.
 
     >>> model = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
     >>> images = torch.zeros(6, 1, 2, 2)
@@ -44,6 +48,11 @@ def error_rate(model: nn.Module, images: Shaped[Tensor, "image channel height wi
     """
     if len(images) == 0:
         raise ValueError("images is empty; an error rate needs at least one image")
+    if len(labels) != len(images) or labels.min() < 0:
+        raise ValueError(
+            f"labels are {len(labels)}, the smallest {labels.min()}; an error rate needs one of 0 or more for each of the "
+            f"{len(images)} images"
+        )
     predicted = predictions(model, images, normalise=normalise, batch_size=batch_size)
     return (predicted != labels.cpu()).double().mean().item()
 

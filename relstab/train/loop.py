@@ -133,11 +133,13 @@ def fit(model: nn.Module, split, recipe: Recipe, *, normalise: Callable[[Tensor]
         compile: torch.compile with CUDA graphs (mode "reduce-overhead"), worth it on a GPU, where a small
             net's step is bound by kernel launches.
 
-    Raises ValueError for an empty split, for selection "best_validation" without `validation`, and for a
+    Raises ValueError for an empty split, for labels below 0, for selection "best_validation" without `validation`, and for a
     checkpoint of another run.
     """
     if len(split.labels) == 0:
         raise ValueError("split is empty; training needs at least one image")
+    if split.labels.min() < 0:
+        raise ValueError(f"split has the label {split.labels.min()}; training needs labels of 0 or more")
     if recipe.selection == "best_validation" and validation is None:
         raise ValueError("selection is 'best_validation' but validation is None; give a validation split")
     device = torch.device(device)

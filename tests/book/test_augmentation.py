@@ -1,7 +1,9 @@
 """Diffeomorphisms as augmentation: in the training loop, in the study `augmentation`, in its tables and figures."""
 
+import json
 import math
 from dataclasses import asdict, fields, replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pandas as pd
@@ -16,6 +18,7 @@ from relbook.studies.augmentation import figures, study, tables
 from relbook.studies.zoo import study as zoo
 from relstab import diffeo, train
 from relstab.random import seeded
+from relstab.store import origin
 from relstab.train import TrainingSet, checkpoints, fit, recipes
 from relstab.train import augment as augmentation
 from relstab.train.recipes import Recipe
@@ -229,8 +232,12 @@ def test_folded_draws_have_a_frame():
     assert frames == [False] * 4 + [False, True, True, True]
 
 
-def test_the_benchmarks_table_is_that_of_its_file():
+def test_the_benchmarks_table_is_that_of_its_file(monkeypatch):
     text = page.benchmark("diffeo").bundle["text/plain"]
     assert "kornia RandomElasticTransform" in text and "512 x 3 x 32 x 32" in text and "processor" in text
+    record = origin.PACKAGE.parent / "benchmarks/results/diffeo.json"
+    odd = {**json.loads(record.read_text()), "machine": {"processor": "<script>"}}
+    monkeypatch.setattr(Path, "read_text", lambda _path: json.dumps(odd))
+    assert "&lt;script&gt;" in page.benchmark("diffeo").bundle["text/html"]
     with pytest.raises(FileNotFoundError, match="benchmark is 'nothing'"):
         page.benchmark("nothing")

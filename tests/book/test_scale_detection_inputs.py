@@ -16,6 +16,8 @@ def test_split_is_balanced_and_disjoint():
     assert not torch.equal(parts[0], inputs.balanced_split(task, 48, 128, seed=6)[0])
     with pytest.raises(ValueError, match="train is 100 and validation is 128"):
         inputs.balanced_split(task, 100, 128, seed=0)
+    with pytest.raises(ValueError, match=r"train is -2 .* 0 or more"):
+        inputs.balanced_split(task, -2, 0, seed=0)
 
 
 def test_random_translations_follow_the_enumeration():

@@ -40,6 +40,12 @@ def test_take_outside_is_an_error():
         make_split().take([40])
 
 
+@pytest.mark.parametrize("indices", [[1.5], [1, 2.0], [True, False]])
+def test_take_asks_for_whole_numbers(unchecked, indices):
+    with pytest.raises(ValueError, match="a list of whole numbers is needed"):
+        make_split().take(indices)
+
+
 def test_splits_are_frozen_and_stay_uint8_on_their_device():
     device = "cuda" if torch.cuda.is_available() else "cpu"
     dataset = make_dataset().to(device)
@@ -87,6 +93,9 @@ def test_normalise_bad_input(unchecked):
         make_dataset().normalise(torch.zeros(2, 1, 4, 4))
     with pytest.raises(ValueError, match=r"images has type torch.int64"):
         normalise(torch.zeros(2, 1, 4, 4, dtype=torch.int64), (0.5,), (0.5,))
+    for std in (0.0, -1.0, float("nan")):
+        with pytest.raises(ValueError, match=r"std is .*; each must be above 0"):
+            normalise(torch.zeros(2, 1, 4, 4), (0.5,), (std,))
 
 
 @given(size=st.integers(1, 32), seed=st.integers(0, 5), balanced=st.booleans())

@@ -295,6 +295,26 @@ def test_empty_sets_are_refused():
         error_rate(small(), torch.zeros(0, 1, 8, 8), torch.zeros(0, dtype=torch.int64))
 
 
+@pytest.mark.parametrize("label", [-1, -100])
+def test_images_without_a_label_are_refused(label, unchecked):
+    """cross_entropy passes -100 over in silence, and -1 is the package's own word for no label."""
+    split = halves(40)
+    split.labels[3] = label
+    with pytest.raises(ValueError, match=f"split has the label {label}; training needs"):
+        train(split=split)
+    with pytest.raises(ValueError, match=f"the smallest {label}; an error rate needs"):
+        error_rate(small(), split.images, split.labels, normalise=unit)
+    with pytest.raises(ValueError, match=r"labels are 1, .* for each of the 40 images"):
+        error_rate(small(), split.images, split.labels[:1], normalise=unit)
+
+
+def test_outputs_that_are_not_numbers_are_wrong():
+    """argmax of NaN is 0, a class like any other."""
+    model, split = small(), halves(40)
+    torch.nn.init.constant_(model[-1].weight, float("nan"))
+    assert error_rate(model, split.images, torch.zeros(40, dtype=torch.int64), normalise=unit) == 1.0
+
+
 def test_error_rate_does_not_depend_on_the_batch_size_and_restores_the_mode():
     model, split = small().train(), halves(50)
     rates = {

@@ -32,9 +32,9 @@ def balanced_split(
     order = [torch.nonzero(task.labels == label).flatten() for label in (1, -1)]
     order = [indices[torch.randperm(len(indices), generator=draw)] for indices in order]
     smaller = min(len(indices) for indices in order)
-    if train % 2 or validation % 2 or (train + validation) // 2 > smaller:
+    if min(train, validation) < 0 or train % 2 or validation % 2 or (train + validation) // 2 > smaller:
         raise ValueError(
-            f"train is {train} and validation is {validation}; both must be even, together <= {2 * smaller}"
+            f"train is {train} and validation is {validation}; both must be even, 0 or more, together <= {2 * smaller}"
         )
     cuts = (0, train // 2, (train + validation) // 2, smaller)
     return tuple(torch.cat([indices[a:b] for indices in order]) for a, b in itertools.pairwise(cuts))
