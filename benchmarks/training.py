@@ -19,7 +19,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from relstab import data, models
 from relstab.random import seeded
-from relstab.train import Observer, TrainingSet, error_rate, fit, layout, make_optimizer, train_epoch
+from relstab.train import TrainingSet, error_rate, fit
+from relstab.train.data import layout
+from relstab.train.loop import Observer, make_optimizer, train_epoch
 from relstab.train.recipes import learning_rate, one_cycle
 from relstab.vision import torchvision
 

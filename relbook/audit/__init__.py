@@ -18,7 +18,7 @@ from pathlib import Path
 from relbook import registry
 from relbook.audit import changes
 from relstab import store
-from relstab.store import numerics, origin, records, results, shelves, units
+from relstab.store import catalogue, numerics, origin, records, results, units
 
 EXACT = 1e-4  # on one kind of processor, and everywhere for units that train nothing
 TIMES = ("seconds", "images_per_second")
@@ -72,7 +72,7 @@ def published(study: str, scale: str) -> Iterator[tuple[object, dict]]:
     for config in registry.configs(study, scale):
         if root is not None and not results.lacking(config, download=False):
             key = records.key(config)
-            for path in shelves.Shelf(root, root / scale / study).paths.get(key[:12], []):
+            for path in catalogue.Folder(root, scale, study).files.get(key[:12], []):
                 if (record := units.read(path, key, quiet=True)) is not None:
                     yield config, record
 

@@ -25,7 +25,7 @@ from pathlib import Path
 
 from relbook import scales
 from relbook.press import downloads, fingerprint, notebook, reach, runner
-from relstab.store import atomic, environment, interruption, origin
+from relstab.store import atomic, environment, executors, origin
 
 ROOT = origin.PACKAGE.parent
 SOURCES = (origin.PACKAGE, ROOT / "relbook")
@@ -218,7 +218,7 @@ def _run(waiting, jobs, timeout, root, say) -> dict[str, Result]:
         say(f"[{minutes}:{seconds:02d}] {word:6} {plan.result.name}  {rest}")
 
     try:
-        with interruption.unwinding():
+        with executors.unwinding():
             while queue or running:
                 while queue and len(running) < jobs:
                     plan = queue.pop(0)

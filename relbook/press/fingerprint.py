@@ -22,7 +22,7 @@ from pathlib import Path
 
 from relbook import scales
 from relbook.press import reach
-from relstab.store import environment, shelves
+from relstab.store import catalogue, environment
 
 KEY_FORMAT = 2
 PUBLISHING = (
@@ -151,8 +151,8 @@ def studied(root, scale: str, studies: reach.Studies, names, *, summary: bool) -
         "its studies": digest(
             *(part for path in files for part in (f"{path.parent.name}/{path.name}", _content(path)))
         ),
-        "published results": _contents(shelves.published(Path(root)), names),
-        "stored results": _stored(shelves.working(Path(root)), read, names),
+        "published results": _contents(catalogue.published(Path(root)), names),
+        "stored results": _stored(catalogue.working(Path(root)), read, names),
     }
 
 

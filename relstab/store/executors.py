@@ -3,53 +3,23 @@
 `store.get_or_run(configs, executor)` takes anything with `submit` that returns jobs with `done`, `result` and
 `cancel`: every `concurrent.futures.Executor`, dask's, and submitit's.
 
-This machine, one single-threaded process per core::
-
     with executors.processes() as pool:
         rows = store.get_or_run(registry.configs("zoo", "laptop"), pool)
 
-A dask cluster (``pip install 'relstab[cluster]'``); one thread per worker, since a unit is a whole training
-run, and GPUs as a resource, so that a worker with one GPU gets one unit at a time::
-
-    dask scheduler                                                      # prints tcp://ADDRESS:8786
-    CUDA_VISIBLE_DEVICES=0 dask worker tcp://ADDRESS:8786 --nthreads 1 --resources GPU=1    # one line per GPU
-    relstab study zoo --scale gpu --scheduler tcp://ADDRESS:8786
-
-    with executors.connect("tcp://ADDRESS:8786", resources={"GPU": 1}) as cluster:
-        rows = store.get_or_run(registry.configs("zoo", "gpu"), cluster)
-
-SLURM through dask-jobqueue: jobs that come and go as there is work; a job that is killed or reaches its time
-limit loses at most the unit it was on, and that unit resumes from its checkpoint on another worker::
-
-    from dask_jobqueue import SLURMCluster
-    cluster = SLURMCluster(cores=1, processes=1, memory="16GB", walltime="04:00:00",
-                           job_extra_directives=["--gres=gpu:1"], worker_extra_args=["--resources", "GPU=1"])
-    cluster.adapt(maximum_jobs=16)
-    with executors.connect(cluster.scheduler_address, resources={"GPU": 1}) as workers:
-        rows = store.get_or_run(registry.configs("zoo", "paper"), workers)
-
-SLURM through submitit, one job per unit and no scheduler of our own::
-
-    import submitit
-    slurm = submitit.AutoExecutor(folder="build/slurm")
-    slurm.update_parameters(timeout_min=240, gpus_per_node=1, cpus_per_task=4, slurm_array_parallelism=16)
-    rows = store.get_or_run(registry.configs("zoo", "paper"), slurm)
-
 RELSTAB_STORE should name a folder that all machines see (and can write) under one path: each worker then
 stores its own results, and checkpoints survive their worker. Where a worker's folder is its own, the results
-still come back to the caller, which stores them too.
+still come back to the caller, which stores them too. SLURM and dask: `book/how-to-run.md`.
 """
 
 import contextlib
 import itertools
 import multiprocessing
 import os
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-
-from relstab.store import interruption
 
 
 def cores() -> int:
@@ -190,6 +160,29 @@ def connect(scheduler: str, *, resources: dict | None = None, timeout: float = 3
 
 
 @contextlib.contextmanager
+def unwinding() -> Iterator[None]:
+    """Inside, SIGTERM unwinds the stack as Ctrl-C does (SystemExit 143), so that child processes can be ended.
+
+    >>> with unwinding():
+    ...     signal.raise_signal(signal.SIGTERM)
+    Traceback (most recent call last):
+    SystemExit: 143
+    """
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
+        yield
+        return
+
+    def stop(number, frame):
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextlib.contextmanager
 def executor(*, jobs: int = 1, scheduler: str | None = None, gpus: int = 0) -> Iterator[Executor | None]:
     """What the command line asks for: a dask cluster, `jobs` processes, or None (one after the other, here).
 
@@ -205,7 +198,7 @@ def executor(*, jobs: int = 1, scheduler: str | None = None, gpus: int = 0) -> I
     elif jobs == 1:
         yield None
     else:
-        with interruption.unwinding(), processes(jobs) as pool:
+        with unwinding(), processes(jobs) as pool:
             try:
                 yield pool
             # Ctrl-C and SIGTERM, too: what runs resumes from its checkpoint another time.

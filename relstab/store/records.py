@@ -67,8 +67,8 @@ def fields(config) -> dict:
     }
 
 
-def recipe(config) -> str:
-    """Hash of everything in the key but the data: two configs with one recipe are one unit."""
+def settings_hash(config) -> str:
+    """Hash of everything in the key but the data: two configs with one are one unit."""
     settings = fields(config)  # first, since it says what is wrong with a config that is none
     return _digest([KEY_FORMAT, config.study, config.version, settings])
 
@@ -125,15 +125,18 @@ def freeze(row: dict, where: str) -> dict:
     return {name: plain(value) for name, value in row.items()}
 
 
+def _each(change, item):
+    """The item of a row, changed; of a list each element."""
+    return [_each(change, part) for part in item] if isinstance(item, list) else change(item)
+
+
 def thaw(row: dict) -> dict:
     """A row as it was before `freeze`."""
 
-    def value(item):
-        if isinstance(item, dict):
-            return float(item["float"])
-        return [value(part) for part in item] if isinstance(item, list) else item
+    def change(item):
+        return float(item["float"]) if isinstance(item, dict) else item
 
-    return {name: value(item) for name, item in row.items()}
+    return {name: _each(change, item) for name, item in row.items()}
 
 
 def rounded(row: dict, digits: int) -> dict:
@@ -143,12 +146,10 @@ def rounded(row: dict, digits: int) -> dict:
     {'R': 0.1235, 'depth': 3}
     """
 
-    def value(item):
-        if isinstance(item, float):
-            return float(f"{item:.{digits}g}")
-        return [value(part) for part in item] if isinstance(item, list) else item
+    def change(item):
+        return float(f"{item:.{digits}g}") if isinstance(item, float) else item
 
-    return {name: value(item) for name, item in row.items()}
+    return {name: _each(change, item) for name, item in row.items()}
 
 
 def build(config, unit_key: str, rows, provenance: dict) -> dict:

@@ -10,26 +10,14 @@ from pathlib import Path
 import pandas as pd
 
 from relstab.store import atomic, environment, origin, records, units
+from relstab.store.catalogue import Catalogue, published, working
 from relstab.store.origin import FIELDS
-from relstab.store.records import key
-from relstab.store.shelves import catalogue, find, published, same_settings, working
+from relstab.store.records import key, settings_hash
 
-__all__ = [
-    "Plan",
-    "get_or_run",
-    "key",
-    "load",
-    "plan",
-    "provenance",
-    "publish",
-    "published",
-    "why",
-    "working",
-]
 DIGITS = 7
 
 
-def _unique(configs, shelves, *, runs: bool = True) -> list:
+def _unique(configs, catalogue: Catalogue, *, runs: bool = True) -> list:
     """The configs, each once, in their order; each replaced by the alternative that serves, if it has any.
 
     Of a config and its `alternatives()`, best first, that is the first one found, else (if it `runs`) the first
@@ -39,10 +27,10 @@ def _unique(configs, shelves, *, runs: bool = True) -> list:
     for config in configs:
         options = (config, *getattr(config, "alternatives", tuple)())
         if len(options) > 1:
-            found = (one for one in options if find(one, shelves, quiet=True) is not None)
+            found = (one for one in options if catalogue.find(one, quiet=True) is not None)
             present = (one for one in options if runs and not lacking(one, download=False))
             config = next(itertools.chain(found, present, options))
-        unique.setdefault(records.recipe(config), config)
+        unique.setdefault(settings_hash(config), config)
     return list(unique.values())
 
 
@@ -64,7 +52,7 @@ def _frame(configs, found: dict) -> pd.DataFrame:
     lines = [
         {name: getattr(config, name) for name in record["config"]} | records.thaw(row)
         for config in configs
-        if (record := found.get(records.recipe(config))) is not None
+        if (record := found.get(settings_hash(config))) is not None
         for row in record["rows"]
     ]
     frame = pd.DataFrame(lines)
@@ -81,23 +69,21 @@ def _nothing(*, download: bool) -> None:
 class Plan:
     """What a run would do: units found, units to run and what they cost, and units that cannot run here.
 
-    minutes: sum of `cost_minutes` over the missing configs that state it; unpriced: how many do not.
+    minutes: sum of `cost_minutes` over the missing configs that state it.
     lacking: what this machine lacks, in one sentence -> how many units need it; these units are not in `missing`.
     """
 
     found: int
     missing: int
     minutes: float
-    unpriced: int
     lacking: dict[str, int] = field(default_factory=dict)
 
     def __str__(self):
         left_out = sum(self.lacking.values())
         text = f"{self.found + self.missing + left_out} units: {self.found} found, {self.missing} to run"
-        if self.missing > self.unpriced:
+        if self.minutes:
             long = self.minutes >= 120
             text += f", about {self.minutes / (60 if long else 1):.3g} {'hours' if long else 'minutes'}"
-            text += f" and {self.unpriced} of unknown cost" if self.unpriced else ""
         return text + (f", {left_out} left out for want of data" if left_out else "")
 
 
@@ -105,23 +91,15 @@ def plan(configs) -> Plan:
     """What `get_or_run(configs)` would find and run, and its estimated cost; runs nothing.
 
     >>> plan([])
-    Plan(found=0, missing=0, minutes=0.0, unpriced=0, lacking={})
+    Plan(found=0, missing=0, minutes=0.0, lacking={})
     """
-    shelves = catalogue()
-    configs = _unique(configs, shelves)
-    missing = [config for config in configs if find(config, shelves, quiet=True) is None]
-    wants = {records.recipe(config): lacking(config) for config in missing}
-    runnable = [config for config in missing if not wants[records.recipe(config)]]
-    costs = [getattr(config, "cost_minutes", None) for config in runnable]
-    priced = [float(cost) for cost in costs if cost is not None]
-    unavailable = Counter(want for want in wants.values() if want)
-    return Plan(
-        len(configs) - len(missing),
-        len(runnable),
-        sum(priced, 0.0),
-        len(costs) - len(priced),
-        dict(unavailable),
-    )
+    catalogue = Catalogue()
+    configs = _unique(configs, catalogue)
+    missing = [config for config in configs if catalogue.find(config, quiet=True) is None]
+    wants = [lacking(config) for config in missing]
+    runnable = [config for config, want in zip(missing, wants, strict=True) if not want]
+    minutes = sum(float(getattr(config, "cost_minutes", None) or 0) for config in runnable)
+    return Plan(len(configs) - len(missing), len(runnable), minutes, dict(Counter(filter(None, wants))))
 
 
 def why(config) -> str:
@@ -130,18 +108,18 @@ def why(config) -> str:
     "in the working store", "published", "never run", "study version 2, results are of 1", "other data",
     "damaged file".
     """
-    shelves = catalogue()
-    found = find(config, shelves, quiet=True)
+    catalogue = Catalogue()
+    found = catalogue.find(config, quiet=True)
     if found is not None:
         return "in the working store" if found[1] == working() else "published"
-    same = [record for shelf in shelves(config) for record in shelf.records if same_settings(record, config)]
+    folders = catalogue.folders(config.scale, config.study)
+    same = [record for folder in folders for record in folder.alike(config)]
     if any(record["version"] == config.version for record in same):
         return "other data"
     if same:
         versions = ", ".join(sorted({str(record["version"]) for record in same}))
         return f"study version {config.version}, results are of {versions}"
-    unit_key = key(config)
-    return "damaged file" if any(unit_key[:12] in shelf.paths for shelf in shelves(config)) else "never run"
+    return "damaged file" if any(key(config)[:12] in folder.files for folder in folders) else "never run"
 
 
 def get_or_run(configs, executor=None, *, budget_minutes=None, progress=None) -> pd.DataFrame:
@@ -164,12 +142,12 @@ def get_or_run(configs, executor=None, *, budget_minutes=None, progress=None) ->
     """
     if budget_minutes is not None and not budget_minutes >= 0:
         raise ValueError(f"budget_minutes is {budget_minutes!r}; it must be at least 0, or None for no limit")
-    shelves, found = catalogue(), {}
-    configs = _unique(configs, shelves)
+    catalogue, found = Catalogue(), {}
+    configs = _unique(configs, catalogue)
     for config in configs:
-        if (hit := find(config, shelves)) is not None:
-            found[records.recipe(config)] = hit[0]
-    missing = [config for config in configs if records.recipe(config) not in found]
+        if (hit := catalogue.find(config)) is not None:
+            found[settings_hash(config)] = hit[0]
+    missing = [config for config in configs if settings_hash(config) not in found]
     if missing:
         deadline = None if budget_minutes is None else time.time() + 60 * budget_minutes
         found |= _run(missing, executor, deadline, progress)
@@ -177,7 +155,7 @@ def get_or_run(configs, executor=None, *, budget_minutes=None, progress=None) ->
 
 
 def _run(configs, executor, deadline, progress) -> dict:
-    """Run units and store them: their records by recipe."""
+    """Run units and store them: their records by `settings_hash`."""
     first = configs[0]
     if environment.flag("RELSTAB_NO_RUN"):
         raise RuntimeError(
@@ -192,7 +170,7 @@ def _run(configs, executor, deadline, progress) -> dict:
         for unit, outcome in ended:
             if outcome.record is not None:
                 _keep(outcome.record, unit, root, len(found))
-                found[records.recipe(unit.config)] = outcome.record
+                found[settings_hash(unit.config)] = outcome.record
             elif outcome.state == "unwritable":
                 raise _unwritable(root, outcome.error, len(found))
             elif outcome.state == "failed":
@@ -289,17 +267,17 @@ def _failure(failures, total, stored, late) -> RuntimeError:
 
 def load(configs) -> pd.DataFrame:
     """Rows of the configs that exist, stored or published; runs nothing. attrs as those of `get_or_run`."""
-    shelves = catalogue()
-    configs = _unique(configs, shelves, runs=False)
-    hits = {records.recipe(config): find(config, shelves) for config in configs}
-    return _frame(configs, {recipe: hit[0] for recipe, hit in hits.items() if hit is not None})
+    catalogue = Catalogue()
+    configs = _unique(configs, catalogue, runs=False)
+    hits = {settings_hash(config): catalogue.find(config) for config in configs}
+    return _frame(configs, {name: hit[0] for name, hit in hits.items() if hit is not None})
 
 
 def provenance(configs) -> pd.DataFrame:
     """One line per config that has a result: unit, where ("store" or "published"), rows, key, data, provenance."""
-    lines, shelves = [], catalogue()
-    for config in _unique(configs, shelves, runs=False):
-        hit = find(config, shelves, quiet=True)
+    lines, catalogue = [], Catalogue()
+    for config in _unique(configs, catalogue, runs=False):
+        hit = catalogue.find(config, quiet=True)
         if hit is not None:
             record, root = hit
             lines.append({
@@ -328,10 +306,10 @@ def publish(configs) -> int:
         raise ValueError(
             "RELSTAB_RESULTS is not set and this is no checkout; set it to the folder to publish in"
         )
-    kept, refused, shelves = set(), [], catalogue()
-    for config in _unique(configs, shelves):
+    kept, refused, catalogue = set(), [], Catalogue()
+    for config in _unique(configs, catalogue):
         try:
-            kept.add(_publish_one(config, shelves, root))
+            kept.add(_publish_one(config, catalogue, root))
         except Untraceable as error:
             refused.append(str(error))
     kept.discard(None)
@@ -354,9 +332,9 @@ def traced(source: dict) -> dict | None:
     return None if commit is None else {**source, "commit": commit, "dirty": False}
 
 
-def _publish_one(config, shelves, root: Path) -> Path | None:
+def _publish_one(config, catalogue: Catalogue, root: Path) -> Path | None:
     """The config's published file, written now or found as it should be; None when there is no result."""
-    hit = find(config, shelves)
+    hit = catalogue.find(config)
     if hit is None:
         return None
     record = hit[0] | {"rows": [records.rounded(row, DIGITS) for row in hit[0]["rows"]]}

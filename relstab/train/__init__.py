@@ -17,41 +17,8 @@ a run that was killed and resumed ends, on a CPU, with bitwise the same weights 
 ('ok', [1, 2, 3])
 """
 
-from relstab.train.data import TrainingSet, batches, gaussian, layout
-from relstab.train.evaluate import collapsed, error_rate, predictions
-from relstab.train.loop import (
-    Fit,
-    Observer,
-    duration,
-    effective,
-    fit,
-    loss_and_errors,
-    make_optimizer,
-    parameter_groups,
-    report,
-    snapshot_steps,
-    stopped,
-    train_epoch,
-)
+from relstab.train.data import TrainingSet, batches, gaussian
+from relstab.train.evaluate import error_rate, predictions
+from relstab.train.loop import Fit, fit
 
-__all__ = [
-    "Fit",
-    "Observer",
-    "TrainingSet",
-    "batches",
-    "collapsed",
-    "duration",
-    "effective",
-    "error_rate",
-    "fit",
-    "gaussian",
-    "layout",
-    "loss_and_errors",
-    "make_optimizer",
-    "parameter_groups",
-    "predictions",
-    "report",
-    "snapshot_steps",
-    "stopped",
-    "train_epoch",
-]
+__all__ = ["Fit", "TrainingSet", "batches", "error_rate", "fit", "gaussian", "predictions"]

@@ -141,7 +141,7 @@ def rows():
     found = {}
     for unit in study.configs("tiny"):
         record = records.build(unit, records.key(unit), unit.run(), {})
-        found[records.recipe(unit)] = record
+        found[records.settings_hash(unit)] = record
     lines = [{**record["config"], **records.thaw(row)} for record in found.values() for row in record["rows"]]
     return pd.DataFrame(lines)
 

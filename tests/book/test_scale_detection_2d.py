@@ -27,7 +27,7 @@ def rows():
 @pytest.mark.parametrize("scale", scales.SCALES)
 def test_every_unit_is_one_that_can_run(scale):
     units = study.configs(scale)
-    assert len({records.recipe(unit) for unit in units}) == len(units)
+    assert len({records.settings_hash(unit) for unit in units}) == len(units)
     assert {unit.architecture for unit in units} <= set(models.names())
     assert all(unit.scale == scale and unit.cost_minutes > 0 for unit in units)
     assert len({unit.architecture for unit in units}) >= (tables.ENOUGH if scale == "tiny" else 8)

@@ -70,6 +70,8 @@ def test_every_study_module_is_registered():
 def test_every_study_has_proper_configs(study):
     for scale in scales.SCALES:
         configs = registry.configs(study, scale)
-        assert len({records.recipe(config) for config in configs}) == len(configs), "a unit is listed twice"
+        assert len({records.settings_hash(config) for config in configs}) == len(configs), (
+            "a unit is listed twice"
+        )
         assert all(config.scale == scale and isinstance(config.seed, int) for config in configs)
         assert all(len(records.slug(config)) < 80 for config in configs)

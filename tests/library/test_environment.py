@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from relstab.store import environment, shelves
+from relstab.store import catalogue, environment
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -25,8 +25,8 @@ def test_folders_are_absolute_and_empty_is_not_set(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("RELSTAB_STORE", "some/store")
     monkeypatch.setenv("RELSTAB_RESULTS", "")
-    assert shelves.working() == tmp_path / "some" / "store"
-    assert shelves.published(tmp_path / "project") == tmp_path / "project" / "results"
+    assert catalogue.working() == tmp_path / "some" / "store"
+    assert catalogue.published(tmp_path / "project") == tmp_path / "project" / "results"
     absolute = environment.absolute()
     assert absolute["RELSTAB_STORE"] == str(tmp_path / "some" / "store")
     assert "RELSTAB_RESULTS" not in absolute

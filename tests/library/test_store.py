@@ -128,11 +128,9 @@ def test_plan_counts_and_sums_the_cost(monkeypatch):
     configs = [Toy(), Toy(seed=1), Toy(seed=2), Toy(seed=2)]
     assert str(store.plan(configs)) == "3 units: 1 found, 2 to run"
     monkeypatch.setattr(Toy, "cost_minutes", property(lambda toy: 1.5 * toy.seed), raising=False)
-    assert store.plan(configs) == store.Plan(1, 2, 4.5, 0)
+    assert store.plan(configs) == store.Plan(1, 2, 4.5)
     assert str(store.plan(configs)) == "3 units: 1 found, 2 to run, about 4.5 minutes"
-    assert (
-        str(store.Plan(0, 3, 300.0, 1)) == "3 units: 0 found, 3 to run, about 5 hours and 1 of unknown cost"
-    )
+    assert str(store.Plan(0, 3, 300.0)) == "3 units: 0 found, 3 to run, about 5 hours"
 
 
 def test_a_row_may_not_contradict_its_config(monkeypatch):

@@ -17,19 +17,9 @@ from relbook.studies.scale_detection_2d.study import scale_detection
 from relstab import models
 from relstab.data import Dataset, Split
 from relstab.random import seeded
-from relstab.train import (
-    TrainingSet,
-    batches,
-    checkpoints,
-    error_rate,
-    fit,
-    gaussian,
-    loss_and_errors,
-    make_optimizer,
-    snapshot_steps,
-)
+from relstab.train import TrainingSet, batches, checkpoints, error_rate, fit, gaussian
 from relstab.train.augment import Draws, crop_and_flip, draw, windows
-from relstab.train.loop import Observer, train_epoch
+from relstab.train.loop import Observer, loss_and_errors, make_optimizer, snapshot_steps, train_epoch
 from relstab.train.recipes import Recipe, learning_rate, one_cycle, paper
 
 DEVICES = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])

@@ -1,0 +1,87 @@
+"""Where results lie and how one is found: the working store first, then what is published.
+
+Both hold the same files (`relstab.store.records`), `<root>/<scale>/<study>/<name>-<key>.json`, so that publishing
+is copying, for every paper alike. A file is found by the key in its name; the rest is for readers.
+
+>>> working().is_absolute(), [folder.root == working() for folder in Catalogue().folders("laptop", "zoo")][0]
+(True, True)
+"""
+
+import functools
+from pathlib import Path
+
+from relstab.store import environment, records, units
+from relstab.store.origin import PACKAGE
+
+
+def _checkout() -> Path | None:
+    return PACKAGE.parent if (PACKAGE.parent / "pyproject.toml").exists() else None
+
+
+def working(project: Path | None = None) -> Path:
+    """Root of the working store: RELSTAB_STORE, else build/store in the project (the checkout, or here outside one)."""
+    return environment.folder("RELSTAB_STORE", (project or _checkout() or Path.cwd()) / "build" / "store")
+
+
+def published(project: Path | None = None) -> Path | None:
+    """Root of the published results: RELSTAB_RESULTS, else results/ in the project (the checkout); None outside one."""
+    project = project or _checkout()
+    return environment.folder("RELSTAB_RESULTS", project and project / "results")
+
+
+class Folder:
+    """The files of one scale and study in one root, listed once and read when needed."""
+
+    def __init__(self, root: Path, scale: str, study: str):
+        self.root, self.path = root, root / scale / study
+
+    @functools.cached_property
+    def files(self) -> dict[str, list[Path]]:
+        """Files by the key digits in their names; the rest of a name is for readers and may change."""
+        files = {}
+        for path in sorted(self.path.glob("*.json")):
+            files.setdefault(path.stem[-12:], []).append(path)
+        return files
+
+    @functools.cached_property
+    def records(self) -> list[dict]:
+        """Every whole record."""
+        paths = [path for alike in self.files.values() for path in alike]
+        return [record for path in paths if (record := units.read(path, quiet=True)) is not None]
+
+    def alike(self, config) -> list[dict]:
+        """The records with the config's settings, of whatever version and data."""
+        return [record for record in self.records if record["config"] == records.fields(config)]
+
+
+class Catalogue:
+    """The folders of both roots as they are now: each is listed once, so make one for a command, not for a process."""
+
+    def __init__(self):
+        self._folder = functools.cache(Folder)
+
+    def folders(self, scale: str, study: str) -> list[Folder]:
+        """Where results of a study lie, the working store's first."""
+        return [self._folder(root, scale, study) for root in (working(), published()) if root is not None]
+
+    def find(self, config, *, quiet: bool = False) -> tuple[dict, Path] | None:
+        """The config's record and its root, or None.
+
+        Where the data are not on this machine their digest is unknown; then the newest result of the same study
+        version and settings is taken, since a reader of the book need not own the images.
+        """
+        for folder in self.folders(config.scale, config.study):
+            if not folder.files:  # so a look at an empty store never opens a data set
+                continue
+            try:
+                unit_key = records.key(config)
+            except FileNotFoundError:
+                alike = [record for record in folder.alike(config) if record["version"] == config.version]
+                record = max(alike, key=lambda record: record["provenance"]["finished"], default=None)
+            else:
+                paths = folder.files.get(unit_key[:12], [])
+                found = (units.read(path, unit_key, quiet=quiet) for path in paths)
+                record = next((record for record in found if record is not None), None)
+            if record is not None:
+                return record, folder.root
+        return None
