@@ -42,8 +42,11 @@ def tree_order(names: Iterable[str]) -> list[str]:
 def read_jpeg_tree(path: Path, classes: tuple[str, ...]) -> tuple[Split, Split, str]:
     """Train split, test split and digest (of the files) of train/<class>/*.jpg, test/<class>/*.jpg.
 
-    path: folder or tar archive
-    Raises ValueError for a damaged picture, or for a tree without one of the classes.
+    Args:
+        path: folder or tar archive.
+
+    Raises:
+        ValueError: for a damaged picture, or for a tree without one of the classes.
     """
     names = formats.picture_names(path)
     order = {part: tree_order(n for n in names if n.startswith(f"{part}/")) for part in ("train", "test")}

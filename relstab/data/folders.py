@@ -83,11 +83,16 @@ def _listing(path: Path) -> list[str]:
 def load_folder(path: str | Path, size: int | None = None, *, count: int | None = None) -> Split:
     """All pictures of a folder (at any depth) or tar archive, sorted by name, as uint8 [n, 1 or 3, h, w].
 
-    size: in pixels; the short side is resized to it and the central square kept. None: all must have one size
-    count: take only so many, evenly spaced over the sorted names (so that sorted classes are all met)
-    Labels: position of the first subfolder among the sorted ones, as torchvision's ImageFolder; -1 without
-    any. Raises FileNotFoundError if there is no such path; ValueError for no pictures, damaged ones, unequal
-    sizes.
+    Args:
+        size: in pixels; the short side is resized to it and the central square kept. None: all must have one
+            size.
+        count: take only so many, evenly spaced over the sorted names (so that sorted classes are all met).
+
+    Raises:
+        FileNotFoundError: if there is no such path.
+        ValueError: for no pictures, damaged ones, unequal sizes.
+
+    Labels are the position of the first subfolder among the sorted ones, as torchvision's ImageFolder; -1 without any.
 
     >>> import tempfile
     >>> from PIL import Image

@@ -44,8 +44,9 @@ _FASHION = {
 class Format:
     """How a layout is recognised, and read.
 
-    read: path -> (train, test), or (train, test, digest of the files); ImageNet's: path, size -> (test,
-    classes, digest)
+    Args:
+        read: path -> (train, test), or (train, test, digest of the files); ImageNet's: path, size -> (test,
+            classes, digest).
     """
 
     there: Callable[[Path], bool]

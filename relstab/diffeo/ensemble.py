@@ -24,8 +24,14 @@ def temperature(displacement: float | int, cut: int, size: int | tuple[int, int]
 
     $$T = \frac{4\,\delta^2}{\pi\,n^2\ln c}$$
 
-    displacement: δ > 0, pixels; size: n, or (height, width), for which n² stands for (height² + width²)/2.
-    Raises ValueError for cut < 2 or values that are not positive. Source: paper B, Eq. 3, inverted.
+    Args:
+        displacement: δ > 0, pixels.
+        size: n, or (height, width), for which n² stands for (height² + width²)/2.
+
+    Raises:
+        ValueError: for cut < 2 or values that are not positive.
+
+    Source: paper B, Eq. 3, inverted.
 
     >>> round(temperature(1.0, cut=3, size=32), 7)
     0.0011318
@@ -42,10 +48,15 @@ def displacement(temperature: float | int, cut: int, size: int | tuple[int, int]
     $$\delta = \frac{n}{2}\sqrt{\pi T\ln c}, \qquad
       \delta^2 = 2\,T n^2\sum_{i,j\ \mathrm{odd,\ kept}}\frac{1}{i^2+j^2}.$$
 
-    size: n, or (height, width), for which n² stands for (height² + width²)/2; on an even grid the centre lies
-    between pixels. rule (of the exact sum only): see `kept_modes`.
+    Args:
+        size: n, or (height, width), for which n² stands for (height² + width²)/2; on an even grid the centre lies
+            between pixels.
+        rule (of the exact sum only): see `kept_modes`.
+
+    Raises:
+        ValueError: for cut < 2, an unknown rule or values that are not positive.
+
     As δ² is proportional to T, the T of an exact δ is (δ / displacement(1.0, cut, size, exact=True))**2.
-    Raises ValueError for cut < 2, an unknown rule or values that are not positive.
 
     >>> T = temperature(1.0, cut=3, size=32)
     >>> round(displacement(T, 3, 32), 6), round(displacement(T, 3, 32, exact=True), 3)
@@ -81,8 +92,12 @@ def temperature_range(cut: int, size: int | tuple[int, int]) -> tuple[float, flo
 def kept_modes(cut: int, *, rule: str = "code") -> Bool[Tensor, "cut cut"]:
     """Which frequencies (i, j) the cut-off keeps; element [i-1, j-1].
 
-    rule: "code", √(i² + j²) < c + ½, what the authors ran (6 modes at c = 3, as (1, 3) is in); "paper",
-    i² + j² ≤ c², what paper B says (4 modes). Raises ValueError for cut < 2 or an unknown rule.
+    Args:
+        rule: "code", √(i² + j²) < c + ½, what the authors ran (6 modes at c = 3, as (1, 3) is in); "paper", i² +
+            j² ≤ c², what paper B says (4 modes).
+
+    Raises:
+        ValueError: for cut < 2 or an unknown rule.
 
     >>> kept_modes(3).sum().item(), kept_modes(3, rule="paper").sum().item()
     (6, 4)
@@ -102,11 +117,16 @@ def sample_coefficients(batch: int, cut: int, *, rule: str = "code",
     Element [b, a, i-1, j-1] multiplies sin(iπx) sin(jπy) in component a (0 = x, 1 = y) of field b;
     frequencies beyond the cut-off are zero (`kept_modes`).
 
-    generator: a CPU generator, or None for a fresh one with a random seed. Numbers are drawn on the CPU in
-    float32 and image by image: the same τ on every device and in every precision, the first b fields of a
-    batch do not depend on its size, and drawing 7 and then 5 gives the same as drawing 12.
-    Raises ValueError for cut < 2, above 1000 or not an integer, batch < 1, an unknown rule or a generator that is not on
-    the CPU. Source: paper B, Eq. 2.
+    Args:
+        generator: a CPU generator, or None for a fresh one with a random seed. Numbers are drawn on the CPU in
+            float32 and image by image: the same τ on every device and in every precision, the first b fields of a
+            batch do not depend on its size, and drawing 7 and then 5 gives the same as drawing 12.
+
+    Raises:
+        ValueError: for cut < 2, above 1000 or not an integer, batch < 1, an unknown rule or a generator that is
+            not on the CPU.
+
+    Source: paper B, Eq. 2.
 
     >>> generator = torch.Generator().manual_seed(0)
     >>> sample_coefficients(4, 3, generator=generator).shape
@@ -135,10 +155,14 @@ def displacement_field(coefficients: Float[Tensor, "batch 2 c c"],
     with x = p/(w − 1), y = q/(h − 1) for column p and row q, both ends included: the border has exactly zero
     displacement. The same coefficients at two sizes are the same deformation at two resolutions.
 
-    coefficients: from `sample_coefficients`, of any floating type, on any device; the field has theirs
-    (float32 for half precision).
-    temperature: T ≥ 0, or one per image [batch]; size: n or (height, width), 2 or more.
-    Raises ValueError for a negative temperature, a size below 2 or a wrong shape.
+    Args:
+        coefficients: from `sample_coefficients`, of any floating type, on any device; the field has theirs
+            (float32 for half precision).
+        temperature: T ≥ 0, or one per image [batch].
+        size: n or (height, width), 2 or more.
+
+    Raises:
+        ValueError: for a negative temperature, a size below 2 or a wrong shape.
 
     >>> coefficients = torch.zeros(1, 2, 2, 2)
     >>> coefficients[0, 0, 0, 0] = 1.0  # one half wave along x and along y, moving x
@@ -216,13 +240,17 @@ def deform(images: Shaped[Tensor, "batch channel height width"], *, displacement
            ) -> Shaped[Tensor, "batch channel height width"]:  # fmt: skip
     """Deform every image of a batch by a diffeomorphism of its own: sample, field, warp.
 
-    displacement: nominal δ in pixels, 1 if no temperature is given; the exact rms at the centre is larger,
-        1.274 at cut 3 for δ = 1.
-    temperature: T itself, instead of a displacement. 0 gives the images back exactly ("gaussian": blurred).
-    interpolation: "bilinear", "gaussian" or "nearest", see `warp`; generator: see `sample_coefficients`.
+    Args:
+        displacement: nominal δ in pixels, 1 if no temperature is given; the exact rms at the centre is larger,
+            1.274 at cut 3 for δ = 1.
+        temperature: T itself, instead of a displacement. 0 gives the images back exactly ("gaussian": blurred).
+        interpolation: "bilinear", "gaussian" or "nearest", see `warp`.
+        generator: see `sample_coefficients`.
 
-    Raises ValueError for both displacement and temperature, negative values, cut < 2, an unknown
-    interpolation, images that are not [batch, channel, height, width], integer, or hold NaN.
+    Raises:
+        ValueError: for both displacement and temperature, negative values, cut < 2, an unknown interpolation,
+            images that are not [batch, channel, height, width], integer, or hold NaN.
+
     Source: paper B Sec. 2.1.
 
     >>> images = torch.rand(2, 1, 28, 28)

@@ -44,15 +44,17 @@ def warp(images: Shaped[Tensor, "batch channel height width"], field: Float[Tens
 
     Source positions are clamped to the image, so that colours beyond the frame are those of the border.
 
-    images: [batch, channel, height, width], any floating type; half precision is computed in float32 and
-        returned in its own type. "nearest" takes any type: use it to move label maps by the same field.
-    field: [batch, 2, height, width], pixels, channel 0 = x.
-    interpolation: "bilinear"; "gaussian", the average of the pixels $q$ around the source position $s$ with
-        weights $\propto e^{-|q-s|^2/2\sigma^2}$, σ = 0.4715 pixels (a blur even for a zero field: compare
-        with the image under a zero field, as paper B does); "nearest", halves rounded to the even pixel.
+    Args:
+        images: [batch, channel, height, width], any floating type; half precision is computed in float32 and
+            returned in its own type. "nearest" takes any type: use it to move label maps by the same field.
+        field: [batch, 2, height, width], pixels, channel 0 = x.
+        interpolation: "bilinear"; "gaussian", the average of the pixels $q$ around the source position $s$ with
+            weights $\propto e^{-|q-s|^2/2\sigma^2}$, σ = 0.4715 pixels (a blur even for a zero field: compare
+            with the image under a zero field, as paper B does); "nearest", halves rounded to the even pixel.
 
-    Raises ValueError for a wrong rank, integer images (unless "nearest"), NaN or infinite values, an unknown
-    interpolation, or a field whose shape or device differs from the images'.
+    Raises:
+        ValueError: for a wrong rank, integer images (unless "nearest"), NaN or infinite values, an unknown
+            interpolation, or a field whose shape or device differs from the images'.
 
     Moves by whole pixels are exact. Rounding of positions in float32 changes "bilinear" by up to 1e-7 of the
     image's width times its contrast.
@@ -109,7 +111,12 @@ def is_bijective(field: Float[Tensor, "batch 2 height width"]) -> Bool[Tensor, "
     pixels; there the Jacobian of a cell is smallest at one of its corners, where the differences along the
     two edges that meet decide.
 
-    field: pixels. Raises ValueError for a wrong rank, fewer than 2 x 2 pixels or NaN.
+    Args:
+        field: pixels.
+
+    Raises:
+        ValueError: for a wrong rank, fewer than 2 x 2 pixels or NaN.
+
     Source: paper B Sec. 2.2 and App. B.
 
     >>> squeeze = torch.zeros(2, 2, 4, 4)
@@ -137,9 +144,14 @@ def move_points(points: Float[Tensor, "batch point 2"],
     iterated as $p \leftarrow p + \frac12(q + \tau(p) - p)$ until every point is within 1e-3 pixels. (The half
     step converged for every bijective field we drew, up to 2 T₂; the full step diverges for some.)
 
-    points: (x, y) in pixels, floats (whole pixels would round what moves), (0, 0) the centre of the top left pixel;
-    field: pixels, interpolated bilinearly.
-    Raises ValueError for a wrong shape, for integer points, or for a field that folds so that a point finds no place.
+    Args:
+        points: (x, y) in pixels, floats (whole pixels would round what moves), (0, 0) the centre of the top left
+            pixel.
+        field: pixels, interpolated bilinearly.
+
+    Raises:
+        ValueError: for a wrong shape, for integer points, or for a field that folds so that a point finds no
+            place.
 
     >>> right = torch.tensor([2.0, 0.0]).view(1, 2, 1, 1).expand(1, 2, 8, 8)  # two pixels along x
     >>> move_points(torch.tensor([[[1.0, 3.0]]]), right).round(decimals=2).tolist()
@@ -174,7 +186,12 @@ def invert(field: Float[Tensor, "batch 2 height width"]) -> Float[Tensor, "batch
     r"""The field that undoes `field`: warping by one and then by the other gives the image back, up to blur.
 
     With $q = p - \tau(p)$ the inverse is $\tau^{-1}(q) = q - p$, found for every pixel q as in `move_points`.
-    field: pixels. Raises ValueError for a wrong shape, or if no inverse is found because the field folds.
+
+    Args:
+        field: pixels.
+
+    Raises:
+        ValueError: for a wrong shape, or if no inverse is found because the field folds.
 
     >>> right = torch.tensor([2.0, 0.0]).view(1, 2, 1, 1).expand(1, 2, 8, 8)
     >>> invert(right)[0, :, 4, 4].round(decimals=2).tolist()

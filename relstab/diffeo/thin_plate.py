@@ -50,11 +50,16 @@ def control_points(points: int) -> Float[Tensor, "control 2"]:
 def operator(points: int, size: int | tuple[int, int]) -> Float[Tensor, "pixel control"]:
     """The matrix from the values at the control points to those at all pixels of their thin-plate spline; float64.
 
-    size: n or (height, width), 2 or more. Pixel [row, column] is line row * width + column, and lies at
-        column / (width - 1), row / (height - 1) of the unit square: control points at corners are pixels.
-        The spline is smooth in these coordinates, also where width and height differ.
-    Lines sum to 1, and fields that are linear in x and y are reproduced.
-    Raises ValueError for points < 2 or a size below 2. Source: paper C Sec. 2.1, after Duchon (1977).
+    Args:
+        size: n or (height, width), 2 or more. Pixel [row, column] is line row * width + column, and lies at
+            column / (width - 1), row / (height - 1) of the unit square: control points at corners are pixels. The
+            spline is smooth in these coordinates, also where width and height differ.
+
+    Raises:
+        ValueError: for points < 2 or a size below 2.
+
+    Lines sum to 1, and fields that are linear in x and y are reproduced. Source: paper C Sec. 2.1, after Duchon
+    (1977).
 
     >>> matrix = operator(3, 32)
     >>> matrix.shape, round(matrix.sum(1).mean().item(), 12)
@@ -72,10 +77,15 @@ def sample_displacements(batch: int, points: int, maximum: float | int, *,
 
     Element [b, a, row, column] is component a (0 = x, 1 = y) of a control point of field b.
 
-    generator: a CPU generator, or None for a fresh one with a random seed. Numbers are drawn on the CPU in
-    float32 and image by image: the same τ on every device, whatever the size of the batch.
-    Raises ValueError for batch < 1, points < 2, a maximum that is negative or not finite, or a generator that
-    is not on the CPU. Source: paper C Sec. 2.1.
+    Args:
+        generator: a CPU generator, or None for a fresh one with a random seed. Numbers are drawn on the CPU in
+            float32 and image by image: the same τ on every device, whatever the size of the batch.
+
+    Raises:
+        ValueError: for batch < 1, points < 2, a maximum that is negative or not finite, or a generator that is
+            not on the CPU.
+
+    Source: paper C Sec. 2.1.
 
     >>> sample_displacements(4, 3, 2.0, generator=torch.Generator().manual_seed(0)).shape
     torch.Size([4, 2, 3, 3])
@@ -95,9 +105,15 @@ def displacement_field(displacements: Float[Tensor, "batch 2 points points"],
 
     The convention is that of `relstab.diffeo.displacement_field`: channel 0 = x, out(y, x) = in(y − dy, x − dx).
 
-    displacements: pixels, of any floating type, on any device; the field has theirs (float32 for half precision).
-    size: n or (height, width), 2 or more.
-    Raises ValueError for a wrong shape or type, or a size below 2. Source: paper C Sec. 2.1, Fig. 2b.
+    Args:
+        displacements: pixels, of any floating type, on any device; the field has theirs (float32 for half
+            precision).
+        size: n or (height, width), 2 or more.
+
+    Raises:
+        ValueError: for a wrong shape or type, or a size below 2.
+
+    Source: paper C Sec. 2.1, Fig. 2b.
 
     >>> corners = torch.tensor([1.0, 0.0]).view(1, 2, 1, 1).expand(1, 2, 2, 2)  # all one pixel to the right
     >>> displacement_field(corners, 4)[0, :, 1, 2].round(decimals=6).tolist()
@@ -123,10 +139,17 @@ def deform(images: Shaped[Tensor, "batch channel height width"], *, points: int 
            ) -> Shaped[Tensor, "batch channel height width"]:  # fmt: skip
     """Deform every image of a batch by a thin-plate spline of its own, with bilinear interpolation.
 
-    The defaults are C's for CIFAR-10; `PAPER` names both settings of C. maximum: pixels; 0 gives the images back.
-    generator: see `sample_displacements`.
-    Raises ValueError for bad arguments as the functions above, and for images that are not
-    [batch, channel, height, width], integer, or hold NaN. Source: paper C Sec. 2.1.
+    The defaults are C's for CIFAR-10; `PAPER` names both settings of C.
+
+    Args:
+        maximum: pixels; 0 gives the images back.
+        generator: see `sample_displacements`.
+
+    Raises:
+        ValueError: for bad arguments as the functions above, and for images that are not [batch, channel, height,
+            width], integer, or hold NaN.
+
+    Source: paper C Sec. 2.1.
 
     >>> images = torch.rand(2, 1, 28, 20)
     >>> torch.equal(deform(images, maximum=0), images)

@@ -29,24 +29,26 @@ _KEY_POINTS = getattr(tv_tensors, "KeyPoints", ())  # torchvision 0.23 and later
 class Diffeo(v2.Transform):
     """Deform images by random diffeomorphisms, one per image of a batch.
 
-    displacement: nominal δ in pixels, or (low, high), uniform and of its own for every image; 0 leaves inputs
-        as they are. Above `diffeo.temperature_range` fields fold: check a setting with `diffeo.is_bijective`.
-    cut: cut-off c, or (low, high), integers drawn uniformly, both included.
-    interpolation: "bilinear", "gaussian" (a blur even at displacement 0) or "nearest", as in `diffeo.warp`.
-    p: the probability that an image is deformed at all, drawn for each image of a batch; the others stay as they
-        are ("gaussian": blurred). p and 1 - p of the images have the same fields as with p = 1.
-    seed: an integer for a reproducible sequence, None for a random one; the global random state is neither
-        read nor changed. In a DataLoader each worker and epoch has its own sequence, derived from the
-        loader's seed.
+    Args:
+        displacement: nominal δ in pixels, or (low, high), uniform and of its own for every image; 0 leaves inputs
+            as they are. Above `diffeo.temperature_range` fields fold: check a setting with `diffeo.is_bijective`.
+        cut: cut-off c, or (low, high), integers drawn uniformly, both included.
+        interpolation: "bilinear", "gaussian" (a blur even at displacement 0) or "nearest", as in `diffeo.warp`.
+        p: the probability that an image is deformed at all, drawn for each image of a batch; the others stay as
+            they are ("gaussian": blurred). p and 1 - p of the images have the same fields as with p = 1.
+        seed: an integer for a reproducible sequence, None for a random one; the global random state is neither
+            read nor changed. In a DataLoader each worker and epoch has its own sequence, derived from the
+            loader's seed.
+
+    Raises:
+        ValueError: for parameters out of range; when called, for other tensor classes (Video), rotated boxes,
+            integer images that are not uint8, inputs of different sizes, or boxes in a field that folds over
+            them.
 
     Moves: plain tensors and `Image` [channel, height, width] or [batch, channel, height, width], floating or
     uint8 (rounded); PIL images of mode L, RGB, RGBA; `Mask` (nearest pixel); `BoundingBoxes` (the smallest
     box around the moved edges); `KeyPoints`. With a batch of images, the first axis of masks, boxes (one per
     image) and points is the batch. The first b images of a batch get the same fields whatever its size.
-
-    Raises ValueError for parameters out of range; when called, for other tensor classes (Video), rotated
-    boxes, integer images that are not uint8, inputs of different sizes, or boxes in a field that folds over
-    them.
 
     >>> image = torch.rand(3, 32, 32)
     >>> torch.equal(Diffeo(seed=0)(image), Diffeo(seed=0)(image)), torch.equal(Diffeo(displacement=0)(image), image)

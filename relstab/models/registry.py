@@ -41,9 +41,11 @@ from relstab.models.vgg import vgg
 class Family:
     """What there is to know of a family of networks, in one place.
 
-    build: name -> function that builds a member; batch_norm: whether it has batch normalisation, which decides the
-    largest stable step size; dropout: whether it draws random numbers while it is trained; one_size: built for one
-    image size (the others average over whatever pixels are left and take any).
+    Args:
+        build: name -> function that builds a member.
+        batch_norm: whether it has batch normalisation, which decides the largest stable step size.
+        dropout: whether it draws random numbers while it is trained.
+        one_size: built for one image size (the others average over whatever pixels are left and take any).
     """
 
     build: Mapping[str, Callable[..., nn.Module]]
@@ -118,14 +120,18 @@ def build(
     """Build a freshly initialised network; images [batch, in_channels, image_size, image_size] -> [batch,
     num_classes].
 
-    width: factor on every hidden channel or unit number, rounded to the nearest integer (EfficientNet: to a
-    multiple of 8). image_size: pixels, default 28 for one channel and 32 otherwise. generator: a CPU
-    generator for the initial weights (they are drawn on the CPU, the same for every device, then moved to
-    torch's default device); None draws fresh ones. Torch's global random state is never touched. Under
-    `torch.device("meta")` nothing is allocated.
+    Args:
+        width: factor on every hidden channel or unit number, rounded to the nearest integer (EfficientNet: to a
+            multiple of 8).
+        image_size: pixels, default 28 for one channel and 32 otherwise.
+        generator: a CPU generator for the initial weights (they are drawn on the CPU, the same for every device,
+            then moved to torch's default device); None draws fresh ones.
 
-    Raises ValueError for an unknown name, a size, channel or class number below 1, a width that is not
-    positive, and (from the model) for images of another shape than it was built for.
+    Torch's global random state is never touched. Under `torch.device("meta")` nothing is allocated.
+
+    Raises:
+        ValueError: for an unknown name, a size, channel or class number below 1, a width that is not positive,
+            and (from the model) for images of another shape than it was built for.
 
     >>> build("vgg11", width=0.5).probe_points[0]
     'features.1'

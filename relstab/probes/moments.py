@@ -75,8 +75,9 @@ class Mean:
     def update(self, stack, units=((0, 0),), start=0, first=True):
         """Add what a forward pass gave for some images of the chunk, from number `start` on.
 
-        stack: [1 + 2 units, image, ...], features of x and then of τx and x + η for each unit, (pair, draw).
-        first: whether this is the first time that these images are seen; later with other units.
+        Args:
+            stack: [1 + 2 units, image, ...], features of x and then of τx and x + η for each unit, (pair, draw).
+            first: whether this is the first time that these images are seen; later with other units.
         """
         if self.scale is None:
             self.scale = _scale(stack[0, 0])

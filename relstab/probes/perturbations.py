@@ -70,7 +70,10 @@ class Perturbations:
     def chunks(self, images, size, device, wanted=None):
         """Run through (x, changed), changed being an iterator over ((pair, draw), τx, x + η), draw after draw.
 
-        images: a function of a chunk's length that runs through chunks; wanted: the pairs to make, by number.
+        Args:
+            images: a function of a chunk's length that runs through chunks.
+            wanted: the pairs to make, by number.
+
         The iterator must be used up before the next chunk is asked for.
         """
         wanted = range(len(self.pairs)) if wanted is None else wanted

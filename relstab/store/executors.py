@@ -136,9 +136,14 @@ def processes(workers: int | None = None) -> Processes:
 def connect(scheduler: str, *, resources: dict | None = None, timeout: float = 30.0) -> Iterator[Executor]:
     """An executor on the dask cluster whose scheduler listens at `scheduler` ("tcp://host:port").
 
-    resources: what a unit occupies, e.g. {"GPU": 1}; only workers started with that resource then get units.
-    timeout: seconds to wait for the scheduler. Raises ModuleNotFoundError without dask.distributed,
-    ConnectionError when no scheduler answers, ValueError for an address that is none.
+    Args:
+        resources: what a unit occupies, e.g. {"GPU": 1}; only workers started with that resource then get units.
+        timeout: seconds to wait for the scheduler.
+
+    Raises:
+        ModuleNotFoundError: without dask.distributed.
+        ConnectionError: when no scheduler answers.
+        ValueError: for an address that is none.
     """
     if not isinstance(scheduler, str) or "://" not in scheduler:
         raise ValueError(f"scheduler is {scheduler!r}; it must be an address like 'tcp://host:8786'")
@@ -186,7 +191,11 @@ def unwinding() -> Iterator[None]:
 def executor(*, jobs: int = 1, scheduler: str | None = None, gpus: int = 0) -> Iterator[Executor | None]:
     """What the command line asks for: a dask cluster, `jobs` processes, or None (one after the other, here).
 
-    gpus: dask resource "GPU" that a unit takes. ValueError for jobs < 1, or gpus without a scheduler.
+    Args:
+        gpus: dask resource "GPU" that a unit takes.
+
+    Raises:
+        ValueError: for jobs < 1, or gpus without a scheduler.
     """
     if gpus and not scheduler:
         raise ValueError(

@@ -69,8 +69,10 @@ def _nothing(*, download: bool) -> None:
 class Plan:
     """What a run would do: units found, units to run and what they cost, and units that cannot run here.
 
-    minutes: sum of `cost_minutes` over the missing configs that state it.
-    lacking: what this machine lacks, in one sentence -> how many units need it; these units are not in `missing`.
+    Args:
+        minutes: sum of `cost_minutes` over the missing configs that state it.
+        lacking: what this machine lacks, in one sentence -> how many units need it; these units are not in
+            `missing`.
     """
 
     found: int
@@ -98,7 +100,7 @@ def plan(configs) -> Plan:
     missing = [config for config in configs if catalogue.find(config, quiet=True) is None]
     wants = [lacking(config) for config in missing]
     runnable = [config for config, want in zip(missing, wants, strict=True) if not want]
-    minutes = sum(float(getattr(config, "cost_minutes", None) or 0) for config in runnable)
+    minutes = sum((float(getattr(config, "cost_minutes", None) or 0) for config in runnable), 0.0)
     return Plan(len(configs) - len(missing), len(runnable), minutes, dict(Counter(filter(None, wants))))
 
 

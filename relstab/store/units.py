@@ -81,8 +81,9 @@ def run(
 ) -> Outcome:
     """Run the unit unless the store `root` has it by now; never raises for what the unit itself does.
 
-    wait: whether to wait (until the deadline) for another process that runs the same unit.
-    deadline: seconds since the epoch after which no unit is started, so that a budget holds on every worker.
+    Args:
+        wait: whether to wait (until the deadline) for another process that runs the same unit.
+        deadline: seconds since the epoch after which no unit is started, so that a budget holds on every worker.
     """
     left = float("inf") if deadline is None else deadline - time.time()
     if left <= 0:

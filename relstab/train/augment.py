@@ -73,8 +73,12 @@ def deformations(count: int, displacement: float, cut: int, size: tuple[int, int
                  generator: torch.Generator) -> Float[Tensor, "image 2 cut cut"]:  # fmt: skip
     """Coefficients of one maximum-entropy diffeomorphism for each of `count` images, amplitude √T included.
 
-    displacement: nominal δ > 0, pixels; size: (height, width) of the images. Drawn on the CPU in the order of the
-    images: as with crops, an image's τ depends on the epoch and on the image alone. Errors as in `diffeo.temperature`.
+    Args:
+        displacement: nominal δ > 0, pixels.
+        size: (height, width) of the images.
+
+    Drawn on the CPU in the order of the images: as with crops, an image's τ depends on the epoch and on the image
+    alone. Errors as in `diffeo.temperature`.
     """
     amplitude = temperature(displacement, cut, tuple(size)) ** 0.5
     return sample_coefficients(count, cut, generator=generator) * amplitude
