@@ -64,12 +64,14 @@ def _labels_changed(_):
 class Finding:
     """One section of the page.
 
-    anchor:  of its heading; title: the heading
-    place:   paper and section
-    kind:    of `KINDS`
-    effect:  () -> the size of the effect in words and computed numbers
-    choice:  what this book does
-    claims:  ids of the claims that judge it, of any paper; may be none
+    Args:
+        anchor: of its heading.
+        title: the heading.
+        place: paper and section.
+        kind: of `KINDS`.
+        effect: () -> the size of the effect in words and computed numbers.
+        choice: what this book does.
+        claims: ids of the claims that judge it, of any paper; may be none.
     """
 
     anchor: str

@@ -55,8 +55,12 @@ def remembered(function: Callable) -> Callable:
 class Measurement:
     """An estimate, its 95 % interval, and the units that entered.
 
-    needs: how many units it takes to decide anything (groups, where units come in groups that were resampled as
-    one); what: what a unit is, in the plural. A NaN says that the rows do not contain what the claim is about.
+    Args:
+        needs: how many units it takes to decide anything (groups, where units come in groups that were resampled
+            as one).
+        what: what a unit is, in the plural.
+
+    A NaN says that the rows do not contain what the claim is about.
     """
 
     estimate: float | int

@@ -164,7 +164,8 @@ def table(frame, **whole):
 def verdicts(paper, *figures, scale=None, rows=None):
     """The claims on these figures, or of a paper, judged: a table whose rows unfold (`relbook.shown`).
 
-    scale: None judges each claim at the largest scale that decides
+    Args:
+        scale: None judges each claim at the largest scale that decides.
     """
     from relbook import papers
 
@@ -189,7 +190,8 @@ def _judged(chosen, **options):
 def caveat(quantity="R"):
     """What belongs beside a number of networks trained on `cifar10-jpeg`: the factor that training on copies makes.
 
-    quantity: "R", "D", "G" or "test_error"; from the pairs of networks of the study `encoding`
+    Args:
+        quantity: "R", "D", "G" or "test_error"; from the pairs of networks of the study `encoding`.
     """
     from relbook import registry
     from relbook.studies.encoding import tables
@@ -200,9 +202,10 @@ def caveat(quantity="R"):
 def told(text, **claims):
     """A paragraph whose numbers and verbs are those of claims: `{name.number}`, `{name.estimate}`, `{name.n}`, `{name.word}`.
 
-    text:   Markdown; `{name.word}` is the verb for the verdict (`relbook.shown.in_words`), so that no sentence
-            says the opposite of the table below it
-    claims: name -> id
+    Args:
+        text: Markdown; `{name.word}` is the verb for the verdict (`relbook.shown.in_words`), so that no sentence
+            says the opposite of the table below it.
+        claims: name -> id.
     """
     from relbook import papers, shown
 
@@ -346,7 +349,8 @@ def benchmark(name):
 def source(rows):
     """One sentence: the scale of the rows shown, the machine, the versions and the commit they come from.
 
-    rows: what `relbook.registry.shown` returns
+    Args:
+        rows: what `relbook.registry.shown` returns.
     """
     from relbook import registry
     from relstab import store

@@ -64,7 +64,9 @@ def configs(study: str, scale: str) -> list:
 def rows(study: str, scale: str, *, compute: bool | None = None, executor=None) -> pd.DataFrame:
     """Tidy rows of a study: one line per row of every unit, the config's fields and then the row's columns.
 
-    compute: run what is missing; by default at scale tiny only, so that no page ever starts a long run.
+    Args:
+        compute: run what is missing; by default at scale tiny only, so that no page ever starts a long run.
+
     attrs: study, scale, units, and missing, the number of units without rows. Errors as `store.get_or_run`.
 
     >>> frame = rows("diffeomorphisms", "laptop")  # reads; computes at scale tiny only
@@ -82,8 +84,11 @@ def rows(study: str, scale: str, *, compute: bool | None = None, executor=None) 
 def shown(study: str, scale: str = "tiny", *, needs=None) -> pd.DataFrame:
     """Rows of the largest scale that has any, not below `scale`; computes nothing.
 
-    needs: a function of the rows, for a figure that is about part of a study: scales for which it returns nothing
-    (None, 0, an empty table or list) are passed over, so that an unfinished larger scale hides no finished figure.
+    Args:
+        needs: a function of the rows, for a figure that is about part of a study: scales for which it returns
+            nothing (None, 0, an empty table or list) are passed over, so that an unfinished larger scale hides no
+            finished figure.
+
     `attrs["scale"]` names the scale; where no larger scale has what is needed it is `scale`, and the frame may be empty.
 
     >>> shown("diffeomorphisms", "laptop").attrs["scale"] in ("laptop", "gpu", "paper")

@@ -152,7 +152,8 @@ WORDS_OF_MANY = {
 def table(lines: Iterable[Mapping], sources: Mapping[str, str] | None = None) -> str:
     """Lines of `relbook.papers.evaluate` as HTML: a row a claim, which unfolds; works without scripts.
 
-    sources: {claim id: dotted name of the function that measures}; the book links it to its source.
+    Args:
+        sources: {claim id: dotted name of the function that measures}; the book links it to its source.
     """
     head = "".join(f"<span>{name}</span>" for name in ("verdict", "statement", "paper", "ours"))
     rows = "".join(_row(line, (sources or {}).get(line["id"])) for line in lines)

@@ -45,8 +45,11 @@ def changed(study: str, scale: str) -> dict[str, list[str]]:
 class Comparison:
     """A published unit beside the same unit computed now.
 
-    difference: the largest relative difference on the kind of processor and the torch build that the record names;
-    elsewhere the one that nine numbers of ten stay below. allowed: what it may be; seconds: of the new run.
+    Args:
+        difference: the largest relative difference on the kind of processor and the torch build that the record
+            names; elsewhere the one that nine numbers of ten stay below.
+        allowed: what it may be.
+        seconds: of the new run.
     """
 
     name: str

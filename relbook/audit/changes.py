@@ -29,7 +29,8 @@ ESTIMATES = ("cost_minutes", "require", "alternatives", "data_digest", "version"
 def definitions(files: Mapping[str, str], study: str) -> dict[str, tuple[str, ...]]:
     """Name -> digests of all definitions of that name that the units of a study reach, in one state of the sources.
 
-    files: path below the checkout -> text of each Python file of the packages.
+    Args:
+        files: path below the checkout -> text of each Python file of the packages.
     """
     modules = {name: _module(path, text) for path, text in files.items() if (name := _name(path))}
     todo = [(name, unit) for name, module in modules.items() for unit in module.units(study)]

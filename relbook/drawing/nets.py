@@ -111,7 +111,10 @@ HALO = [withStroke(linewidth=2.5, foreground="white")]
 def name_points(ax, points, names, *, size=9):
     """Write names beside points, each where it hides neither a point nor another name; a line leads there.
 
-    points: [n, 2] in data units. Call it when everything else is drawn. A name without a place is left out.
+    Args:
+        points: [n, 2] in data units.
+
+    Call it when everything else is drawn. A name without a place is left out.
     """
     ax.figure.draw_without_rendering()  # settles the layout, which the places depend on
     inch = ax.figure.dpi / 72

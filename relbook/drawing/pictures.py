@@ -12,7 +12,8 @@ from relstab.extras import extra
 def portrait(size: int = 320) -> Float[Tensor, "3 size size"]:
     """The portrait of Rear Admiral Grace Hopper (United States Navy, public domain) as an RGB image in [0, 1].
 
-    size: side in pixels of the square picture, cut from the top of the photograph
+    Args:
+        size: side in pixels of the square picture, cut from the top of the photograph.
 
     >>> portrait(64).shape
     torch.Size([3, 64, 64])

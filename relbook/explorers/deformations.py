@@ -21,8 +21,10 @@ def temperature_and_cut(
     The Gaussian coefficients of a cut-off are drawn once, so that the displacement slider grows one and the
     same field, and all pictures see it.
 
-    pictures: name -> image [channel, n, n] in [0, 1]. displacements: exact root mean square, in percent of n
-    """  # fmt: skip
+    Args:
+        pictures: name -> image [channel, n, n] in [0, 1].
+        displacements: exact root mean square, in percent of n.
+    """
     names, images = list(pictures), list(pictures.values())
     draws = [
         diffeo.sample_coefficients(1, cut, generator=torch.Generator().manual_seed(seed)) for cut in cuts

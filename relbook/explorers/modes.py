@@ -51,7 +51,8 @@ def mode_growth(rows, *, first="vgg11_bn"):
 def growth_table(lines, title):
     """Growth by layer and eigenvalue as a table of HTML, shaded by factors of two.
 
-    lines: columns depth, eigenvalue, growth
+    Args:
+        lines: columns depth, eigenvalue, growth.
     """
     growth = np.exp(np.log(lines["growth"]).groupby([lines["depth"], lines["eigenvalue"]]).mean()).unstack()
     heads = "".join(f'<th scope="col">λ = {value}<i class="mode m{value}"></i></th>' for value in growth)

@@ -71,7 +71,9 @@ def _networks(table, quantity, limits, first):
 def profile(lines, quantity, limits, label):
     """One network's curves as SVG with a text alternative, and their values at the output below.
 
-    lines: the network's lines of `zoo_tables.profiles`. limits: of the quantity's axis, as powers of ten
+    Args:
+        lines: the network's lines of `zoo_tables.profiles`.
+        limits: of the quantity's axis, as powers of ten.
     """
     colour = style.QUANTITIES[quantity][0]
     curves, said, ends = [], [], []

@@ -10,8 +10,11 @@ from relstab import theory
 def diffusion(*, filter_sizes=(2, 3, 5), layers=5, sites=128, apart=10):
     """The activity that two active pixels cause, by filter size, stride (1 or F) and depth (A Fig. 8).
 
-    sites: at most so many input pixels; apart: distance of the two, in pixels. At stride F the depth ends where the next
-    layer would not fit, and the slider shows the last one.
+    Args:
+        sites: at most so many input pixels.
+        apart: distance of the two, in pixels.
+
+    At stride F the depth ends where the next layer would not fit, and the slider shows the last one.
     """
     stacks = {}
     for size in filter_sizes:

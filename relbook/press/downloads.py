@@ -39,8 +39,9 @@ def kept(folder: Path) -> dict[str, bytes]:
 def packed(files: dict[str, bytes], executed) -> dict[str, dict[str, str]]:
     """The files of each figure of an executed notebook, compressed, base64: {label: {file name: content}}.
 
-    files: as `kept` gives; KEY.svg, KEY.pdf and KEY.csv are called after the figure's label, KEY.NAME.csv
-    becomes NAME.csv, once where several figures show the same rows.
+    Args:
+        files: as `kept` gives; KEY.svg, KEY.pdf and KEY.csv are called after the figure's label, KEY.NAME.csv
+            becomes NAME.csv, once where several figures show the same rows.
     """
     found, taken = {}, {}
     for number, (label, shown) in enumerate(_outputs(executed), start=1):
@@ -72,8 +73,9 @@ def _outputs(executed):
 def drawn(cells, stored):
     """The notebook with its captioned pictures as SVG in the theme's colours, and captions that name the rows drawn.
 
-    stored: as `packed` gives. A drawing that would be too heavy for a page (`vector.LARGEST`) stays as it is. The
-    text alternative of the cell becomes the drawing's.
+    Args:
+        stored: as `packed` gives. A drawing that would be too heavy for a page (`vector.LARGEST`) stays as it is.
+            The text alternative of the cell becomes the drawing's.
     """
     for cell in notebook.code_cells(cells):
         shown = cell.metadata.get("mystnb", {})
@@ -96,8 +98,9 @@ def drawn(cells, stored):
 def offer(source: notebook.Source, cells, executed) -> tuple[dict[str, bytes], str]:
     """The files of a page by name, and the box at its end that links them, in MyST Markdown.
 
-    cells: today's notebook with outputs; executed: the one as it ran, None where it did not (then there is the
-    source only)
+    Args:
+        cells: today's notebook with outputs.
+        executed: the one as it ran, None where it did not (then there is the source only).
     """
     import nbformat
 

@@ -90,10 +90,16 @@ def execute(
 ) -> list[Result]:
     """Bring the executed notebooks of one scale up to date; one Result a notebook, in their order.
 
-    names: parts of notebook names (None: all). parameters: beside `scale`, for every notebook chosen.
-    timeout: seconds for one notebook (None: 20 minutes at tiny, no limit otherwise). sources: the packages'
-    folders. A notebook that fails does not stop the others. ValueError: unknown name or scale, jobs < 1,
-    another run busy.
+    Args:
+        names: parts of notebook names (None: all).
+        parameters: beside `scale`, for every notebook chosen.
+        timeout: seconds for one notebook (None: 20 minutes at tiny, no limit otherwise).
+        sources: the packages' folders.
+
+    Raises:
+        ValueError: unknown name or scale, jobs < 1, another run busy.
+
+    A notebook that fails does not stop the others.
     """
     if jobs < 1:
         raise ValueError(f"jobs is {jobs}; it must be at least 1")
@@ -129,8 +135,9 @@ def status(
 ) -> list[Result]:
     """The same list, nothing run: each "current", "refused", or "out of date" with the reason in `why`.
 
-    ran: notebooks that were executed just now. Results stored since do not put these out of date, so that a study
-    which goes on elsewhere does not keep the book from being rendered.
+    Args:
+        ran: notebooks that were executed just now. Results stored since do not put these out of date, so that a
+            study which goes on elsewhere does not keep the book from being rendered.
     """
     chosen = notebook.select(notebook.discover(root), names)
     given = {"scale": scales.check(scale)}

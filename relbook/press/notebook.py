@@ -63,7 +63,10 @@ def figures(root) -> dict[str, str]:
 def linked(cells, source: Source, pages: dict[str, str]):
     """The notebook with links to figures (`href="#..." data-figure="LABEL"`) leading to the page that draws them.
 
-    pages: as `figures` gives. A figure that no notebook draws has no link.
+    Args:
+        pages: as `figures` gives.
+
+    A figure that no notebook draws has no link.
     """
 
     def where(match):

@@ -49,11 +49,16 @@ def build(
 ) -> Path | None:
     """The front page of the rendered book; None when rendering or the link check failed (defects are said).
 
-    names: parts of notebook names. Then the notebooks that are not chosen may be out of date: they are shown
-    without outputs, warnings are no errors, and the site is a draft in build/site/<scale>-draft, not the
-    book. ran: as in `relbook.press.execute.status`. Nothing changed: nothing is rendered. The last good site stays until
-    its successor is whole and checked. ValueError: a notebook is not executed, or _toc.yml does not list it;
-    another run renders this book.
+    Args:
+        names: parts of notebook names. Then the notebooks that are not chosen may be out of date: they are shown
+            without outputs, warnings are no errors, and the site is a draft in build/site/<scale>-draft, not the
+            book.
+        ran: as in `relbook.press.execute.status`.
+
+    Raises:
+        ValueError: a notebook is not executed, or _toc.yml does not list it; another run renders this book.
+
+    Nothing changed: nothing is rendered. The last good site stays until its successor is whole and checked.
     """
     root = Path(root).resolve()
     found = execute.status(scales.check(scale), ran=ran, root=root, sources=sources)

@@ -41,7 +41,8 @@ def start(source: Path, target: Path, log: Path, given: dict[str, object], *, ro
           downloads: Path) -> subprocess.Popen:  # fmt: skip
     """Start `python -m papermill source target` in folder `root`, with everything it prints in `log`.
 
-    downloads: an empty folder for the files of its pictures (`relbook.press.downloads`)
+    Args:
+        downloads: an empty folder for the files of its pictures (`relbook.press.downloads`).
     """
     command = [
         sys.executable, "-m", "papermill", str(source), str(target),

@@ -19,7 +19,8 @@ WITHOUT, WITH = ("-", "without crops and flips"), ((0, (4, 1.5)), "with crops an
 def draws(image, settings, *, count=7, seed=0):
     """An image and `count` random deformations of it, a row a setting (δ, c); a heavy frame around those that fold.
 
-    image: [channel, n, n] in [0, 1]
+    Args:
+        image: [channel, n, n] in [0, 1].
     """
     fig, axes = style.figure(len(settings), count + 1, height=0.98 * len(settings), squeeze=False)
     for line, (displacement, cut) in zip(axes, settings, strict=True):

@@ -51,10 +51,12 @@ DEFORMATION_MS = 2.0  # of a step of 128 images on one core, for the estimates o
 class Augmented(OnImages, OfArchitecture):
     """One network and what its training images go through.
 
-    train_size:   number of training images, a random subset that depends on the seed; 0 is all of them
-    augment:      crops by 4 pixels and flips
-    displacement: nominal δ in pixels of the deformations, 0 for none; cut: their cut-off c
-    probes:       number of test images of a measurement, the first ones
+    Args:
+        train_size: number of training images, a random subset that depends on the seed; 0 is all of them.
+        augment: crops by 4 pixels and flips.
+        displacement: nominal δ in pixels of the deformations, 0 for none.
+        cut: their cut-off c.
+        probes: number of test images of a measurement, the first ones.
     """
 
     study: ClassVar[str] = "augmentation"

@@ -24,8 +24,9 @@ def fold_boundary(rows, quantile=0.5, rule="code"):
 def phase_diagram(rows, image, *, seed=0):
     """B Fig. 1: temperature against cut-off, with the region of visible diffeomorphisms and deformed pictures.
 
-    rows:  of the study `diffeomorphisms`
-    image: [channel, n, n] in [0, 1]; n sets the δ lines
+    Args:
+        rows: of the study `diffeomorphisms`.
+        image: [channel, n, n] in [0, 1]; n sets the δ lines.
     """
     size = image.shape[-1]
     cuts, boundary = fold_boundary(rows)

@@ -24,7 +24,9 @@ def _show(ax, image, title=""):
 def examples(images, *, copies=4, seed=0):
     """C Fig. 1: originals on the left, deformed copies of each to their right.
 
-    images: pairs of an image [channel, n, n] in [0, 1] and a setting, a value of `relstab.diffeo.thin_plate.PAPER`
+    Args:
+        images: pairs of an image [channel, n, n] in [0, 1] and a setting, a value of
+            `relstab.diffeo.thin_plate.PAPER`.
     """
     fig, axes = style.figure(len(images), copies + 1, height=1.55 * len(images), squeeze=False)
     for row, (image, setting) in zip(axes, images, strict=True):
@@ -84,8 +86,10 @@ def _arrows(ax, x, y, dx, dy, *, colour, width=0.005):
 def templates(images, *, strengths=(1, 2, 3, 4), columns=8, points=3, seed=0):
     """C Fig. 5, left: what the classes of the synthetic tasks look like, one row a strength.
 
-    images: templates [class, channel, height, width] in [0, 1]. The first column is the first template; the others
-    are deformed copies of it, then of the second one in the right half. Copies keep their draw from row to row.
+    Args:
+        images: templates [class, channel, height, width] in [0, 1]. The first column is the first template; the
+            others are deformed copies of it, then of the second one in the right half. Copies keep their draw
+            from row to row.
     """
     half = columns // 2
     fig, axes = style.figure(len(strengths), columns, height=0.98 * len(strengths) + 0.3, squeeze=False)

@@ -39,11 +39,13 @@ SAMPLE = 256  # so many encoded pictures say which codec it was
 class Encoding:
     """Which original, and what JPEG does to it.
 
-    quality:     1 to 95, the scale of libjpeg's tables; 75 is its default, and that of `cifar10-jpeg`
-    subsampling: of the chrominance, "4:2:0", "4:2:2" or "4:4:4"; grey pictures have none
-    planes:      what is replaced by its copy: "all", "luminance" or "chrominance"
+    Args:
+        quality: 1 to 95, the scale of libjpeg's tables; 75 is its default, and that of `cifar10-jpeg`.
+        subsampling: of the chrominance, "4:2:0", "4:2:2" or "4:4:4"; grey pictures have none.
+        planes: what is replaced by its copy: "all", "luminance" or "chrominance".
 
-    Raises ValueError for other values.
+    Raises:
+        ValueError: for other values.
     """
 
     original: str

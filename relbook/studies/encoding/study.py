@@ -41,8 +41,9 @@ from relstab.train import checkpoints, error_rate, fit, recipes
 class Encoded(OfArchitecture):
     """One network and what its training images went through.
 
-    dataset: the originals, or copies of them; probed and tested are the originals
-    probes:  number of test images of a measurement, the first ones
+    Args:
+        dataset: the originals, or copies of them; probed and tested are the originals.
+        probes: number of test images of a measurement, the first ones.
     """
 
     study: ClassVar[str] = "encoding"

@@ -58,7 +58,8 @@ def outputs(rows: pd.DataFrame, **probe) -> pd.DataFrame:
 def ratios(table: pd.DataFrame, *, copies: str = COPIES, baseline: str = LOSSLESS) -> pd.DataFrame:
     """Every number of the networks trained on `copies`, over that of their twins trained on `baseline`.
 
-    table: of `networks`, `outputs` or `layers`, one line a network or a network and layer.
+    Args:
+        table: of `networks`, `outputs` or `layers`, one line a network or a network and layer.
     """
     by = [*TWIN, *(name for name in ("layer", "depth", "relative_depth") if name in table)]
     numbers = [name for name in table if name not in (*by, "dataset", "encoding")]

@@ -45,11 +45,14 @@ BATCH = 4  # three times as many images a forward pass; on one core larger batch
 class Network:
     """One network that others trained on ImageNet: everything its numbers depend on.
 
-    probes:      number of pictures, evenly spaced over the classes
-    init_probes: as many at initialisation, where batch statistics need all pictures in one batch (53 MB each)
-    cuts:        cut-offs c at the output; the profiles have the first
-    shuffles:    channel shuffles of the trained network that are probed
-    groups:      disjoint groups of the pictures, for the error bar
+    Args:
+        probes: number of pictures, evenly spaced over the classes.
+        init_probes: as many at initialisation, where batch statistics need all pictures in one batch (53 MB
+            each).
+        cuts: cut-offs c at the output; the profiles have the first.
+        shuffles: channel shuffles of the trained network that are probed.
+        groups: disjoint groups of the pictures, for the error bar.
+
     The other fields are those by which tables and figures of the zoo tell networks apart.
     """
 

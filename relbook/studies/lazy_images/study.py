@@ -54,9 +54,13 @@ SPEED = {"tiny": 5e10, "laptop": 5e10, "gpu": 5e12, "paper": 5e12}  # operations
 class LazyImages:
     """One network: everything its numbers depend on.
 
-    network: "fc_l2" (one hidden layer), "fc_l4" (three) or "fc_l6"; width: factor on their 64 hidden units
-    train:   number of training images P; alpha: None is the lazy limit, the network linearised at its start
-    probes:  number of test images in a measurement, the first ones; limit: steps after which training ends
+    Args:
+        network: "fc_l2" (one hidden layer), "fc_l4" (three) or "fc_l6".
+        width: factor on their 64 hidden units.
+        train: number of training images P.
+        alpha: None is the lazy limit, the network linearised at its start.
+        probes: number of test images in a measurement, the first ones.
+        limit: steps after which training ends.
     """
 
     study: ClassVar[str] = "lazy_images"
@@ -130,8 +134,12 @@ class LazyImages:
 def descend(predictor, images, labels, *, step, limit, stop=STOP):
     """Move `predictor.moves` down the cross-entropy of all `images` until it is at most `stop`.
 
-    step: first step length (it adapts; the number of hidden units is the scale of mean-field networks).
-    limit: most steps, those taken back included. Returns status ("reached", "limit"), steps and train_loss.
+    Args:
+        step: first step length (it adapts; the number of hidden units is the scale of mean-field networks).
+        limit: most steps, those taken back included.
+
+    Returns:
+        status ("reached", "limit"), steps and train_loss.
     """
     moves, steps = list(predictor.moves), 0
     with torch.no_grad():

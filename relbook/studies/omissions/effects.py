@@ -54,7 +54,8 @@ def displacements(cuts, size: int = 32) -> pd.DataFrame:
 def boundary(rows: pd.DataFrame) -> pd.DataFrame:
     """Where half of the fields fold, by cut-off, with the modes of B's text: T c² and T c² ln c.
 
-    rows: of the study `diffeomorphisms`
+    Args:
+        rows: of the study `diffeomorphisms`.
     """
     half = rows[(rows["rule"] == "paper") & (rows["quantile"] == 0.5)].sort_values("cut")
     plain = half["critical_temperature"] * half["cut"] ** 2

@@ -17,7 +17,8 @@ from relstab import diffeo
 def modes(table, cut):
     """Which modes either rule keeps at one cut-off, and the true displacement at nominal δ = 1 against the cut-off.
 
-    table: of `leave_out.displacements`
+    Args:
+        table: of `leave_out.displacements`.
     """
     fig, (left, right) = style.figure(1, 2, height=3.2, gridspec_kw={"width_ratios": [1, 1.45]})
     paper, code = (diffeo.kept_modes(cut, rule=rule) for rule in ("paper", "code"))
@@ -63,7 +64,8 @@ def modes(table, cut):
 def fold_boundary(table):
     """T c² at which half of the fields fold, beside the bound of the text and that of the code.
 
-    table: of `leave_out.boundary`
+    Args:
+        table: of `leave_out.boundary`.
     """
     fig, ax = style.figure(height=3.3)
     cuts = table.index.to_numpy(float)
@@ -89,7 +91,8 @@ def fold_boundary(table):
 def medians(table):
     """R by two kinds of median over R by means, a mark a network, against R by means.
 
-    table: of `relbook.findings.medians`
+    Args:
+        table: of `relbook.findings.medians`.
     """
     fig, ax = style.figure(height=3.2)
     looks = (
@@ -134,7 +137,9 @@ def learning_rates(curves):
 def selection(rows, gains, *, seed=0):
     """Left, the error of one network on two halves of the test images; right, what picking the best epoch gains.
 
-    rows: of `leave_out.selection`; gains: of `leave_out.optimism`
+    Args:
+        rows: of `leave_out.selection`.
+        gains: of `leave_out.optimism`.
     """
     fig, (left, right) = style.figure(1, 2, height=3.2, gridspec_kw={"width_ratios": [1.6, 1]})
     run, gain = rows[rows["seed"] == seed], gains[gains["seed"] == seed]
@@ -169,7 +174,8 @@ def selection(rows, gains, *, seed=0):
 def baseline(table, quoted):
     """Mean TV/L1 of untrained filters, a line a law and a mark a reading, and the quoted value.
 
-    table: of `leave_out.roughness`
+    Args:
+        table: of `leave_out.roughness`.
     """
     fig, ax = style.figure(height=2.5)
     places = np.arange(len(table))[::-1]

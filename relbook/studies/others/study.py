@@ -72,12 +72,14 @@ ON_THE_SPOT = [
 class Network:
     """One network of others: everything its numbers depend on, beside its tensors and the images.
 
-    dataset:       what it is measured on: "cifar10-lossless" (trained on CIFAR-10) or "mnist"
-    probes:        test images in a measurement, the first ones (the papers: 500)
-    init_probes:   as many at initialisation, where all of them must pass together
-    draws:         deformations and noises an image, for D, G, R at the output at c = 3
-    cuts:          cut-offs c at the output; the first is that of profiles and sweep
-    sweep_probes:  images of the sweep over δ and of the shuffles
+    Args:
+        dataset: what it is measured on: "cifar10-lossless" (trained on CIFAR-10) or "mnist".
+        probes: test images in a measurement, the first ones (the papers: 500).
+        init_probes: as many at initialisation, where all of them must pass together.
+        draws: deformations and noises an image, for D, G, R at the output at c = 3.
+        cuts: cut-offs c at the output; the first is that of profiles and sweep.
+        sweep_probes: images of the sweep over δ and of the shuffles.
+
     The other fields are those by which tables and figures of the zoo tell networks apart.
     """
 

@@ -53,7 +53,8 @@ def _means(values, codes):
 def _resampled(statistic, tables_, seed):
     """Bootstrap of a function of (values, codes) pairs, one for each table; networks in strata of table and downsampling.
 
-    tables_: tables of the same layers, [networks, layers]; a statistic sees values [layers, draws, networks].
+    Args:
+        tables_: tables of the same layers, [networks, layers]; a statistic sees values [layers, draws, networks].
     """
     if any(table.empty for table in tables_):
         return nothing()
@@ -85,7 +86,8 @@ def spread_ratio(
 ):
     """Standard deviation over the downsamplings, of `after` over that of `before`; of several layers `pick`.
 
-    after, before: (task, stage)
+    Args:
+        after, before: (task, stage).
     """
     sides = [networks(rows, *side, kind=kind, value=value) for side in (after, before)]
     if any(side.empty for side in sides):

@@ -105,9 +105,11 @@ class _Trained(OnImages):
 class Network(_Trained):
     """One network on images.
 
-    architecture: "conv8_" and one of the five downsamplings; width: factor on its channels
-    train_size:   number of training images, a random subset that depends on the seed; 0 is all of them
-    labels:       "real", or "random": uniform, drawn once from the seed
+    Args:
+        architecture: "conv8_" and one of the five downsamplings.
+        width: factor on its channels.
+        train_size: number of training images, a random subset that depends on the seed; 0 is all of them.
+        labels: "real", or "random": uniform, drawn once from the seed.
     """
 
     scale: str
@@ -159,8 +161,10 @@ class Network(_Trained):
 class Templates(_Trained):
     """One network on a task whose classes are deformed copies of one test image each (C Fig. 5).
 
-    strength:  the largest displacement of a control point in pixels, the C = 1 ... 4 of the figure
-    classes:   number of pictures; per_class: copies of each to train on (as many to test, at most 20)
+    Args:
+        strength: the largest displacement of a control point in pixels, the C = 1 ... 4 of the figure.
+        classes: number of pictures.
+        per_class: copies of each to train on (as many to test, at most 20).
     """
 
     scale: str

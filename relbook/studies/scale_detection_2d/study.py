@@ -43,10 +43,12 @@ FLOAT32_COST = 2.0  # a float32 step takes about so many times the zoo's bfloat1
 class Network(OfArchitecture):
     """One network on one draw of the task.
 
-    width:        factor on the channels of the architecture
-    image_size, xi, gap:  side of the picture, scale ξ and forbidden band g, in pixels
-    train, test, probes:  numbers of pictures, disjoint sets for training and test; the probes are test pictures
-    shuffles:     channel shuffles of the trained network that are probed
+    Args:
+        width: factor on the channels of the architecture.
+        image_size, xi, gap: side of the picture, scale ξ and forbidden band g, in pixels.
+        train, test, probes: numbers of pictures, disjoint sets for training and test; the probes are test
+            pictures.
+        shuffles: channel shuffles of the trained network that are probed.
     """
 
     study: ClassVar[str] = "scale_detection_2d"

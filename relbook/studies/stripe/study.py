@@ -49,9 +49,11 @@ SPEED = {
 class Stripe:
     """Seeds seed, ..., seed + members - 1 at one training-set size and one protocol.
 
-    optimiser: "gd" (all points in each step), "sgd" (batches of `batch`) or "adam" (all points)
-    learning_rate: step along H times the gradient of the loss mean(relu(1 - y F))/α
-    stops: falling fractions of violated margins; limit: steps
+    Args:
+        optimiser: "gd" (all points in each step), "sgd" (batches of `batch`) or "adam" (all points).
+        learning_rate: step along H times the gradient of the loss mean(relu(1 - y F))/α.
+        stops: falling fractions of violated margins.
+        limit: steps.
     """
 
     study: ClassVar[str] = "stripe"

@@ -39,9 +39,10 @@ LATE = (1 / 16, 1 / 8, 1 / 4, 3 / 8, 1 / 2, 5 / 8, 3 / 4, 7 / 8, 1)  # fractions
 class Trajectory(OfArchitecture):
     """One network and how it is trained.
 
-    recipe: "one_cycle" (`relstab.recipes`), or "step": the same without warm-up, the step size divided by ten
-            after half and after three quarters of the run
-    probes: number of test images of a measurement, the first ones
+    Args:
+        recipe: "one_cycle" (`relstab.recipes`), or "step": the same without warm-up, the step size divided by ten
+            after half and after three quarters of the run.
+        probes: number of test images of a measurement, the first ones.
     """
 
     study: ClassVar[str] = "trajectories"

@@ -59,9 +59,10 @@ def displacement_sweep(rows, *, columns=2):
 def dots(rows, architectures, imagenet=None, *, paper=None):
     """B Fig. 3 centre and Fig. 4 top: R(δ = 1) per data set, initialised (hollow) and trained (filled).
 
-    architectures: names, a panel each; of several widths the largest is shown.
-    paper: the range of R that the paper states for trained networks, shaded.
-    imagenet: rows of the study `imagenet`, for a panel of networks that others trained on ImageNet.
+    Args:
+        architectures: names, a panel each; of several widths the largest is shown.
+        paper: the range of R that the paper states for trained networks, shaded.
+        imagenet: rows of the study `imagenet`, for a panel of networks that others trained on ImageNet.
     """
     others = imagenet is not None and len(imagenet) > 0
     fig, axes = style.figure(
@@ -111,7 +112,8 @@ def _dot_tables(rows, cuts):
 def _dot_panel(ax, found, title, paper=None):
     """Dots of R by name, hollow before training; found: (position of the cut-off, stage) -> R by name.
 
-    paper: the range that it states, shaded.
+    Args:
+        paper: the range that it states, shaded.
     """
     names = sorted(dict.fromkeys(name for values in found.values() for name in values.index), key=in_order)
     if not names:
@@ -335,7 +337,8 @@ def by_size(rows):
 def error_panels(rows, panels):
     """B Figs. 17, 20, 21: test error against a sensitivity, a panel per choice of data sets and of probe.
 
-    panels: {title: options of `zoo_tables.compared`, and `quantity`}
+    Args:
+        panels: {title: options of `zoo_tables.compared`, and `quantity`}.
     """
     columns = min(len(panels), 2)
     lines = -(-len(panels) // columns)
@@ -355,7 +358,8 @@ def error_panels(rows, panels):
 def sensitivities_against_size(rows, cuts=(3, 5, 15), *, bars=False):
     """B Fig. 6: G, D and R against the number of training images, by architecture (rows) and data set.
 
-    bars: the range over seeds, for B Fig. 22.
+    Args:
+        bars: the range over seeds, for B Fig. 22.
     """
     found = {cut: tables.learning_sets(rows, cut=cut) for cut in cuts}
     found = {cut: table for cut, table in found.items() if len(table) or cut == cuts[0]}

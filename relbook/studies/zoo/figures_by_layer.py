@@ -20,7 +20,8 @@ MODE_DASHES = {0: "-", 1: "--", 2: "-.", 3: ":", 4: (0, (5, 1, 1, 1, 1, 1)), 6: 
 def depth_profiles(rows, *, datasets=None, quantity="R"):
     """B Fig. 14: R (or D, G) against relative depth, at initialisation (dashed) and after training, a panel a network.
 
-    datasets: default CIFAR-10's variants, or what there is.
+    Args:
+        datasets: default CIFAR-10's variants, or what there is.
     """
     chosen = rows[rows["dataset"].isin(datasets or tables.main_datasets(rows))]
     return _multiples(
@@ -32,7 +33,8 @@ def depth_profiles(rows, *, datasets=None, quantity="R"):
 def shuffled_profiles(rows, quantities="R", *, datasets=None):
     """A Fig. 3 ("R", or "DG" for its parts): trained (full) and with shuffled channels (mean), a panel a network.
 
-    datasets: default CIFAR-10's variants, or what there is. Only networks whose shuffles were probed.
+    Args:
+        datasets: default CIFAR-10's variants, or what there is. Only networks whose shuffles were probed.
     """
     kinds = {"trained": style.TRAINED, "shuffled": style.SHUFFLED}
     return _multiples(tables.shuffled(rows, datasets), kinds, quantities, "channels shuffled")

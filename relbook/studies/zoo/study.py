@@ -61,16 +61,17 @@ STEP_MS = {"fc": 2.4, "lenet": 10, "alexnet": 17, "vgg11": 35, "vgg13": 53, "vgg
 class Network(OnImages, OfArchitecture):
     """One network of the zoo: everything its numbers depend on.
 
-    dataset:       what it is trained on; a "cifar10-jpeg" network is probed on the lossless test images and
-                   on the same images as JPEG
-    width:         factor on the channels of the architecture
-    train_size:    number of training images P, a random subset that depends on the seed; 0 is all of them
-    noise:         total norm of the Gaussian noise on training and test images (A Figs. 1 and 10)
-    recipe:        "one_cycle", "a_paper", "a_code", "b_paper", "b_code" (`relstab.train.recipes`), or "published"
-    probes:        number of test images in a measurement, the first ones (the papers: 500)
-    shuffles:      channel shuffles of the trained network that are probed
-    cuts:          cut-offs c of the measurements at the output; the profiles have c = 3
-    displacements: if any, R against δ at the output for all cuts and both interpolations (B Fig. 3, left)
+    Args:
+        dataset: what it is trained on; a "cifar10-jpeg" network is probed on the lossless test images and on the
+            same images as JPEG.
+        width: factor on the channels of the architecture.
+        train_size: number of training images P, a random subset that depends on the seed; 0 is all of them.
+        noise: total norm of the Gaussian noise on training and test images (A Figs. 1 and 10).
+        recipe: "one_cycle", "a_paper", "a_code", "b_paper", "b_code" (`relstab.train.recipes`), or "published".
+        probes: number of test images in a measurement, the first ones (the papers: 500).
+        shuffles: channel shuffles of the trained network that are probed.
+        cuts: cut-offs c of the measurements at the output; the profiles have c = 3.
+        displacements: if any, R against δ at the output for all cuts and both interpolations (B Fig. 3, left).
     """
 
     study: ClassVar[str] = "zoo"
@@ -235,7 +236,9 @@ def expand(scale, block, kind=Network):
 
     A list is an axis; `nets` gives (architecture, width, epochs), or with `steps` of the block (architecture,
     width), trained for that many steps whatever the training-set size; with neither, units that do not train.
-    kind: the units' dataclass.
+
+    Args:
+        kind: the units' dataclass.
     """
     block = dict(block)
     nets, steps = block.pop("nets"), block.pop("steps", None)

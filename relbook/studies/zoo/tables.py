@@ -161,7 +161,8 @@ def trained_profile(rows, architecture):
 def growth(rows, *, unit=UNIT):
     """Laplacian modes over time: a line per network, layer, epoch and eigenvalue; `growth` = γ(t) / γ(0).
 
-    unit: the columns that tell networks apart.
+    Args:
+        unit: the columns that tell networks apart.
     """
     table = rows[rows["kind"] == "modes"]
     names = [name for name in table if name.startswith("gamma_")]
@@ -197,7 +198,8 @@ def main_datasets(rows):
 def compared(rows, datasets=None, *, each_seed=False, **probe):
     """One line a network of an error plot (B Fig. 5): trained on the largest set, seeds averaged or each.
 
-    datasets: default CIFAR-10, or what there is; **probe: options of `outputs`.
+    Args:
+        datasets: default CIFAR-10, or what there is; **probe: options of `outputs`.
     """
     table = without_controls(networks(rows, **probe))
     table = table[(table["noise"] == 0) & table["dataset"].isin(datasets or main_datasets(rows))]
@@ -222,7 +224,8 @@ def groups(table):
 def signs(rows, *, statistic="mean"):
     """Correlations of log error with log D, log G and log R within the `groups` of networks, a line a group.
 
-    statistic: "mean", that of the question (A), or B's "component_median"
+    Args:
+        statistic: "mean", that of the question (A), or B's "component_median".
     """
     found = groups(compared(rows, statistic=statistic))
     lines = {
