@@ -2,7 +2,7 @@
 
 A study is a module with `configs(scale) -> list` of frozen config dataclasses (see `relstab.store.records`); it is
 imported on first use, and knows nothing about files or plots. Its docstring says which papers' sections it
-serves.
+serves. ::
 
     from relbook import registry
     rows = registry.rows("zoo", "tiny")          # computes what is missing; at larger scales only reads

@@ -5,6 +5,7 @@
 - Every page carries a description for search engines and shared links (Open Graph), made of its first paragraph.
 - `public = False` in _config.yml leaves out every link to a public address (repository, issues, Binder); with True they
   appear.
+- Docstrings, which Sphinx reads as Google's style, may hold formulas as $...$ and $$...$$.
 - The directive `annotated` shows a module's source beside its docstrings: "how it was measured".
 """
 
@@ -14,14 +15,14 @@ import inspect
 import re
 from importlib import import_module
 
-from docstrings import restructured
 from docutils import nodes
-from docutils.parsers.rst import Directive
 from docutils.statemachine import StringList
 from pybtex.plugin import register_plugin
 from pybtex.style.formatting.unsrt import Style
 from pybtex.style.labels import BaseLabelStyle
+from sphinx.ext.napoleon import GoogleDocstring
 from sphinx.search.en import SearchEnglish
+from sphinx.util.docutils import SphinxDirective
 
 _ID = r"\b(?:[a-d]|fig-[a-d]|fig)(?:-[a-z0-9]+){2,}\b"
 _LONGEST = 200  # characters of a description
@@ -72,7 +73,32 @@ class AuthorYear(Style):
     default_label_style = _Label
 
 
-class Annotated(Directive):
+_FORMULA = re.compile(r"\$\$(.+?)\$\$([.,;]?)[ \t]*|(``.+?``)|\$([^$]+)\$", re.DOTALL)
+
+
+def formulas(text: str) -> str:
+    """A docstring with :math: for its $...$ and $$...$$; code and examples stay as they are.
+
+    >>> formulas("of $x^2$")
+    'of :math:`x^2`'
+    """
+
+    def one(match):
+        shown, after, code, formula = match.groups()
+        if shown:
+            return f"\n\n{indent}.. math:: {' '.join(shown.split())}{after}\n\n{indent}"
+        joined = "\\ " if match.string[match.end() : match.end() + 1].isalnum() else ""
+        return code or f":math:`{' '.join(formula.split())}`{joined}"
+
+    blocks = re.split(r"(\n(?:[ \t]*\n)+)", text)
+    for number, block in enumerate(blocks):
+        indent = re.match(r"[ \t]*", block)[0]
+        if not block.lstrip().startswith(">>>"):
+            blocks[number] = _FORMULA.sub(one, block)
+    return "".join(blocks)
+
+
+class Annotated(SphinxDirective):
     """The source of a module, each function under its docstring: prose and formulas first, then the code that does it."""
 
     required_arguments = 1
@@ -111,7 +137,7 @@ class Annotated(Directive):
 
     def prose(self, text):
         box = nodes.container(classes=["notes"])
-        out = restructured(inspect.cleandoc(text).split("\n"), [])
+        out = GoogleDocstring(formulas(inspect.cleandoc(text)), self.config).lines()
         self.state.nested_parse(StringList(out, self.arguments[0]), self.content_offset, box)
         return [box]
 
@@ -147,11 +173,16 @@ def _describe(app, pagename, templatename, context, doctree):
     context["metatags"] = context.get("metatags", "") + "\n".join(lines)
 
 
+def _docstring(app, what, name, item, options, lines):
+    lines[:] = formulas("\n".join(lines)).split("\n")
+
+
 def setup(app):
     register_plugin("pybtex.style.formatting", "author_year", AuthorYear)
     app.add_config_value("public", False, "html")
     app.add_search_language(WithIds)
     app.add_directive("annotated", Annotated)
+    app.connect("autodoc-process-docstring", _docstring, priority=400)  # before napoleon reads its sections
     app.connect("config-inited", _buttons)
     app.connect("html-page-context", _describe)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -3,7 +3,7 @@
 They are ipywidgets. A control is linked in the browser (`jslink`) to the index of a stack of frames, and a check
 box hides curves by a rule of CSS; no Python runs when a reader moves them, and no script of our own is needed.
 Frames are HTML: SVG, tables, or small compressed pictures, each with a text alternative. ipywidgets comes with
-the extra "book"; it is imported when an explorer is built.
+the extra "book"; it is imported when an explorer is built. ::
 
     temperature_and_cut    pictures under one diffeomorphism, over (c, T)            B Fig. 1
     depth_profiles         D, G and R by layer, network and data set                 A Figs. 3, 11; B Fig. 14

@@ -3,7 +3,7 @@
 Serves every page of the book. papermill saves after every cell into the file it was given, and a kill leaves
 that file half empty; so each notebook runs into a temporary file, which takes its place only when every cell
 has completed (`relbook.press.notebook.problems`). What is current (`relbook.press.fingerprint`) does not run. With
-RELSTAB_NO_RUN set, having to run anything is an error: that is how a test proves that nothing did.
+RELSTAB_NO_RUN set, having to run anything is an error: that is how a test proves that nothing did. ::
 
     build/executed/<scale>/<name>.ipynb    the executed notebook, in its metadata the key, provenance and downloads
     build/executed/<scale>/<name>.log      what papermill and the cells printed in the last attempt

@@ -1,6 +1,6 @@
 """What a notebook's outputs depend on, as short hashes: the key that decides whether it runs again.
 
-Serves every page of the book. A stored notebook is current when all parts are what they were:
+Serves every page of the book. A stored notebook is current when all parts are what they were::
 
     key = SHA-256 of (key format, cells, parameters, packages, studies, versions, results, store, data)
 

@@ -1,7 +1,7 @@
 """Render the book: today's prose with the outputs of the last complete execution, as HTML for no network.
 
 Serves every page. Execution and rendering are apart: this module never runs a notebook, and refuses to show
-one whose executed copy is missing, incomplete or older than its code (`relbook.press.execute.status`).
+one whose executed copy is missing, incomplete or older than its code (`relbook.press.execute.status`). ::
 
     build/stage/<scale>/    what Jupyter Book reads: pages, assets, notebooks with outputs
     build/site/<scale>/     what it wrote, replaced as a whole once the link check has passed

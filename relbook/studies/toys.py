@@ -76,7 +76,7 @@ def on_sphere(
 def rotate(
     x: Float[Tensor, "*batch dimension"], angle: float, *, generator: torch.Generator
 ) -> Float[Tensor, "*batch dimension"]:
-    """Every x turned by `angle` (radians) towards a random t ⟂ x, |t| = |x|: cos(angle) x + sin(angle) t.
+    """Every x turned by `angle` (radians) towards a random t ⟂ x, ``|t| = |x|``: cos(angle) x + sin(angle) t.
 
     The rotation R_θ of slides D, independent for each point.
 

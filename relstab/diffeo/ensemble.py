@@ -51,12 +51,12 @@ def displacement(temperature: float | int, cut: int, size: int | tuple[int, int]
     Args:
         size: n, or (height, width), for which n² stands for (height² + width²)/2; on an even grid the centre lies
             between pixels.
-        rule (of the exact sum only): see `kept_modes`.
+        rule: of the exact sum only, see `kept_modes`.
 
     Raises:
         ValueError: for cut < 2, an unknown rule or values that are not positive.
 
-    As δ² is proportional to T, the T of an exact δ is (δ / displacement(1.0, cut, size, exact=True))**2.
+    As δ² is proportional to T, the T of an exact δ is ``(δ / displacement(1.0, cut, size, exact=True))**2``.
 
     >>> T = temperature(1.0, cut=3, size=32)
     >>> round(displacement(T, 3, 32), 6), round(displacement(T, 3, 32, exact=True), 3)

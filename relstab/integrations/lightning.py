@@ -1,4 +1,4 @@
-"""D, G and R in the log of a Lightning training.
+"""D, G and R in the log of a Lightning training. ::
 
     from relstab.integrations.lightning import StabilityCallback
     trainer = lightning.Trainer(callbacks=[StabilityCallback(images)])

@@ -1,7 +1,7 @@
 r"""The five networks of paper C: eight convolutions, and five ways to halve the picture (C Sec. 2.2).
 
 Four blocks of two layers conv 3x3 - BatchNorm - ReLU with 32, 64, 128 and 256 channels, each block followed by
-a downsampling by 2, then the average over what is left and one linear layer:
+a downsampling by 2, then the average over what is left and one linear layer::
 
     subsample     the top left pixel of each 2 x 2 block
     max, average  of each 2 x 2 block

@@ -1,7 +1,7 @@
 r"""Fully connected nets in the NTK parametrisation (papers A and B: FullConn-L2, -L4, -L6).
 
 With d_0 the number of pixels times channels, hidden width d = 64 and L weight layers (so L - 1 hidden
-layers; what paper B calls "4-hidden-layer" has three in the authors' code),
+layers; what paper B calls "4-hidden-layer" has three in the authors' code), ::
 
     z_1 = ReLU(W_1 x / sqrt(d_0) + b_1),   z_l = ReLU(W_l z_{l-1} / sqrt(d) + b_l),   f = W_L z_{L-1} / d ,
 

@@ -1,4 +1,4 @@
-"""Somebody's network, weights and images, from names and files: what `relstab probe` takes.
+"""Somebody's network, weights and images, from names and files: what `relstab probe` takes. ::
 
     model = probe.load_model("torchvision:resnet18", weights="resnet18.pt")
     images = probe.load_images("pictures/", size=224, normalisation="imagenet")

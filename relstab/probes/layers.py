@@ -1,7 +1,7 @@
 """Which layers a probe reads, and reading them: forward hooks that hand each output on and keep nothing.
 
 B measures D, G and R at a network's output, A at every depth k/K (A Figs. 3 and 7), C at each activation. The
-rules for `layers` shared by all probes:
+rules for `layers` shared by all probes::
 
     "output"      the network's output
     "blocks"      the input, the network's blocks, the output (see `choose`)

@@ -1,7 +1,7 @@
 r"""Reducing a layer's features, chunk by chunk, to the numbers behind D, G and R (A Eq. 1, B Eqs. 4-5).
 
 For features f(x_i), f(τx_i) and f(x_i + η_i) of P images a reducer returns, for each pair of displacement and
-cut, `Reduced(tau, eta, normaliser, error)`:
+cut, `Reduced(tau, eta, normaliser, error)`::
 
     "mean"                mean_i ‖f(τx_i) − f(x_i)‖²                mean over pairs of ‖f(x_i) − f(x_j)‖²
     "median"              median_i ‖f(τx_i) − f(x_i)‖²              median over pairs

@@ -2,7 +2,7 @@ r"""The deformed and the noisy images behind D and G (B Sec. 3, A Sec. 2): one �
 
 τ is a maximum-entropy diffeomorphism of typical displacement δ and cut-off c (B Eqs. 2-3). η is as large as
 what τ does: of norm ‖η_i‖ = ‖τx_i − x_i‖ for every image i (radius "per_image", the authors' code), or of the
-mean of that norm over the images for all of them ("fixed", what B writes). Its direction is one of two kinds:
+mean of that norm over the images for all of them ("fixed", what B writes). Its direction is one of two kinds::
 
     "white"      Gaussian, isotropic in the space of images (the papers)
     "matched"    η_i = F⁻¹[F(τx_i − x_i) e^{iφ}], random phases φ(−k) = −φ(k), φ(0) = 0, one set an image:

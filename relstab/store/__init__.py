@@ -3,7 +3,7 @@
 All figures of all papers read their rows from here. `get_or_run` looks a config up in the working store
 (RELSTAB_STORE, default build/store), then among the published results (RELSTAB_RESULTS, default results/ of
 the checkout), and runs what neither has (see `relstab.store.records` for the key, `relstab.store.units` for running).
-Published floats are rounded to 7 significant digits.
+Published floats are rounded to 7 significant digits. ::
 
     from relstab.store import executors
     from relstab import store

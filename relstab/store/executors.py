@@ -1,7 +1,7 @@
 """Where the units of a study run: worker processes of this machine, a dask cluster, SLURM.
 
 `store.get_or_run(configs, executor)` takes anything with `submit` that returns jobs with `done`, `result` and
-`cancel`: every `concurrent.futures.Executor`, dask's, and submitit's.
+`cancel`: every `concurrent.futures.Executor`, dask's, and submitit's. ::
 
     with executors.processes() as pool:
         rows = store.get_or_run(registry.configs("zoo", "laptop"), pool)

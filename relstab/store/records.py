@@ -1,7 +1,7 @@
 """One unit of a study as text: its key, its file name, its rows, its checksum.
 
 A *config* is a frozen dataclass with class attributes `study` and `version`, fields that JSON can hold (among
-them `scale` and `seed`), `run(*, workspace, progress, device) -> rows` and `data_digest() -> str`. Its key is
+them `scale` and `seed`), `run(*, workspace, progress, device) -> rows` and `data_digest() -> str`. Its key is ::
 
     key = SHA-256 of (key format, study, study version, fields as sorted JSON, data digest),
 

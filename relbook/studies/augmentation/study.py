@@ -2,7 +2,7 @@ r"""Diffeomorphisms as a data augmentation (paper B Sec. 7; beside B Fig. 12, wh
 
 B suggests its ensemble as a complement to crops and flips. A unit trains one network, with or without crops and
 flips, on images that get a fresh maximum-entropy diffeomorphism at every access; networks that differ in nothing
-else start from the same weights and see the same images in the same order. A unit gives one row:
+else start from the same weights and see the same images in the same order. A unit gives one row::
 
     test_error           on all test images, undeformed
     D, G, R              at the output, probed with δ = 1, c = 3 whatever the network was trained with (`COARSE`)

@@ -1,6 +1,6 @@
 r"""The zoo's networks under the measures of all papers (no figure of any: a comparison of their figures).
 
-A unit takes one trained network of the study `zoo` and gives one row:
+A unit takes one trained network of the study `zoo` and gives one row::
 
     D, G, R          of A and B at the output, maximum-entropy deformations, δ = 1, c = 3, means over images
     D_spline         the same with the thin-plate deformations of C

@@ -55,12 +55,13 @@ def thin_plate_fields(points: int, maximum: float | int, size: int) -> Float[Ten
 def moments(fields: Float[Tensor, "pixel variable"]) -> dict[str, float]:
     """What an ensemble does to square images, root mean squares over draws.
 
-    rms displacement: pixels, over the image, both components; on the frame: the same, over the outermost pixels
-    rms gradient:     of |∇τ|, pixels per pixel, from differences between pixels
-    translation:      share of the mean squared displacement that moves the whole image alike
-    affine:           share of it in fields linear in x and y (translation, rotation, scaling, shear)
+    - rms displacement: pixels, over the image, both components; on the frame: the same, over the outermost pixels
+    - rms gradient: of ``|∇τ|``, pixels per pixel, from differences between pixels
+    - translation: share of the mean squared displacement that moves the whole image alike
+    - affine: share of it in fields linear in x and y (translation, rotation, scaling, shear)
 
-    ValueError unless the number of pixels is a square.
+    Raises:
+        ValueError: unless the number of pixels is a square.
 
     >>> alike = torch.ones(64, 1, dtype=torch.float64)  # the whole image moves by one random amount
     >>> {name: round(value, 6) for name, value in moments(alike).items()}["translation"]

@@ -46,7 +46,7 @@ def error_correlation(rows, *, quantity, families="convolutional", statistic="me
 
 
 def margin(rows, *, families="convolutional", seed):
-    """Correlation of log error with log R, minus the larger |correlation| with log D and log G."""
+    """Correlation of log error with log R, minus the larger ``|correlation|`` with log D and log G."""
     table = _points(rows, families)
 
     def difference(error, R, *others):

@@ -105,7 +105,7 @@ def larger_displacement(rows, *, seed, networks="ours"):
 
 
 def margin(rows, *, over="DG", networks="ours", families="all", seed, **probe):
-    """Correlation of log error with log R, minus the largest |correlation| with the quantities of `over`."""
+    """Correlation of log error with log R, minus the largest ``|correlation|`` with the quantities of `over`."""
     table = points(rows, networks, families, **probe)
 
     def difference(error, R, *others):
@@ -117,7 +117,7 @@ def margin(rows, *, over="DG", networks="ours", families="all", seed, **probe):
 
 
 def depth_margin(rows, *, seed, networks="ours", **probe):
-    """Correlation of log error with log R, minus |correlation| with the logarithm of the number of layers."""
+    """Correlation of log error with log R, minus ``|correlation|`` with the logarithm of the number of layers."""
     table = points(rows, networks, **probe)
     layers = {unit: net["depth"].max() for unit, net in profiles(rows, networks, "all").items()}
     table = table.loc[[unit in layers for unit in names(table)]]

@@ -199,7 +199,8 @@ def compared(rows, datasets=None, *, each_seed=False, **probe):
     """One line a network of an error plot (B Fig. 5): trained on the largest set, seeds averaged or each.
 
     Args:
-        datasets: default CIFAR-10, or what there is; **probe: options of `outputs`.
+        datasets: default CIFAR-10, or what there is.
+        **probe: options of `outputs`.
     """
     table = without_controls(networks(rows, **probe))
     table = table[(table["noise"] == 0) & table["dataset"].isin(datasets or main_datasets(rows))]
