@@ -19,10 +19,10 @@ from relbook import papers, registry
 from relbook.studies.omissions import effects
 from relbook.studies.scale_detection import study as line
 from relbook.studies.scale_detection import training as ensembles
+from relbook.studies.scale_detection.tasks import image_task, line_task
 from relbook.studies.stripe import study as stripe
 from relbook.studies.zoo import tables as zoo_tables
 from relstab import diffeo, models, theory
-from relstab.data.scale_detection import image_task, line_task
 from relstab.train import recipes
 
 KINDS = ("slip in print", "text and code differ", "left open")

@@ -25,15 +25,12 @@ from math import pi
 
 import numpy as np
 import pandas as pd
-import torch
 from jaxtyping import Float
 from numpy import ndarray
 
-from relstab.data.scale_detection import displaced, line_task
-from relstab.data.scale_detection import moves as unit_moves
 from relstab.theory.diffusion import effective_receptive_field, kernel
 
-MOVES = {"free": "periodic", "constrained": "block"}
+MOVES = ("free", "constrained")
 EXPONENTS = {1: {"D": -2, "G": 1, "R": -3}, 2: {"D": -1, "G": 1, "R": -2}}
 ROUNDING = 1e-12  # below this fraction of the signal, a variance is rounding error of an exact zero
 
@@ -86,32 +83,48 @@ def _second_moments(length, task, xi, gap, rule, balanced):
     """N and C of the module docstring for unit pixels, [length, length] each."""
     if rule not in MOVES or (rule == "constrained" and task != 2):
         raise ValueError(f"moves is {rule!r} in task {task}; allowed are 'free', and 'constrained' in task 2")
-    data = line_task(task, length, xi, gap)
-    near = data.labels.numpy() > 0
+    first, second, near = _pairs(length, task, xi, gap)
     if not len(near) or (balanced and (near.all() or not near.any())):
         raise ValueError(f"xi is {xi} and gap is {gap}; they leave no pairs in a class, at length {length}")
     weight = np.full(len(near), 1 / len(near))
     if balanced:
         weight = np.where(near, 0.5 / near.sum(), 0.5 / (~near).sum())
-    first, second = data.positions[..., 0].numpy().T
     pairs = np.zeros((length, length))
     pairs[first, second] = pairs[second, first] = weight
     active = pairs.sum(0)  # E[x], because a pixel is lit once in every pair it is part of
-    hop = _hopping(length, MOVES[rule], data.block)
+    hop = _hopping(length, int(xi) if rule == "constrained" else None)
     step = hop - np.eye(length)
     moved = np.diag(hop @ active + active) - hop * active - (hop * active).T + step @ pairs @ step.T
     return moved, np.diag(active) + pairs - np.outer(active, active)
 
 
-def _hopping(length, boundary, block):
-    """P[v, u], the probability that a pixel at u goes to v."""
-    here = torch.arange(length).unsqueeze(-1)
-    hop = np.zeros((length, length))
-    for step, probability in zip(*unit_moves(1), strict=True):
-        there = displaced(
-            here, step, (length,), boundary=boundary, block=block if boundary == "block" else None
+def _pairs(length, task, xi, gap):
+    """The two sites of every pair on the ring that the task admits, and whether they are close (or in one block)."""
+    if not (length >= 2 and 0 < xi < np.inf and 0 <= gap < np.inf):
+        raise ValueError(f"length is {length}, xi {xi} and gap {gap}; at least 2 pixels, xi > 0 and gap >= 0 are needed")
+    first, second = np.triu_indices(length, 1)
+    if task == 1:
+        apart = np.minimum(second - first, length - second + first)
+        near, far = apart < xi - gap / 2, apart >= xi + gap / 2
+        return first[near | far], second[near | far], near[near | far]
+    if task != 2:
+        raise ValueError(f"task is {task!r}; it must be 1 or 2")
+    if gap or xi != int(xi) or length % int(xi):
+        raise ValueError(
+            f"xi is {xi} and gap is {gap}; task 2 needs a whole xi that divides {length}, and gap 0"
         )
-        np.add.at(hop, (there[:, 0].numpy(), here[:, 0].numpy()), probability.item())
+    return first, second, first // int(xi) == second // int(xi)
+
+
+def _hopping(length, block):
+    """P[v, u], the probability that a pixel at u goes to v; with a block none leaves its own."""
+    here = np.arange(length)
+    hop = np.zeros((length, length))
+    for step in (-1, 1):
+        there = (here + step) % length
+        if block:
+            there = np.where((here + step) // block == here // block, there, here)
+        hop[there, here] += 0.5
     return hop
 
 

@@ -13,8 +13,8 @@ from matplotlib.text import Text
 
 from relbook import findings, page, papers
 from relbook.studies.omissions import effects, figures
+from relbook.studies.scale_detection.tasks import image_task, line_task
 from relstab import data, diffeo, models, theory
-from relstab.data.scale_detection import image_task, line_task
 from relstab.random import seeded
 from relstab.train import fit, recipes
 

@@ -14,8 +14,8 @@ from relbook.studies.scale_detection import study
 from relbook.studies.scale_detection import training as ensembles
 from relbook.studies.scale_detection.networks import Architecture
 from relbook.studies.scale_detection.sensitivity import sensitivities
+from relbook.studies.scale_detection.tasks import line_task
 from relstab import theory
-from relstab.data.scale_detection import line_task
 
 
 def reference(ensemble, member, images):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from relbook.studies.scale_detection.tasks import line_task
 from relbook.studies.two_pixels import solutions as two_pixels
-from relstab.data.scale_detection import line_task
 
 
 def test_two_pixels_share_D_and_differ_in_G():

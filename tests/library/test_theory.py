@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from relbook.studies.scale_detection.inputs import rectified_noise
+from relbook.studies.scale_detection.tasks import line_task, rectified_noise, translations
 from relstab import theory
-from relstab.data.scale_detection import line_task, translations
 
 
 def matrix(layers, filter_size, stride, length):

@@ -2,7 +2,7 @@
 
 from relbook.measurement import exact
 from relbook.studies.omissions import effects
-from relstab.data.scale_detection import image_task
+from relbook.studies.scale_detection.tasks import image_task
 
 
 def median_ratio():

@@ -17,8 +17,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from relbook.studies.scale_detection.tasks import TwoPixelTask, translations
 from relstab import data, diffeo, models, theory
-from relstab.data.scale_detection import TwoPixelTask, translations
 from relstab.diffeo import thin_plate
 from relstab.diffeo.fields import invert, warp
 from relstab.models.surgery import shuffle_channels

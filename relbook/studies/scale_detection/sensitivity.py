@@ -6,7 +6,7 @@ translations (paper A, App. B.2), drawn `draws` times for every input and shared
 Each quantity is also measured on the mean channel, f_k averaged over channels, where it overlaps with the
 full one if all channels do the same (A Fig. 9, dotted).
 
->>> from relstab.data.scale_detection import line_task
+>>> from relbook.studies.scale_detection.tasks import line_task
 >>> from relbook.studies.scale_detection import networks as simple_cnn
 >>> net = simple_cnn.homogeneous(simple_cnn.Architecture(layers=2, width=1, filter_size=3))
 >>> rows = sensitivities(net, line_task(1, 32, 11, gap=4), draws=1, seed=0)
@@ -18,9 +18,8 @@ import torch
 from torch import Tensor
 
 from relbook.studies.scale_detection import networks as simple_cnn
-from relbook.studies.scale_detection.inputs import rectified_noise
 from relbook.studies.scale_detection.networks import Ensemble
-from relstab.data.scale_detection import TwoPixelTask, translations
+from relbook.studies.scale_detection.tasks import TwoPixelTask, rectified_noise, translations
 from relstab.theory import effective_receptive_field
 
 READINGS = {"": lambda f: f, "_mean_channel": lambda f: f.mean(1, keepdim=True)}

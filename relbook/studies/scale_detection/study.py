@@ -20,12 +20,11 @@ import torch
 from relbook import scales
 from relbook.studies.scale_detection import networks as simple_cnn
 from relbook.studies.scale_detection import training as ensembles
-from relbook.studies.scale_detection.inputs import balanced_split
 from relbook.studies.scale_detection.sensitivity import sensitivities
-from relstab.data.scale_detection import line_task
+from relbook.studies.scale_detection.tasks import balanced_split, line_task
 from relstab.theory import homogeneous_sensitivities
-from relstab.theory.homogeneous import MOVES
 
+MOVES = {"free": "periodic", "constrained": "block"}  # of the theory, and what they are for pixels
 # The paper's networks: sizes that no scale changes.
 PAPER = {
     1: {"length": 32, "xi": 11, "gap": 4, "layers": 12, "filter_size": 3, "stride": 1, "train": 48},

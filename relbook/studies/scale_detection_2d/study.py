@@ -25,11 +25,10 @@ from typing import ClassVar
 import torch
 
 from relbook import scales
-from relbook.studies.scale_detection.inputs import balanced_split, random_translation, sphere_noise
+from relbook.studies.scale_detection.tasks import balanced_split, image_task, random_translation, sphere_noise
 from relbook.studies.zoo.probes import OfArchitecture, modes
 from relbook.studies.zoo.study import expand, step_ms
 from relstab import models
-from relstab.data.scale_detection import image_task
 from relstab.models import surgery
 from relstab.probes.sensitivity import compare
 from relstab.random import seeded

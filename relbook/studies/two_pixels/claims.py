@@ -1,8 +1,8 @@
 """What is measured for the claims on the constructions for two pixels (slides D): exact, no networks are trained."""
 
 from relbook.measurement import exact
+from relbook.studies.scale_detection.tasks import line_task
 from relbook.studies.two_pixels.solutions import SOLUTIONS, output
-from relstab.data.scale_detection import line_task
 from relstab.theory.diffusion import walk
 
 

@@ -28,7 +28,7 @@ import pandas as pd
 from jaxtyping import Float
 from torch import Tensor
 
-from relstab.data.scale_detection import line_task, translations
+from relbook.studies.scale_detection.tasks import line_task, translations
 from relstab.extras import extra
 
 SOLUTIONS = ("low", "high")
