@@ -1,10 +1,7 @@
 """Packages that only some functions need: imported where they are used, with one sentence where they are not installed.
 
-`import relstab`, `relstab.sensitivity` and `relstab.diffeo` need torch, torchvision, numpy, pandas, jaxtyping and
-filelock alone.
-
->>> extra("math", "counting").inf
-inf
+`import relstab`, `relstab.sensitivity` and `relstab.diffeo` need torch, torchvision, numpy, pandas and jaxtyping
+alone.
 """
 
 import importlib

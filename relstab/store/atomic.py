@@ -3,15 +3,6 @@
 Serves the results of every paper (definitions: a run killed at any moment loses at most the unit it was on).
 A file is written beside its target and renamed over it, which the file system does in one step; a lock is
 `flock`, which the kernel releases even after `kill -9`, so that no lock is ever stale.
-
->>> import pathlib, tempfile
->>> from relstab.store import atomic
->>> with tempfile.TemporaryDirectory() as folder:
-...     rows = pathlib.Path(folder, "rows.json")
-...     atomic.write(rows, b"[1]")
-...     with atomic.lock(folder + "/rows.lock") as held:
-...         held, rows.read_text()
-(True, '[1]')
 """
 
 import contextlib

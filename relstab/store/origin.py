@@ -14,7 +14,7 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -53,22 +53,25 @@ def _output(*command) -> str | None:
     return done.stdout.strip()
 
 
+def _git(*arguments: str) -> tuple[str, ...]:
+    """A git command about the checkout, whoever owns its folder."""
+    return "git", "-c", f"safe.directory={PACKAGE.parent}", "-C", str(PACKAGE.parent), *arguments
+
+
 @functools.cache
 def commit() -> tuple[str | None, bool | None]:
     """Git commit of the checkout the package lies in, and whether the package differs from it.
 
     (None, None) outside a checkout. Asked once a process: the code that runs is the code that was imported.
     """
-    checkout = PACKAGE.parent
     if not (
-        checkout / ".git"
-    ).exists():  # a virtual environment inside somebody else's repository is not ours
+        PACKAGE.parent / ".git"
+    ).exists():  # a virtual environment in somebody else's repository is not ours
         return None, None
-    git = ("git", "-c", f"safe.directory={checkout}", "-C", str(checkout))
-    head = _output(*git, "rev-parse", "--verify", "--quiet", "HEAD")
+    head = _output(*_git("rev-parse", "--verify", "--quiet", "HEAD"))
     if head is None:
         return None, None
-    changes = _output(*git, "status", "--porcelain", "--", *PACKAGES)
+    changes = _output(*_git("status", "--porcelain", "--", *PACKAGES))
     return head, None if changes is None else bool(changes)
 
 
@@ -83,27 +86,30 @@ def _digest(files: dict[str, bytes]) -> str:
 @functools.cache
 def code() -> str:
     """First 12 hex digits of the SHA-256 of both packages' sources: names the code also without git."""
-    checkout = PACKAGE.parent
-    found = (path for name in PACKAGES for path in (checkout / name).rglob("*") if path.suffix in SOURCES)
-    return _digest({path.relative_to(checkout).as_posix(): path.read_bytes() for path in found})
+    return _digest({name: path.read_bytes() for name, path in _files(SOURCES)})
 
 
 @functools.cache
 def sources(commit: str | None = None) -> dict[str, str]:
     """Path in the checkout -> text of the packages' Python files, on disk or at a commit; none for an unknown commit."""
     if commit is None:
-        checkout = PACKAGE.parent
-        found = (path for name in PACKAGES for path in (checkout / name).rglob("*.py"))
-        return {path.relative_to(checkout).as_posix(): path.read_text(encoding="utf-8") for path in found}
-    git = ("git", "-c", f"safe.directory={PACKAGE.parent}", "-C", str(PACKAGE.parent))
-    entries = {name: blob for name, blob in _tree(git, commit).items() if name.endswith(".py")}
-    blobs = _blobs(git, sorted(set(entries.values()))) if entries else {}
+        return {name: path.read_text(encoding="utf-8") for name, path in _files((".py",))}
+    entries = {name: blob for name, blob in _tree(commit).items() if name.endswith(".py")}
+    blobs = _blobs(sorted(set(entries.values()))) if entries else {}
     return {name: blobs[blob].decode() for name, blob in entries.items()}
 
 
-def _tree(git: tuple[str, ...], commit: str) -> dict[str, str]:
+def _files(suffixes: tuple[str, ...]) -> Iterator[tuple[str, Path]]:
+    """(path in the checkout, path) of the packages' files with these suffixes."""
+    for package in PACKAGES:
+        for path in (PACKAGE.parent / package).rglob("*"):
+            if path.suffix in suffixes:
+                yield path.relative_to(PACKAGE.parent).as_posix(), path
+
+
+def _tree(commit: str) -> dict[str, str]:
     """Path -> object of the packages' sources at a commit."""
-    listed = _output(*git, "ls-tree", "-r", commit, "--", *PACKAGES) or ""
+    listed = _output(*_git("ls-tree", "-r", commit, "--", *PACKAGES)) or ""
     entries = dict(reversed(line.split("\t", 1)) for line in listed.splitlines())
     return {name: entry.split()[2] for name, entry in entries.items() if Path(name).suffix in SOURCES}
 
@@ -120,26 +126,24 @@ def commit_of(digest: str) -> str | None:
 @functools.cache
 def _history() -> dict[str, str]:
     """Code digest of every commit -> the newest commit that has it; each tree is read once."""
-    git = ("git", "-c", f"safe.directory={PACKAGE.parent}", "-C", str(PACKAGE.parent))
-    log = _output(*git, "rev-list", "HEAD")
+    log = _output(*_git("rev-list", "HEAD"))
     if not (PACKAGE.parent / ".git").exists() or log is None:
         return {}
     known, blobs = {}, {}
     for commit in log.split():
-        entries = _tree(git, commit)
+        entries = _tree(commit)
         missing = sorted(set(entries.values()) - blobs.keys())
         if missing:
-            blobs |= _blobs(git, missing)
+            blobs |= _blobs(missing)
         known.setdefault(_digest({name: blobs[blob] for name, blob in entries.items()}), commit)
     return known
 
 
-def _blobs(git: tuple[str, ...], names: list[str]) -> dict[str, bytes]:
+def _blobs(names: list[str]) -> dict[str, bytes]:
     """The content of git objects, from one process."""
     asked = "".join(f"{name}\n" for name in names).encode()
-    answer = subprocess.run(
-        (*git, "cat-file", "--batch"), input=asked, capture_output=True, check=True
-    ).stdout
+    command = _git("cat-file", "--batch")
+    answer = subprocess.run(command, input=asked, capture_output=True, check=True).stdout
     found, position = {}, 0
     for name in names:
         end = answer.index(b"\n", position)

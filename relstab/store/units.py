@@ -3,10 +3,6 @@
 A unit is locked, looked up once more, run in a private folder for its checkpoints, and stored atomically the
 moment it ends. So a run killed at any point loses at most the units in flight (and those resume from their
 own checkpoints), two processes never run the same unit at once, and nothing that is stored runs again.
-
->>> from relstab.store import units
->>> units.Outcome("busy").record is None
-True
 """
 
 import errno

@@ -11,7 +11,6 @@ from relstab.theory.diffusion import (
     effective_receptive_field,
     gaussian,
     kernel,
-    single_pixel_sensitivity,
     walk,
     walk_and_gaussians,
 )
@@ -27,7 +26,6 @@ __all__ = [
     "kernel",
     "local_exponents",
     "profiles",
-    "single_pixel_sensitivity",
     "walk",
     "walk_and_gaussians",
 ]

@@ -127,25 +127,6 @@ def gaussian(
     return np.exp(-(centred**2) / spread) / np.sqrt(pi * spread)
 
 
-def single_pixel_sensitivity(layers: int, filter_size: int) -> Float[Tensor, " layers"]:
-    r"""A Eq. 4 exactly, on an infinite line, for k = 1, ..., layers.
-
-    .. math:: D_k = \frac{\|f_k(\delta_1) - f_k(\delta_0)\|^2}{\|f_k(\delta_0)\|^2} = 2 \left(1 -
-        \frac{a_k(1)}{a_k(0)}\right) \to \frac{6}{(F^2 - 1) k}
-
-    with :math:`a_k` the autocorrelation of the walk. For F = 2 it is 2/(k + 1).
-
-    >>> (single_pixel_sensitivity(3, 2) * torch.tensor([2, 3, 4])).round(decimals=6).tolist()
-    [2.0, 2.0, 2.0]
-    """
-    _check(filter_size, layers=layers)
-    ratios = []
-    for k in range(1, layers + 1):
-        law = walk(k, filter_size)[1]
-        ratios.append(2 * (1 - (law[1:] @ law[:-1]) / (law @ law)))
-    return torch.tensor(ratios, dtype=torch.float64)
-
-
 def walk_and_gaussians(layers: int, filter_sizes: Sequence[int]) -> pd.DataFrame:
     """The walk beside Prop. A.1 with both constants: columns filter_size, site, walk, exact, paper.
 

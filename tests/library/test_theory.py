@@ -226,17 +226,6 @@ def test_walk_and_ring_agree():
         )
 
 
-def test_single_pixel_sensitivity():
-    k = torch.arange(1, 7)
-    torch.testing.assert_close(
-        theory.single_pixel_sensitivity(6, 2), 2 / (k + 1.0).double(), rtol=1e-12, atol=0
-    )
-    printed = [0.667, 0.316, 0.213, 0.164, 0.135, 0.114]
-    np.testing.assert_allclose(theory.single_pixel_sensitivity(6, 3), printed, atol=5e-4)
-    late = theory.single_pixel_sensitivity(200, 3)[-1].item()
-    assert late == pytest.approx(6 / (8 * 200), rel=0.01)
-
-
 def test_profiles_are_the_powers_of_the_layer():
     image = np.zeros(32)
     image[[5, 11]] = 1
