@@ -101,7 +101,9 @@ def _second_moments(length, task, xi, gap, rule, balanced):
 def _pairs(length, task, xi, gap):
     """The two sites of every pair on the ring that the task admits, and whether they are close (or in one block)."""
     if not (length >= 2 and 0 < xi < np.inf and 0 <= gap < np.inf):
-        raise ValueError(f"length is {length}, xi {xi} and gap {gap}; at least 2 pixels, xi > 0 and gap >= 0 are needed")
+        raise ValueError(
+            f"length is {length}, xi {xi} and gap {gap}; at least 2 pixels, xi > 0 and gap >= 0 are needed"
+        )
     first, second = np.triu_indices(length, 1)
     if task == 1:
         apart = np.minimum(second - first, length - second + first)
