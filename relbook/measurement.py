@@ -9,9 +9,9 @@ one call. Sums and theorems have no uncertainty: `exact`.
 (6, True)
 """
 
+import contextlib
 import functools
 import math
-import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -22,31 +22,45 @@ NETWORKS = 6  # fewer networks decide nothing
 SEEDS = 3  # nor do fewer seeds
 
 
-def remembered(function: Callable) -> Callable:
-    """A function of a study's rows that is worked out once for each table of rows (and options).
+_memory: dict | None = None  # what `remembered` functions gave, while `remembering`
 
-    Claims share few tables of the same rows. Kept as long as the rows are; each call gets a copy. The rows must not be
-    changed in place.
+
+@contextlib.contextmanager
+def remembering():
+    """For its duration `remembered` functions work out a table once for the same rows, which must not change meanwhile."""
+    global _memory
+    outer, _memory = _memory, {} if _memory is None else _memory
+    try:
+        yield
+    finally:
+        _memory = outer
+
+
+def remembered(function: Callable) -> Callable:
+    """A function of a study's rows that many claims need: inside `remembering` it runs once for its arguments.
 
     >>> import pandas as pd
     >>> calls = []
     >>> count = remembered(lambda rows, **options: calls.append(len(rows)) or rows)
     >>> rows = pd.DataFrame({"R": [0.5, 0.25]})
-    >>> len(count(rows)), len(count(rows)), len(count(rows.head(1))), calls
-    (2, 2, 1, [2, 1])
+    >>> with remembering():
+    ...     len(count(rows)), len(count(rows))
+    (2, 2)
+    >>> len(count(rows)), calls
+    (2, [2, 2])
     """
-    found = {}
 
     @functools.wraps(function)
     def once(rows, *arguments, **options):
-        key = id(rows)
-        if key not in found:
-            found[key] = {}
-            weakref.finalize(rows, found.pop, key, None)
-        given = repr((arguments, sorted(options.items())))
-        if given not in found[key]:
-            found[key][given] = function(rows, *arguments, **options).copy()
-        return found[key][given].copy()
+        if _memory is None:
+            return function(rows, *arguments, **options)
+        key = (function, id(rows), repr((arguments, sorted(options.items()))))
+        if key not in _memory:
+            _memory[key] = (
+                rows,
+                function(rows, *arguments, **options),
+            )  # the rows too, so that no other gets their id
+        return _memory[key][1].copy()
 
     return once
 

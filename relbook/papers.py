@@ -11,6 +11,7 @@ import pandas as pd
 
 from relbook import registry, scales
 from relbook.ledger import FIELDS, PACKAGE, PAPERS, Verdict, claims
+from relbook.measurement import remembering
 
 
 def ledger(paper: str | None = None, *, superseded: bool = False) -> list:
@@ -69,18 +70,21 @@ def evaluate(chosen=None, *, scale: str | None = None, rows: Mapping | None = No
         rows: {study: DataFrame} to judge rows at hand (at their `attrs["scale"]`, or `scale`). Nothing is computed.
     """
     at = _reader(rows, scale)
-    lines = []
-    for claim in ledger() if chosen is None else chosen:
-        if claim.retired:
-            lines.append(claim.retired_line())
-            continue
-        judged = []
-        for one in _candidates(claim, scale):
-            judged.append(claim.judge({study: at(study, one) for study in claim.studies}, one))
-            if _tells(judged[-1]) == DECIDED:
-                break
-        lines.append(max(judged, key=_tells))  # of equals the first, that is the largest scale
+    with remembering():
+        lines = [_judged(claim, at, scale) for claim in (ledger() if chosen is None else chosen)]
     return pd.DataFrame(lines, columns=list(FIELDS), dtype=object)
+
+
+def _judged(claim, at, scale):
+    """The claim's line, at the largest scale that decides, else that says anything."""
+    if claim.retired:
+        return claim.retired_line()
+    judged = []
+    for one in _candidates(claim, scale):
+        judged.append(claim.judge({study: at(study, one) for study in claim.studies}, one))
+        if _tells(judged[-1]) == DECIDED:
+            break
+    return max(judged, key=_tells)  # of equals the first, that is the largest scale
 
 
 def populations(

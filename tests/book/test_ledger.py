@@ -303,7 +303,7 @@ def test_what_fails_or_is_undecided_says_what_would_decide():
 
 
 def test_what_is_remembered_is_the_rows_own():
-    """By table and options; a copy, so that no caller changes another's; forgotten with the rows."""
+    """By table and options, for as long as a ledger is judged; a copy, so that no caller changes another's."""
     calls = []
 
     @measurement.remembered
@@ -315,9 +315,12 @@ def test_what_is_remembered_is_the_rows_own():
         return pd.DataFrame({"R": [value], "D": [2 * value]})
 
     one, other = rows(1.0), rows(3.0)
-    first = half(one)
-    first.loc[0, "R"] = 7.0
-    assert half(one)["R"].item() == 0.5 and half(one, of="D")["D"].item() == 1.0
-    assert half(other)["R"].item() == 1.5 and calls == ["R", "D", "R"]
-    for value in range(5):  # tables at the address of one that is gone
-        assert half(rows(value))["R"].item() == value / 2
+    with measurement.remembering():
+        first = half(one)
+        first.loc[0, "R"] = 7.0
+        assert half(one)["R"].item() == 0.5 and half(one, of="D")["D"].item() == 1.0
+        assert half(other)["R"].item() == 1.5 and calls == ["R", "D", "R"]
+        for value in range(5):  # tables at the address of one that is gone
+            assert half(rows(value))["R"].item() == value / 2
+    one.loc[0, "R"] = 4.0
+    assert half(one)["R"].item() == 2.0

@@ -344,6 +344,16 @@ def test_robust_networks_enter_nothing_but_their_own_claim():
     assert not measured("o-others-robust", made_up(collection() + robust[:5])).enough
 
 
+def test_networks_below_the_law_are_counted_by_repository():
+    """Seven on the law; one errs three times less than 0.2 √R, one a little less, and a robust one twice less."""
+    lines = [*collection(7), {"name": "low", "error": 0.04, "train": 0.01, "R": 0.36},
+             {"name": "near", "error": 0.09, "train": 0.01, "R": 0.25},
+             {"name": "robust", "error": 0.1, "train": 0.01, "R": 1.0, "robust": True}]  # fmt: skip
+    found = measured("b-others-bound", made_up(lines))
+    assert found.estimate == pytest.approx(0.2) and found.n == 10
+    assert measured("b-others-bound", made_up(lines[:8])).estimate == pytest.approx(1 / 8)
+
+
 def test_two_variables_are_told_apart():
     generator = np.random.default_rng(1)
     D, G = np.exp(generator.normal(size=(2, 20)))

@@ -288,3 +288,23 @@ def test_lines_of_the_figure_are_the_means():
 
 def test_the_study_is_known():
     assert "ruderman" in registry.names() and data.digest("fashion-mini") in SMALL.data_digest()
+
+
+@pytest.mark.parametrize(("power", "expected"), [(1.0, 1.0), (-1.0, -1.0)])
+def test_euclidean_distances_are_compared_layer_by_layer(power, expected):
+    """D_k a power of the cosine sensitivity; the image, layer 0, and the logits are left out."""
+    rows = made()
+    rows.loc[rows["kind"] == "cosine", "sensitivity"] *= 1 + rows["depth"]
+    cosine = rows[(rows["kind"] == "cosine") & (rows["stage"] == "trained")]
+    other = cosine.assign(kind="relative", D=cosine["sensitivity"] ** power)
+    other.loc[other["depth"].isin([0, 13]), "D"] = 99.0
+    assert measured("c-3-euclidean", pd.concat([rows, other])) == pytest.approx(expected)
+    assert math.isnan(measured("c-3-euclidean", rows))
+
+
+def test_filters_get_rougher_or_smoother_with_depth():
+    rows = made()
+    trained = (rows["kind"] == "filters") & (rows["stage"] == "trained")
+    for sign in (1, -1):
+        rows.loc[trained, "tv"] = 1 + sign * 0.01 * rows["depth"]
+        assert measured("c-6-rank", rows) == pytest.approx(sign)

@@ -205,3 +205,80 @@ def test_filters_are_taken_at_each_seeds_own_end(rows):
     growth = claims._growth(both)
     assert set(growth) == {"vgg11_bn, seed 0", "vgg11_bn, seed 1"}
     assert not np.allclose(growth["vgg11_bn, seed 0"], growth["vgg11_bn, seed 1"])
+
+
+SIX = {("fc_l2", 1): 0.5, ("fc_l4", 1): 0.4, ("lenet", 1): 0.1, ("vgg11_bn", 0.25): 0.02, ("vgg13_bn", 0.25): 0.01,
+       ("resnet10", 0.25): 0.04}  # fmt: skip
+
+
+def test_R_is_compared_with_the_better_of_D_and_G():
+    """log R = log error for all; D is turned into noise of zero correlation, G = D / R."""
+    from relbook.studies.scale_detection_2d import claims
+
+    made = _made(SIX, list(SIX.values()))
+    assert claims.margin(made, families="all", seed=0).estimate == pytest.approx(0, abs=1e-9)  # D = R
+    free = made.assign(D=1.0 + made["architecture"].isin(["fc_l2", "vgg13_bn"]), G=1.0 + made["R"] % 0.03)
+    found = claims.margin(free, families="all", seed=0)
+    assert 0 < found.estimate < 1 and found.n == 6
+    assert claims.margin(free, seed=0).n == 4
+
+
+def test_errors_are_compared_architecture_by_architecture():
+    from relbook.studies.scale_detection_2d import claims
+
+    made = _made(SIX, list(SIX.values()))
+    unit = {"dataset": "cifar10-jpeg", "width": 1.0, "train_size": 0, "noise": 0.0, "augment": True, "recipe": "one_cycle",
+            "epochs": 10, "seed": 0, "kind": "sensitivity", "images": "cifar10-lossless", "layer": "output", "shuffle": -1,
+            "stage": "trained", "statistic": "component_median", "displacement": 1.0, "cut": 3, "interpolation": "bilinear",
+            "D": 1.0, "G": 1.0, "R": 1.0, "status": "ok"}  # fmt: skip
+
+    def zoo(errors):
+        return pd.DataFrame([unit | {"architecture": name} | more for (name, _), error in errors.items()
+                             for more in ({}, {"kind": "training", "test_error": error})])  # fmt: skip
+
+    for errors, order in ((SIX, 1), (dict(zip(SIX, sorted(SIX.values()), strict=True)), None),
+                          ({name: 1 / error for name, error in SIX.items()}, -1)):  # fmt: skip
+        found = claims.order_of_errors({"scale_detection_2d": made, "zoo": zoo(errors)}, seed=0)
+        expected = order if order is not None else pd.Series(errors).corr(pd.Series(SIX), method="spearman")
+        assert found.estimate == pytest.approx(expected) and found.n == 6
+
+
+def profile_of(seed, R, growth=None):
+    """Rows of a VGG11bn: R_k (and D_k) at layers 0, 1, ... and the growth of the constant mode."""
+    unit = {"architecture": "vgg11_bn", "width": 0.25, "epochs": 9, "seed": seed, "status": "ok", "test": 100}
+    rows = [unit | {"kind": "training", "test_error": 0.1}]
+    for depth, value in enumerate(R):
+        probe = {
+            "kind": "sensitivity",
+            "stage": "trained",
+            "statistic": "mean",
+            "shuffle": -1,
+            "layer": f"l{depth}",
+        }
+        place = {"depth": depth, "relative_depth": depth / (len(R) - 1)}
+        rows.append(unit | probe | place | {"D": value, "G": 1.0, "R": value})
+    for epoch in (0, 9) if growth else ():
+        for depth, value in enumerate(growth, start=1):
+            gammas = {f"gamma_{mode}": 1.0 if mode or not epoch else value for mode in (0, 1, 2, 3, 4, 6)}
+            rows.append(
+                unit | {"kind": "modes", "epoch": epoch, "layer": f"l{depth}", "depth": depth, **gammas}
+            )
+    return rows
+
+
+def test_ranks_with_depth_leave_the_picture_out():
+    from relbook.studies.scale_detection_2d import claims
+
+    rows = pd.DataFrame([row for seed in (0, 1) for row in profile_of(seed, (0.1, 1.0, 0.5, 0.25))])
+    found = claims.rank_with_depth(rows, quantity="D", seed=0)
+    assert found.estimate == pytest.approx(-1) and found.units == ("vgg11_bn, seed 0", "vgg11_bn, seed 1")
+
+
+@pytest.mark.parametrize(("growth", "rank"), [((1, 2, 4, 8), 1.0), ((8, 8, 4, 2), -1.0)])
+def test_low_modes_grow_where_R_falls(growth, rank):
+    """R falls by factors 2, 4, 8 at layers 2, 3 and 4."""
+    from relbook.studies.scale_detection_2d import claims
+
+    rows = pd.DataFrame([row for seed in (0, 1, 2) for row in profile_of(seed, (9.0, 64, 32, 8, 1), growth)])
+    found = claims.growth_where_R_falls(rows, seed=0)
+    assert found.estimate == pytest.approx(rank) and found.n == 3

@@ -169,6 +169,136 @@ def test_growth_of_the_constant_mode():
     assert measured("a-4-row-1-layers-2-4", more).enough
 
 
+def test_shuffling_parts_late_or_early():
+    """Layers at a quarter, a half and three quarters of the depth; only the second network parts late."""
+    trained = np.array([1.0, 1.0, 0.5, 0.25])
+    factors = {"vgg11_bn": (1, 3, 3, 2), "resnet18": (1, 1.1, 1.1, 4)}
+    rows = frame(
+        *(network(name, 0.125, shuffles=1, profile=(trained, trained * f)) for name, f in factors.items())
+    )
+    rows = rows[rows["layer"] != "output"]
+    assert claims.share_parting(rows, seed=0).estimate == 0.5
+    (up,) = (frame(network("vgg11_bn", 0.1, shuffles=1, profile=(trained, trained * (1, 2, 0.5, 2)))),)
+    moved = {"layers": [1, 2, 3], "families": ["vgg11_bn"], "seed": 0}
+    assert claims.moved_layers(up, **moved).estimate == pytest.approx(2)
+    assert claims.moved_layers(up, **moved | {"layers": [4]}).n == 0
+    assert claims.moved_layers(up, **moved | {"families": ["lenet"]}).n == 0
+
+
+def test_what_is_left_of_the_fall_when_channels_are_shuffled():
+    """From layer 1 to the last R falls by 4, with shuffled channels by 2: half of it in the logarithm."""
+    trained, shuffled = np.array([9.0, 1.0, 0.5, 0.25]), np.array([9.0, 1.0, 0.7, 0.5])
+    rows = frame(network("vgg11_bn", 0.25, shuffles=1, profile=(trained, shuffled)))
+    rows = rows[rows["layer"] != "output"]
+    assert claims.pooled_in_space(rows, seed=0).estimate == pytest.approx(0.5)
+
+
+def test_outputs_are_averaged_in_the_logarithm(lawful):
+    """R of FC-L2 and FC-L4 is 4 and 3; before training a third of it."""
+    lawful.loc[lawful["stage"].eq("init"), "R"] /= 3
+    connected = {"families": ["fc_l"], "seed": 0}
+    assert claims.output(lawful, **connected).estimate == pytest.approx(math.sqrt(12))
+    assert claims.output(lawful, stage="init", **connected).estimate == pytest.approx(math.sqrt(12) / 3)
+    assert claims.output(lawful, over_init=True, **connected).estimate == pytest.approx(3)
+    assert claims.output(lawful, quantity="G", **connected).estimate == pytest.approx(1 / math.sqrt(12))
+    assert claims.output(lawful, networks="original", seed=0).n == 1
+
+
+def probed_at(rows, displacement, factor=1.0, interpolation="bilinear"):
+    """The trained outputs as if probed elsewhere, with R times a factor (an array: a factor a network)."""
+    table = rows[rows["layer"].eq("output") & rows["stage"].eq("trained")]
+    names = list(dict.fromkeys(table["architecture"]))
+    factors = dict(zip(names, np.broadcast_to(factor, len(names)), strict=True))
+    return table.assign(displacement=displacement, interpolation=interpolation,
+                        R=table["R"] * table["architecture"].map(factors))  # fmt: skip
+
+
+def test_small_displacements_compare_interpolations(lawful):
+    rows = pd.concat(
+        [lawful, probed_at(lawful, 0.125), probed_at(lawful, 0.125, 0.3, "gaussian"), probed_at(lawful, 0.5)]
+    )
+    found = claims.small_displacement(rows, seed=0)
+    assert found.estimate == pytest.approx(0.3) and found.n == 6
+    assert claims.small_displacement(lawful, seed=0).n == 0
+
+
+def test_larger_displacements_are_correlated_at_the_first_one(lawful):
+    turned = np.array([NETS.get(n, 1.0) ** -2 for n in dict.fromkeys(lawful["architecture"])])
+    rows = pd.concat([lawful, probed_at(lawful, 2.0, turned), probed_at(lawful, 4.0)])
+    assert claims.larger_displacement(rows, seed=0).estimate == pytest.approx(-1)
+    assert claims.larger_displacement(lawful, seed=0).n == 0
+
+
+def test_seeds_of_an_architecture_over_data_sets():
+    """1, 2, 4 on one set and 8 on another: geometric means 2 and 8, over sets 4."""
+    values = {"cifar10-jpeg": (1, 2, 4), "mnist": (8, 8, 8)}
+    rows = frame(*(network("lenet", R, dataset=data, augment=data != "mnist", seed=s)
+                   for data, Rs in values.items() for s, R in enumerate(Rs)))  # fmt: skip
+    found = claims.seeds_of(rows, architecture="lenet", networks=["ours", "mnist"], seed=0)
+    assert found.estimate == pytest.approx(4) and found.n == 6 and found.enough
+    two = claims.seeds_of(rows[rows["seed"] < 2], architecture="lenet", networks=["ours", "mnist"], seed=0)
+    assert two.n == 4 and not two.enough
+
+
+def test_seeds_scatter_less_than_architectures():
+    rows = frame(*(network(name, R, seed=s) for name, Rs in (("lenet", (1, 4)), ("alexnet", (16, 64)))
+                   for s, R in enumerate(Rs)), network("vgg11", 999.0))  # fmt: skip
+    found = claims.scatter_of_seeds(rows, seed=0)
+    assert found.estimate == pytest.approx(0.5) and found.n == 2  # ln 4 / ln 16
+
+
+def test_layers_that_are_flat_at_initialisation():
+    rows = frame(network("vgg11_bn", 1.0, shuffles=1, profile=((9.0, 1.1, 0.9, 3.0),)))
+    rows.loc[rows["layer"].ne("output") & rows["stage"].eq("trained"), "stage"] = "init"
+    assert claims.flat_layers(rows, factor=1.5, seed=0).estimate == pytest.approx(3 / 4)  # the output as well
+    assert claims.flat_layers(rows, factor=4, seed=0).estimate == 1
+
+
+def test_the_gain_of_stability_by_thirds():
+    even, late = (9.0, 8.0, 4.0, 2.0), (9.0, 8.0, 8.0, 8.0)
+    rows = [network("vgg11_bn", 1.0, shuffles=1, profile=(values,)) for values in (even, late)]
+    assert claims.spread_of_gain(frame(rows[0]), seed=0).estimate == pytest.approx(1 / 3)
+    assert claims.spread_of_gain(frame(rows[1]), seed=0).estimate == pytest.approx(1)
+
+
+def test_depth_is_compared_with_R():
+    """R gives the error exactly; so does the depth in the second table, and in the first all are alike."""
+    rows = frame(*(network(name, 4.0**i, shuffles=1, profile=((1.0, 1.0),)) for i, name in enumerate(NETS)))
+    assert claims.depth_margin(rows, seed=0).estimate == pytest.approx(1)
+    depth = {name: 4 * 2**i for i, name in enumerate(NETS)}
+    deeper = rows.assign(
+        depth=rows["depth"].mask(rows["layer"].eq("output"), rows["architecture"].map(depth))
+    )
+    assert claims.depth_margin(deeper, seed=0).estimate == pytest.approx(0, abs=1e-9)
+
+
+def test_populations_of_the_main_claims():
+    """Of networks of every kind only these enter; a change here is a change of what is claimed."""
+    noisy = [network("vgg11_bn", 0.2, noise=n, epochs=5) for n in (0.0, 10.0)]
+    rows = frame(
+        network("lenet", 1.0), network("lenet", 1.0, seed=1), network("lenet", 1.0, width=0.5), network("fc_l4", 3.0),
+        network("vgg11_bn", 0.2, shuffles=1, profile=((1.0, 0.5), (1.0, 0.6))), *noisy,
+        network("vgg11_bn", 0.2, train_size=512), network("vgg11_bn", 0.1, train_size=2048),
+        network("alexnet", 0.5, augment=False),
+        network("lenet", 1.5, dataset="mnist", augment=False), network("resnet10", 0.4, dataset="fashion-mnist", augment=False),
+        network("cifar_resnet20", 0.1, shuffles=1, profile=((1.0, 0.5), (1.0, 0.6)), **OTHERS),
+    )  # fmt: skip
+    here = ("fc_l4 on cifar10-jpeg", "lenet on cifar10-jpeg", "vgg11_bn on cifar10-jpeg")
+    theirs, curve = "cifar_resnet20 on cifar10-lossless", ("vgg11_bn on cifar10-jpeg",)
+    golden = {
+        "b-5-R": here, "b-5-slope": here, "a-1-centre-R": here, "a-1-centre-G-all": here, "b-15-D-weaker": here,
+        "b-21-every-cut": here,
+        "a-1-centre-D-convolutional": here[1:], "a-1-noise-gained": here, "a-1-noise-gained-original": (theirs,),
+        "b-17-order": (*here, theirs, "lenet on mnist", "resnet10 on fashion-mnist"), "b-20-mnist": ("lenet on mnist",),
+        "b-3-lowered": (here[2], theirs, "resnet10 on fashion-mnist"), "a-3-overlap": (theirs, here[2]),
+        "b-6-G-rises": curve, "b-18-together": curve, "b-19-scatter": (), "a-1-right-R": (),
+    }  # fmt: skip
+    found = {}
+    for id_ in golden:
+        found[id_] = tuple(sorted(measured(id_, rows).units))
+    assert found == {id_: tuple(sorted(units)) for id_, units in golden.items()}
+
+
 # A mutant of a measure changes its number, or how many networks it is taken over.
 MUTANTS = {
     "sign": ("a-1-centre-G-all", {"quantity": "R"}),

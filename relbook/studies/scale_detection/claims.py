@@ -133,8 +133,8 @@ def diffusion():
 
 def norm_exponent(*, window, gradient=False):
     """Exponent in depth of ‖f_k(v)‖², or of ‖f_k(v + 1) - f_k(v)‖², of homogeneous filters on a line, F = 3."""
-    layers = np.arange(window[0], window[1] + 1)
-    laws = [walk(int(k), 3)[1] for k in layers]
+    layers = range(window[0], window[1] + 1)
+    laws = [walk(k, 3)[1] for k in layers]
     squares = [np.square(np.diff(law, prepend=0, append=0) if gradient else law).sum() for law in laws]
     return exact(np.polyfit(np.log(layers), np.log(squares), 1)[0], [f"layer {k}" for k in layers])
 

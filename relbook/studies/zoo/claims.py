@@ -252,6 +252,8 @@ def scatter_of_seeds(rows, *, networks="ours", seed):
     table = tables.largest(members(table, networks))
     logs = np.log(table["R"]).groupby([table[field] for field in tables.NETWORK])
     found = pd.DataFrame({"mean": logs.mean(), "variance": logs.var(ddof=1)}).dropna().reset_index()
+    if len(found) < 2:  # no difference between architectures
+        return nothing()
     return bootstrap(lambda m, v: np.sqrt(mean(v)) / m.std(-1, ddof=1).clip(1e-12), found["mean"], found["variance"],
                      units=names(found), seed=seed, distinct=2)  # fmt: skip
 
@@ -357,8 +359,9 @@ def moved_layers(rows, *, layers, families, networks="ours", seed):
     found = {}
     for unit, net in profiles(rows, networks, families).items():
         logs = np.log(net.pivot(index="depth", columns="stage", values="R"))
-        if {"shuffled", "trained"} <= set(logs) and set(layers) <= set(logs.index):
-            found[unit] = float(np.exp((logs["shuffled"] - logs["trained"]).abs()[list(layers)].mean()))
+        moved = logs.reindex(columns=["shuffled", "trained"]).diff(axis=1)["trained"].abs().dropna()
+        if set(layers) <= set(moved.index):
+            found[unit] = float(np.exp(moved[list(layers)].mean()))
     return bootstrap(geometric, list(found.values()), units=found, seed=seed)
 
 

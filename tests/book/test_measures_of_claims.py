@@ -1,0 +1,254 @@
+"""Measures of claims on made-up tables whose answer is known: theory, small sums, and studies with few columns.
+
+Those of the zoo, scale detection in two dimensions, paper C and public repositories are tested beside their rows.
+"""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from relbook import papers
+from relbook.studies.augmentation import claims as augmentation
+from relbook.studies.diffeomorphisms import claims as fields
+from relbook.studies.measures import claims as interpolations
+from relbook.studies.omissions import claims as omissions
+from relbook.studies.ruderman import claims as ruderman
+from relbook.studies.scale_detection import claims as line
+from relbook.studies.scale_detection import study
+from relbook.studies.two_pixels import claims as two_pixels
+
+
+def test_every_measure_is_tested_on_numbers_that_are_known():
+    """A test names each function that measures, or a claim that it measures."""
+    text = "\n".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
+    untested = {}
+    for claim in papers.ledger():
+        if claim.measure:
+            name = f"{claim.folder}.{claim.measure}"
+            named = f".{claim.measure}(" in text or f'"{claim.id}"' in text
+            untested[name] = untested.get(name, True) and not named
+    assert [name for name, bare in untested.items() if bare] == []
+
+
+# ---- scale detection on a line: three seeds whose D is the exact one times 0.5, 1 and 3
+
+SEEDS = {1: 0.5, 2: 1.0, 3: 3.0}
+
+
+@pytest.fixture(scope="module")
+def ensembles():
+    unit = study.PAPER[1] | {
+        "task": 1,
+        "moves": "free",
+        "width": 8,
+        "status": "ok",
+        "steps": 1,
+        "output_std": 1.0,
+    }
+    exact = study.exact(pd.DataFrame([unit]))
+    lines = []
+    for member, factor in SEEDS.items():
+        for stage, more in (("trained", 1.0), ("init", 10.0)):
+            for one in exact.to_dict("records"):
+                D, G = one["D"] * factor * more, one["G"]
+                lines.append(unit | {"k": one["k"], "A": one["A"], "member": member, "stage": stage, "D": D, "G": G,
+                                     "R": D / G, "D_mean_channel": 2 * D, "G_mean_channel": G * one["k"],
+                                     "alignment": 1 / (one["k"] + member), "test_error": 0.1 * (member == 3)})  # fmt: skip
+    wrong = [one | {"moves": "constrained", "D": 99.0} for one in lines]
+    narrow = [one | {"width": 4, "D": 99.0} for one in lines]
+    return pd.DataFrame([*lines, *wrong, *narrow])
+
+
+def test_trained_over_exact_is_the_seed_in_the_middle(ensembles):
+    found = line.over_exact(ensembles, task=1, quantity="D", layers=[1, 5], seed=0)
+    assert found.estimate == pytest.approx(1) and found.units == ("seed 1", "seed 2", "seed 3")
+    assert (found.low, found.high) == (pytest.approx(0.5), pytest.approx(3))
+    assert line.over_exact(ensembles, task=1, quantity="G", layers=[1, 5], seed=0).high == pytest.approx(1)
+    assert line.over_exact(ensembles, task=2, quantity="D", layers=[1, 5], seed=0).n == 0
+    layers = study.deviations(line._widest(ensembles, 1)).query("member == 1")
+    bent = ensembles.assign(D=ensembles["D"].mask(ensembles["k"] == 4, 4 * ensembles["D"]))
+    assert line.over_exact(bent, task=1, quantity="D", layers=[1, 5], seed=0).estimate == pytest.approx(4)
+    assert line.over_exact(bent, task=1, quantity="D", layers=[1, 3], seed=0).estimate == pytest.approx(1)
+    assert len(layers) == study.PAPER[1]["layers"]
+
+
+def test_exponents_are_fitted_seed_by_seed(ensembles):
+    power = ensembles.assign(D=ensembles["A"] ** -2.0 * ensembles["member"], G=ensembles["A"])
+    assert line.fitted_exponent(power, task=1, quantity="D", seed=0).estimate == pytest.approx(-2)
+    assert line.fitted_exponent(power, task=1, quantity="G", seed=0).estimate == pytest.approx(1)
+    before = power.assign(D=power["D"].mask(power["stage"] == "init", 1.0))
+    assert line.fitted_exponent(before, task=1, quantity="D", stage="init", seed=0).estimate == pytest.approx(
+        0
+    )
+    first, last = study.SLOPES[1]
+    outside = power.assign(D=power["D"].mask(~power["k"].between(first, last), 7.0))
+    assert line.fitted_exponent(outside, task=1, quantity="D", seed=0).estimate == pytest.approx(-2)
+
+
+def test_training_lowers_D_of_a_layer_tenfold(ensembles):
+    assert line.after_over_before(ensembles, task=1, layer=6, seed=0).estimate == pytest.approx(0.1)
+    assert line.after_over_before(ensembles, task=1, layer=6, quantity="G", seed=0).estimate == pytest.approx(
+        1
+    )
+
+
+def test_the_mean_channel_is_compared_where_it_is_farthest(ensembles):
+    assert line.mean_channel(
+        ensembles, task=1, quantity="D", layers=[1, 5], seed=0
+    ).estimate == pytest.approx(2)
+    assert line.mean_channel(
+        ensembles, task=1, quantity="G", layers=[1, 5], seed=0
+    ).estimate == pytest.approx(5)
+    assert line.mean_channel(
+        ensembles, task=1, quantity="G", layers=[1, 3], seed=0
+    ).estimate == pytest.approx(3)
+
+
+def test_the_smallest_layer_and_the_share_without_error(ensembles):
+    found = line.smallest(ensembles, task=1, column="alignment", layers=[1, 5], seed=0)
+    assert found.estimate == pytest.approx(1 / 7) and found.n == 3  # 1 / (5 + 2)
+    assert line.without_error(ensembles, task=1, seed=0).estimate == pytest.approx(2 / 3)
+    assert line.without_error(ensembles, task=1, at_most=0.1, seed=0).estimate == 1
+
+
+def test_one_seed_in_three_is_homogeneous(ensembles):
+    assert line.homogeneous(ensembles, task=1, seed=0).estimate == pytest.approx(1 / 3)
+
+
+# ---- exact sums
+
+
+def test_exponents_of_the_theory():
+    """Free pixels pooled without overlap: D of a sum over s sites falls as 1/s; the window is what is fitted."""
+    network, options = [2, 2, 128, 2, 32, 0], {"moves": "free"}
+    whole = line.exponent(quantity="D", layers=5, network=network, window=[1, 4], **options)
+    part = line.exponent(quantity="D", layers=5, network=network, window=[2, 4], **options)
+    assert whole.n == 4 and part.n == 3 and whole.estimate != part.estimate
+    assert whole.estimate == pytest.approx(-1, abs=0.1)
+    R, G = (
+        line.exponent(quantity=q, layers=5, network=network, window=[1, 4], **options).estimate for q in "RG"
+    )
+    assert pytest.approx(whole.estimate - G) == R
+
+
+def test_laws_of_the_walk():
+    assert line.diffusion().estimate == pytest.approx(0.5)
+    assert line.norm_exponent(window=[1, 2]).estimate == pytest.approx(
+        math.log2((1 + 4 + 9 + 4 + 1) / 81 * 3)
+    )
+    assert line.norm_exponent(window=[200, 400]).estimate == pytest.approx(-0.5, abs=1e-3)
+    assert line.norm_exponent(window=[200, 400], gradient=True).estimate == pytest.approx(-1.5, abs=3e-3)
+    found = line.variance(sizes=[2, 3])  # 1/4 of the step, over (8 - 12 + 12 - 4)/24 / 2; (2/3) over 8/72 ...
+    assert found.n == 2 and found.estimate == max(
+        (line.variance(sizes=[s]).estimate for s in (2, 3)), key=lambda x: abs(math.log(x))
+    )
+
+
+def test_a_ramp_and_the_layer_that_sees_it():
+    assert two_pixels.off_the_ramp().n is None and two_pixels.off_the_ramp(scales=[3, 5]).n == 2
+    assert two_pixels.off_the_ramp(scales=[3, 5]).estimate == pytest.approx(0, abs=1e-12)
+    for scale, size, layer in ((7, 3, 3), (8, 3, 4), (7, 5, 2), (3, 3, 1)):
+        assert two_pixels.layer_that_sees(scale=scale, filter_size=size).estimate == layer
+
+
+def test_a_wrong_solution_is_off_the_ramp(monkeypatch):
+    monkeypatch.setattr(two_pixels, "output", lambda images, xi, solution: images.sum(1))
+    assert two_pixels.off_the_ramp().estimate > 1
+
+
+def test_smoothness_of_layers_scatters_as_one_over_the_root():
+    first, larger = (omissions.scatter_of_layer(filters=n).estimate for n in (96, 9600))
+    assert first / larger == pytest.approx(10)
+    assert 0.3 < first * math.sqrt(96) < 0.37
+
+
+def test_gradients_of_paper_C_are_the_larger_of_two_settings():
+    found = ruderman.gradient()
+    assert set(found.units) == {"cifar10", "imagenet"} and 0 < found.estimate < 1
+
+
+# ---- deformations
+
+
+def test_the_gradient_norm_of_all_modes_is_that_of_each():
+    """One mode: (π²/4)(1 + 1) C², C² = T/2, two components; so 1 x 1 modes have the ratio one as well."""
+    found = fields.norm_without_cut(size=1, draws=4000, seed=0)
+    assert found.low < 1 < found.high and found.n == 4000
+    assert not fields.norm_without_cut(size=2, draws=20, seed=0).enough
+
+
+def test_components_that_depend_on_each_other_are_found(monkeypatch):
+    assert fields.dependence(cut=3, draws=4000, seed=0).estimate < 0.1
+    drawn = fields.diffeo.displacement_field
+
+    def tied(*arguments):
+        field = drawn(*arguments)
+        return field[:, [0, 0]]
+
+    monkeypatch.setattr(fields.diffeo, "displacement_field", tied)
+    assert fields.dependence(cut=3, draws=4000, seed=0).estimate == pytest.approx(1)
+
+
+def test_the_centre_moves_by_the_sum_over_kept_modes():
+    """c = 3 of the code: (1,1), (1,2), (2,1), (2,2), ..., of which only odd-odd modes move the centre."""
+    code, paper = (fields.centre(rule=rule).estimate for rule in ("code", "paper"))
+    assert code > paper > 1
+    assert fields.centre(rule="code", cut=30).estimate == pytest.approx(1, abs=0.25)
+
+
+def folds(scale=1.0):
+    return pd.DataFrame([{"rule": rule, "cut": c, "quantile": q, "samples": 100, "norm2": 2.0,
+                          "critical_temperature": q * 2 * scale**c / (c**2 * math.log(c))}
+                         for rule in ("paper", "code") for c in (3, 5, 10, 20) for q in (0.25, 0.5, 0.75)])  # fmt: skip
+
+
+def test_a_boundary_of_the_stated_form_has_no_spread():
+    assert fields.fold_spread(folds()).estimate == pytest.approx(1)
+    found = fields.fold_spread(folds(1.1))
+    assert found.estimate == pytest.approx(1.1**15) and found.units == ("c = 5", "c = 10", "c = 20")
+
+
+def test_norms_and_points_that_fold():
+    assert fields.unit_norm(cut=30).estimate == pytest.approx(fields.squared_norm(8 / math.pi**3 / 900, 30))
+    few, many = (fields.local_folds(cuts=cuts, draws=100, seed=1) for cuts in ([3], [3, 6]))
+    assert few.n == 100 and many.estimate >= few.estimate and few.low <= few.estimate <= few.high
+
+
+def test_noise_that_is_as_far_as_the_deformation_has_R_one():
+    assert fields.same_norm(images=4).estimate == pytest.approx(1, abs=1e-5)
+
+
+# ---- networks with few columns
+
+
+def test_interpolations_of_the_widest_networks():
+    """Two architectures; R with Gaussian over bilinear is 2 and 8; a narrower one and an unusual one stay out."""
+    base = {"dataset": "cifar10-jpeg", "width": 1.0, "epochs": 10, "recipe": "one_cycle", "augment": True, "R2": 1.0,
+            "R4": 1.0, "R4_gaussian": 1.0}  # fmt: skip
+    rows = pd.DataFrame([base | one for one in (
+        {"architecture": "a", "R2_gaussian": 1.0}, {"architecture": "a", "R2_gaussian": 4.0},
+        {"architecture": "b", "R2_gaussian": 8.0}, {"architecture": "b", "R2_gaussian": 99.0, "width": 0.5},
+        {"architecture": "c", "R2_gaussian": 99.0, "augment": False})])  # fmt: skip
+    found = interpolations.interpolation(rows, displacement=2, seed=0)
+    assert found.estimate == pytest.approx(4) and found.units == (
+        "a ×1 on cifar10-jpeg",
+        "b ×1 on cifar10-jpeg",
+    )
+    assert interpolations.interpolation(rows, displacement=4, seed=0).estimate == pytest.approx(1)
+
+
+def test_crops_and_flips_are_compared_twin_by_twin():
+    """R with over without them: 2 and 1/2 for the two seeds of one kind, 4 for another; one without a twin."""
+    base = {"status": "ok", "dataset": "d", "width": 1.0, "displacement": 0.0}
+    lines = [("a", 0, 2.0, 1.0), ("a", 1, 1.0, 2.0), ("b", 0, 4.0, 1.0)]
+    rows = [base | {"architecture": name, "seed": s, "augment": kind, "R": R}
+            for name, s, *both in lines for kind, R in zip((True, False), both, strict=True)]  # fmt: skip
+    rows.append(base | {"architecture": "c", "seed": 0, "augment": True, "R": 99.0})
+    rows.append(base | {"architecture": "b", "seed": 1, "augment": True, "R": 99.0, "status": "diverged"})
+    found = augmentation.crops_and_flips(pd.DataFrame(rows), seed=0)
+    assert found.estimate == pytest.approx(2) and found.n == 2  # geometric mean of 1 and 4
+    assert augmentation.crops_and_flips(pd.DataFrame(rows), inside=3, seed=0).estimate == 0.5
+    assert np.isfinite(found.high)
