@@ -156,7 +156,7 @@ def table(frame, **whole):
     ['family', 'R', 'dense', '0.12']
     """
     options = {"index": False, "float_format": "{:.2f}".format}
-    html = frame.to_html(border=0, **options)
+    html = f'<div class="table-frame">{frame.to_html(border=0, **options)}</div>'
     _keep(html.encode(), {f"{name}.csv": part.to_csv(index=False).encode() for name, part in whole.items()})
     return Display(text_html=html, text_plain=frame.to_string(**options))
 
