@@ -18,12 +18,15 @@ QUANTITIES = {
     "D_median": "$D_f$",
 }
 SCHEDULES = {"one_cycle": (style.BLUE, "one cycle"), "step": (style.ORANGE, "two steps")}
-DASHES = {True: ("-", "with crops and flips"), False: ((0, (4, 1.5)), "without")}
+AUGMENTED = {
+    True: ("o", 1.8, "with crops and flips"),
+    False: ("^", 0.9, "without"),
+}  # symbol, width of the line
 
 
 @drawn
 def along(rows):
-    """A column a network, a row a quantity: against epochs, by schedule (colour) and augmentation (dashes); first seed."""
+    """A column a network, a row a quantity: against epochs, by schedule (colour) and augmentation (symbol); first seed."""
     table = tables.points(rows)
     table = table[table["seed"] == table["seed"].min()] if len(table) else table
     columns = list(table.groupby(["architecture", "width"], sort=False)) if len(table) else []
@@ -38,14 +41,8 @@ def along(rows):
         for ax, column in zip(line, QUANTITIES, strict=True):
             for (recipe, augment), one in part.groupby(["recipe", "augment"]):
                 later = one[one["epoch"] > 0]
-                ax.plot(
-                    later["epoch"],
-                    later[column],
-                    color=SCHEDULES[recipe][0],
-                    ls=DASHES[augment][0],
-                    marker="o",
-                    ms=2.5,
-                )
+                marker, lw, _ = AUGMENTED[augment]
+                ax.plot(later["epoch"], later[column], color=SCHEDULES[recipe][0], lw=lw, marker=marker, ms=3)
             ax.set(xscale="log")
             if column != "train_error":
                 ax.set(yscale="log")
@@ -54,14 +51,20 @@ def along(rows):
     for ax, text in zip(axes[:, 0], QUANTITIES.values(), strict=True):
         ax.set_ylabel(text)
     handles = [Line2D([], [], color=colour, label=text) for colour, text in SCHEDULES.values()]
-    handles += [Line2D([], [], color=style.BLACK, ls=dashes, label=text) for dashes, text in DASHES.values()]
-    legend(fig, handles, 4)
+    handles += [
+        Line2D([], [], color=style.BLACK, marker=marker, lw=lw, ms=3, label=text)
+        for marker, lw, text in AUGMENTED.values()
+    ]
+    legend(fig, handles, 2)
     return fig
 
 
 @drawn
 def plane(rows):
-    """Paths of networks in the plane of test error and R, from the first epoch (small) to the end (large); dotted: B's law."""
+    """Paths of networks in the plane of test error and R, from the first epoch (small) to the end (large); dotted: B's law.
+
+    Wide lines: with crops and flips.
+    """
     fig, ax = style.figure(height=4.2)
     found = [(name, one[one["epoch"] >= 1]) for name, one in tables.networks(rows)]
     if not found:
@@ -71,19 +74,18 @@ def plane(rows):
     for _, one in found:
         first = one.iloc[0]
         _, colour, marker = look(first["architecture"])
-        ax.plot(
-            one["R_median"], one["test_error"], color=colour, ls=DASHES[first["augment"]][0], lw=1, alpha=0.8
-        )
+        lw = AUGMENTED[first["augment"]][1]
+        ax.plot(one["R_median"], one["test_error"], color=colour, lw=lw, alpha=0.8)
         for point, size in ((one.iloc[0], 3.5), (one.iloc[-1], 8)):
             ax.plot(point["R_median"], point["test_error"], marker, color=colour, ms=size)
-        handles.append(
-            Line2D([], [], color=colour, marker=marker, label=net(first["architecture"], first["width"]))
-        )
+        label = net(first["architecture"], first["width"])
+        if label not in [handle.get_label() for handle in handles]:
+            handles.append(Line2D([], [], color=colour, marker=marker, label=label))
     values = np.concatenate([one["R_median"].to_numpy(float) for _, one in found])
     ends = np.array([values.min() / 1.2, values.max() * 1.2])
     ax.plot(ends, 0.2 * np.sqrt(ends), color=style.GREY, ls=":", lw=1)
     ax.set(xscale="log", yscale="log", xlabel="$R_f$", ylabel="test error ε")
-    legend(fig, handles, 4)
+    legend(fig, handles, 2)
     return fig
 
 
