@@ -7,11 +7,7 @@ alone.
 import importlib
 
 # what brings a package, where it is not its own name: extras of this distribution
-_BROUGHT_BY = {
-    "matplotlib": "relstab[probe]",
-    "tqdm": "relstab[probe]",
-    "safetensors": "relstab[probe]",
-}
+_BROUGHT_BY = {"matplotlib": "relstab[probe]", "tqdm": "relstab[probe]", "safetensors": "relstab[probe]"}
 
 
 def extra(module: str, purpose: str):

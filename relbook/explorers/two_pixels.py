@@ -4,6 +4,7 @@ import numpy as np
 
 from relbook.drawing import style
 from relbook.explorers import controls
+from relbook.studies.scale_detection import tables
 from relstab import theory
 
 
@@ -23,7 +24,7 @@ def diffusion(*, filter_sizes=(2, 3, 5), layers=5, sites=128, apart=10):
         image[[len(image) // 2 - 3 - apart, len(image) // 2 - 3]] = 1
         for stride, last in ((1, layers), (size, fits)):
             stacks[size, stride > 1] = (
-                theory.profiles(image, last, size, stride),
+                tables.profiles(image, last, size, stride),
                 theory.effective_receptive_field(last, size, stride).tolist(),
             )
 

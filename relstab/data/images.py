@@ -127,7 +127,7 @@ def _fetch(name: str, source: Source, root: Path | None, download: bool) -> tupl
             OSError,
             RuntimeError,
             HTTPException,
-        ) as error:  # torchvision: RuntimeError after the last mirror
+        ) as error:  # RuntimeError: of torchvision, no mirror is left
             why = f"the download failed ({str(error).splitlines()[0]})"
         else:
             if found := _find(source, root):

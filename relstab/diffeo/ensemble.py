@@ -7,13 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
-from relstab.diffeo.fields import (
-    check_images,
-    cpu_generator,
-    height_and_width,
-    is_integer,
-    warp,
-)
+from relstab.diffeo.fields import check_images, cpu_generator, height_and_width, is_integer, warp
 
 RULES = ("code", "paper")
 LARGEST_CUT = 1000  # waves of a few pixels in any image there is; more is a slip that would fill the memory

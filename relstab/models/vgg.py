@@ -20,13 +20,7 @@ _CONFIGURATION = {11: "A", 13: "B", 16: "D", 19: "E"}
 
 
 def vgg(
-    layers: int,
-    batch_norm: bool,
-    *,
-    in_channels: int,
-    num_classes: int,
-    width: float | int,
-    image_size: int,
+    layers: int, batch_norm: bool, *, in_channels: int, num_classes: int, width: float | int, image_size: int
 ) -> nn.Module:
     """VGG of `layers` (11, 13, 16, 19) weight layers in the original count. Probed after each ReLU.
 

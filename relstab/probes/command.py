@@ -37,58 +37,35 @@ DEVICES = "auto, cpu, cuda, cuda:N or mps"
 
 def add_arguments(sub):
     """Declare the options of `relstab probe`."""
-
-    def one(name, metavar, text, **settings):
+    many = {"action": "append", "default": []}
+    for name, metavar, text, settings in (
+        ("--model", "SPEC", f"{MODEL_HELP}; several are measured on the same images, deformations and noise",
+         many | {"required": True}),
+        ("--option", "KEY=VALUE", "an argument of the factory, e.g. num_classes=10", many),
+        ("--weights", "FILE", "state dict (.pt, .pth, .safetensors), one for each --model, in their order; without it "
+         "the net is probed at initialisation", many),
+        ("--images", "PATH", "a folder of images, an .npz, or the name of a data set", {"required": True}),
+        ("--count", "N", "how many images (default: 500, as in the papers)", {"type": int, "default": 500}),
+        ("--size", "N", "resize and crop images to N x N pixels", {"type": int}),
+        ("--layers", "NAMES", "blocks, output, all, or module names with commas (default: blocks)", {"default": "blocks"}),
+        ("--displacement", "PX", "typical displacement δ in pixels (default: 1)", {"type": float, "default": 1.0}),
+        ("--cut", "C", "cut-off c of the deformations (default: 3)", {"type": int, "default": 3}),
+        ("--statistic", "NAME", "mean, median or component_median, the authors' (default: mean)", {"default": "mean"}),
+        ("--draws", "N", "deformations and noises for each image (default: 1)", {"type": int, "default": 1}),
+        ("--batch-size", "N", "images at a time; bounds the memory (default: 32)", {"type": int, "default": 32}),
+        ("--seed", "N", "of the deformations, the noise and an untrained net (default: 0)", {"type": int, "default": 0}),
+        ("--device", "NAME", f"{DEVICES}; auto is the first there is of cuda, mps, cpu (default: auto)",
+         {"default": "auto"}),
+        ("--error", "E", "the net's test error between 0 and 1, for the --curve, one for each --model",
+         many | {"type": float}),
+        ("--save", "FILE", "write the table (.csv, .json) or the profile (.png, .svg, .pdf)", many),
+        ("--curve", "FILE", "draw the nets among the book's networks on CIFAR-10 (.png, .svg, .pdf)", {}),
+    ):  # fmt: skip
         sub.add_argument(name, metavar=metavar, help=text, **settings)
-
-    def many(name, metavar, text, **settings):
-        one(name, metavar, text, action="append", **{"default": []} | settings)
-
-    many("--model", "SPEC", f"{MODEL_HELP}; several are measured on the same images, deformations and noise",
-         required=True)  # fmt: skip
-    many("--option", "KEY=VALUE", "an argument of the factory, e.g. num_classes=10")
-    many("--weights", "FILE", "state dict (.pt, .pth, .safetensors), one for each --model, in their order; without it "
-         "the net is probed at initialisation")  # fmt: skip
     sub.add_argument("--pretrained", action="store_true", help="take the weights that torchvision or timm publish; "
                      "the only option that uses the network")  # fmt: skip
-    one("--images", "PATH", "a folder of images, an .npz, or the name of a data set", required=True)
-    one("--count", "N", "how many images (default: 500, as in the papers)", type=int, default=500)
-    one("--size", "N", "resize and crop images to N x N pixels", type=int)
     sub.add_argument("--normalise", choices=sorted(NORMALISATIONS), help="what the net expects of pixels in [0, 1] "
                      "(default: none; with --pretrained what its weights expect)")  # fmt: skip
-    one(
-        "--layers",
-        "NAMES",
-        "blocks, output, all, or module names with commas (default: blocks)",
-        default="blocks",
-    )
-    one("--displacement", "PX", "typical displacement δ in pixels (default: 1)", type=float, default=1.0)
-    one("--cut", "C", "cut-off c of the deformations (default: 3)", type=int, default=3)
-    one(
-        "--statistic",
-        "NAME",
-        "mean, median or component_median, the authors' (default: mean)",
-        default="mean",
-    )
-    one("--draws", "N", "deformations and noises for each image (default: 1)", type=int, default=1)
-    one("--batch-size", "N", "images at a time; bounds the memory (default: 32)", type=int, default=32)
-    one(
-        "--seed", "N", "of the deformations, the noise and an untrained net (default: 0)", type=int, default=0
-    )
-    one(
-        "--device",
-        "NAME",
-        f"{DEVICES}; auto is the first there is of cuda, mps, cpu (default: auto)",
-        default="auto",
-    )
-    many(
-        "--error",
-        "E",
-        "the net's test error between 0 and 1, for the --curve, one for each --model",
-        type=float,
-    )
-    many("--save", "FILE", "write the table (.csv, .json) or the profile (.png, .svg, .pdf)")
-    one("--curve", "FILE", "draw the nets among the book's networks on CIFAR-10 (.png, .svg, .pdf)")
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,8 @@ from relstab.theory.diffusion import (
     gaussian,
     kernel,
     walk,
-    walk_and_gaussians,
 )
-from relstab.theory.homogeneous import asymptotes, homogeneous_sensitivities, local_exponents, profiles
+from relstab.theory.homogeneous import asymptotes, homogeneous_sensitivities, local_exponents
 
 __all__ = [
     "asymptotes",
@@ -25,7 +24,5 @@ __all__ = [
     "homogeneous_sensitivities",
     "kernel",
     "local_exponents",
-    "profiles",
     "walk",
-    "walk_and_gaussians",
 ]

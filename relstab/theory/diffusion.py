@@ -15,11 +15,9 @@ about the origin instead of the mean.
 [0.3333, 0.2222]
 """
 
-from collections.abc import Sequence
 from math import pi
 
 import numpy as np
-import pandas as pd
 import torch
 from jaxtyping import Float
 from numpy import ndarray
@@ -125,19 +123,3 @@ def gaussian(
     spread = 4 * diffusion_constant(filter_size, version=version) * layers
     centred = sites + drift(filter_size, version=version) * layers
     return np.exp(-(centred**2) / spread) / np.sqrt(pi * spread)
-
-
-def walk_and_gaussians(layers: int, filter_sizes: Sequence[int]) -> pd.DataFrame:
-    """The walk beside Prop. A.1 with both constants: columns filter_size, site, walk, exact, paper.
-
-    Sites are pixels from where the walk started; the last two columns are the Gaussian at those sites.
-
-    >>> walk_and_gaussians(1, [3]).round(3).values.tolist()[1]
-    [3.0, 0.0, 0.333, 0.489, 0.598]
-    """
-    parts = []
-    for filter_size in filter_sizes:
-        sites, law = walk(layers, filter_size)
-        curves = {version: gaussian(sites, layers, filter_size, version=version) for version in VERSIONS}
-        parts.append(pd.DataFrame({"filter_size": filter_size, "site": sites, "walk": law, **curves}))
-    return pd.concat(parts, ignore_index=True)

@@ -25,8 +25,6 @@ from math import pi
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
-from numpy import ndarray
 
 from relstab.theory.diffusion import effective_receptive_field, kernel
 
@@ -184,31 +182,3 @@ def local_exponents(table: pd.DataFrame) -> pd.DataFrame:
     exponents = change[["D", "G", "R"]].div(change.A, axis=0)
     exponents.insert(0, "A", np.sqrt(table.A * table.A.shift()).iloc[1:])
     return exponents.reset_index(drop=True)
-
-
-def profiles(
-    image: Float[ndarray, " length"], layers: int, filter_size: int, stride: int
-) -> list[Float[ndarray, " _"]]:
-    """The representations f_0, ..., f_layers of an image in the homogeneous network (A Fig. 8).
-
-    Stride 1: the mean over F neighbours on the ring. Stride F: the sum over each block of F, so that a unit
-    counts the active pixels it sees. ValueError if a stride-F layer does not divide its input.
-
-    >>> pixel = np.zeros(9)
-    >>> pixel[4] = 1.0
-    >>> [f.round(2).tolist() for f in profiles(pixel, 2, 3, 3)[1:]]
-    [[0.0, 1.0, 0.0], [1.0]]
-    """
-    effective_receptive_field(layers, filter_size, stride)  # refuses other strides
-    stack = [image]
-    for _ in range(layers):
-        if stride == 1:
-            taps = np.fft.rfft(kernel(filter_size, len(image)))
-            stack.append(np.fft.irfft(np.fft.rfft(stack[-1]) * taps, len(image)).clip(min=0))
-        elif len(stack[-1]) % filter_size:
-            raise ValueError(
-                f"layers is {layers}; {len(image)} pixels do not divide into {filter_size}**layers"
-            )
-        else:
-            stack.append(stack[-1].reshape(-1, filter_size).sum(1))
-    return stack

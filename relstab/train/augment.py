@@ -3,16 +3,6 @@
 The authors pad every image by four black pixels and cut out a random 32 x 32 window, image by image in
 Python. Here the windows are a strided *view* of the padded set, so that one gather cuts them all. Deformations
 are the maximum-entropy ones of `relstab.diffeo`, drawn for an epoch at a time.
-
->>> import torch
->>> from relstab.train.augment import crop_and_flip, deformations, deformed, draw, windows
->>> images = torch.randint(256, (5, 3, 32, 32), dtype=torch.uint8)
->>> draws = draw(5, padding=4, flip=True, generator=torch.Generator().manual_seed(0))
->>> crop_and_flip(windows(images, 4), torch.arange(5), draws).shape
-torch.Size([5, 3, 32, 32])
->>> modes = deformations(5, displacement=1.0, cut=3, size=(32, 32), generator=torch.Generator().manual_seed(0))
->>> deformed(images / 255, modes).shape
-torch.Size([5, 3, 32, 32])
 """
 
 from typing import NamedTuple

@@ -8,7 +8,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
-from relbook.studies.scale_detection import figures, study
+from relbook.studies.scale_detection import figures, study, tables
 from relbook.studies.two_pixels.solutions import two_pixel_sensitivities
 from relstab import theory
 
@@ -55,13 +55,13 @@ def test_drawings():
     assert r"$d > \xi$: $y = -1$" in drawn(figures.tasks(), 4)
     image = np.zeros(32)
     image[[7, 13]] = 1
-    stacks = theory.profiles(image, 5, 5, 1), theory.profiles(image, 5, 2, 2)
+    stacks = tables.profiles(image, 5, 5, 1), tables.profiles(image, 5, 2, 2)
     assert "$A_5$" in drawn(figures.profiles(*stacks, (3.2, 32.0)), 2)
     assert {"4.4", "18", "0.014"} <= drawn(figures.two_pixels(two_pixel_sensitivities()), 3)
 
 
 def test_theory_figures():
-    fig = figures.proposition_a1(theory.walk_and_gaussians(40, [2, 3]))
+    fig = figures.proposition_a1(tables.walk_and_gaussians(40, [2, 3]))
     assert {"98 %", "0.63 %", "23 %", "0.47 %"} <= drawn(fig, 4)
     parts = [
         theory.local_exponents(theory.homogeneous_sensitivities(9, 3, 1, L, 1, L // 3, L // 8)).assign(

@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional
 
 from relbook.studies.scale_detection import networks as simple_cnn
-from relbook.studies.scale_detection import study
+from relbook.studies.scale_detection import study, tables
 from relbook.studies.scale_detection import training as ensembles
 from relbook.studies.scale_detection.networks import Architecture
 from relbook.studies.scale_detection.sensitivity import sensitivities
@@ -58,7 +58,7 @@ def test_homogeneous_network_computes_the_theory(dtype):
     image = torch.zeros(1, 1, 32, dtype=dtype)
     image[0, 0, [5, 11]] = 1
     for k, layer in enumerate(simple_cnn.representations(ensemble, image)):
-        expected = torch.tensor(theory.profiles(image[0, 0].double().numpy(), 4, 3, 1)[k + 1]) * 3 ** (k + 1)
+        expected = torch.tensor(tables.profiles(image[0, 0].double().numpy(), 4, 3, 1)[k + 1]) * 3 ** (k + 1)
         torch.testing.assert_close(layer[0, :, 0], expected.to(dtype).expand(3, -1))
 
 

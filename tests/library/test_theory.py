@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from relbook.studies.scale_detection import tables
 from relbook.studies.scale_detection.tasks import line_task, rectified_noise, translations
 from relstab import theory
 
@@ -230,7 +231,7 @@ def test_profiles_are_the_powers_of_the_layer():
     image = np.zeros(32)
     image[[5, 11]] = 1
     for stride, size in ((1, 5), (2, 2)):
-        for k, profile in enumerate(theory.profiles(image, 5, size, stride)):
+        for k, profile in enumerate(tables.profiles(image, 5, size, stride)):
             expected = matrix(k, size, stride, 32) @ image * (size**k if stride > 1 else 1)
             np.testing.assert_allclose(profile, expected, atol=1e-14)
 

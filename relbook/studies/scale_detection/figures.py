@@ -1,8 +1,7 @@
 """Figures of the scale-detection tasks: paper A, Figs. 5, 8, 9 and Prop. A.1; slides D, the two pixels.
 
->>> from relstab import theory
->>> from relbook.studies.scale_detection import figures
->>> fig = figures.proposition_a1(theory.walk_and_gaussians(40, [3, 5]))
+>>> from relbook.studies.scale_detection import figures, tables
+>>> fig = figures.proposition_a1(tables.walk_and_gaussians(40, [3, 5]))
 """
 
 import numpy as np
@@ -195,7 +194,7 @@ def seeds(rows: pd.DataFrame, kinds: pd.DataFrame) -> Figure:
 def proposition_a1(rows: pd.DataFrame) -> Figure:
     """Prop. A.1: the walk and the Gaussian with both constants (above), and what they miss by (below).
 
-    `rows` are those of `theory.walk_and_gaussians`, one column of panels a filter size. The percentages are
+    `rows` are those of `tables.walk_and_gaussians`, one column of panels a filter size. The percentages are
     the largest errors.
     """
     sizes = sorted(rows.filter_size.unique())
