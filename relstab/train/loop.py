@@ -1,6 +1,5 @@
 """The loop that trains every network of the book but the small ensembles."""
 
-import copy
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -18,7 +17,6 @@ from relstab.train.data import TrainingSet, layout
 from relstab.train.evaluate import collapsed, error_rate
 from relstab.train.recipes import Recipe, learning_rate
 
-_DEFORMATION = ("displacement", "cut")
 CHECKPOINT_SECONDS = 2.0  # at least, between two checkpoints: on few images an epoch is shorter than a write
 
 
@@ -124,7 +122,7 @@ def fit(model: nn.Module, split, recipe: Recipe, *, normalise: Callable[[Tensor]
         split: `images` [n, channel, height, width], uint8 or float, and `labels` int64 [n].
         normalise: raw images of the split to what the model takes, batch by batch on the device.
         seed: of the order, the crops, the deformations and the noise; the initial weights are the model's own.
-        validation: a split whose error is recorded each epoch; needed by the selection "best_validation".
+        validation: a split whose error is recorded each epoch; nothing is chosen by it.
         checkpoint: file to continue from when it exists; rewritten atomically at the end of an epoch, of the last one and
             of those that are `CHECKPOINT_SECONDS` after the one before.
         snapshots: called at initialisation and at `snapshot_count` log-spaced times; its rows are collected.
@@ -133,15 +131,13 @@ def fit(model: nn.Module, split, recipe: Recipe, *, normalise: Callable[[Tensor]
         compile: torch.compile with CUDA graphs (mode "reduce-overhead"), worth it on a GPU, where a small
             net's step is bound by kernel launches.
 
-    Raises ValueError for an empty split, for labels below 0, for selection "best_validation" without `validation`, and for a
-    checkpoint of another run.
+    Raises:
+        ValueError: for an empty split, for labels below 0, and for a checkpoint of another run.
     """
     if len(split.labels) == 0:
         raise ValueError("split is empty; training needs at least one image")
     if split.labels.min() < 0:
         raise ValueError(f"split has the label {split.labels.min()}; training needs labels of 0 or more")
-    if recipe.selection == "best_validation" and validation is None:
-        raise ValueError("selection is 'best_validation' but validation is None; give a validation split")
     device = torch.device(device)
     model.to(device=device, memory_format=layout(recipe))
     if compile:
@@ -154,11 +150,11 @@ def fit(model: nn.Module, split, recipe: Recipe, *, normalise: Callable[[Tensor]
         times = [round(data.steps * epoch) for epoch in snapshot_epochs]
     observer = Observer(snapshots, model, times)
 
-    identity = {"recipe": effective(recipe), "seed": seed, "images": data.count}
+    identity = {"recipe": asdict(recipe), "seed": seed, "images": data.count}
     checkpoint = Path(checkpoint) if checkpoint else None
     state = checkpoints.load(checkpoint, identity, device) if checkpoint else None
     if state is None:
-        state = {"identity": identity, "history": [], "best": None, "observed": []}
+        state = {"identity": identity, "history": [], "observed": []}
         observer(0, data.steps)
     else:
         model.load_state_dict(state["model"])
@@ -175,10 +171,6 @@ def fit(model: nn.Module, split, recipe: Recipe, *, normalise: Callable[[Tensor]
         if validation is not None:
             error = error_rate(model, validation.images, validation.labels, normalise=normalise)
             row["validation_error"] = error
-            if recipe.selection == "best_validation" and (
-                state["best"] is None or error < state["best"]["error"]
-            ):
-                state["best"] = {"error": error, "model": copy.deepcopy(model.state_dict())}
         history.append({**row, "seconds": time.perf_counter() - start})
         done = len(history) == recipe.epochs or stopped(history, recipe)
         if checkpoint and (done or time.monotonic() >= saved + CHECKPOINT_SECONDS):
@@ -190,9 +182,7 @@ def fit(model: nn.Module, split, recipe: Recipe, *, normalise: Callable[[Tensor]
 
     if not math.isfinite(history[-1]["loss"]):
         status = "diverged"
-    elif state["best"] is not None:
-        model.load_state_dict(state["best"]["model"])
-    if status == "ok" and collapsed(model, split, normalise):
+    elif collapsed(model, split, normalise):
         status = "collapsed"
     model.eval()
     seconds = sum(row["seconds"] for row in history)
@@ -237,20 +227,6 @@ class Observer:
     def __call__(self, step: int, steps_per_epoch: int) -> None:
         if step in self.steps:
             self.rows += [{"epoch": step / steps_per_epoch, **row} for row in self.function(self.model)]
-
-
-def effective(recipe: Recipe) -> dict:
-    """The recipe as data, without the deformations where there are none: what a checkpoint is known by.
-
-    So a run that was stopped before recipes had deformations goes on with one that has.
-
-    >>> "displacement" in effective(Recipe(epochs=1, lr=0.1))
-    False
-    """
-    fields = asdict(recipe)
-    return (
-        fields if recipe.displacement else {name: fields[name] for name in fields if name not in _DEFORMATION}
-    )
 
 
 def stopped(history: list[dict], recipe: Recipe) -> bool:

@@ -26,7 +26,6 @@ CHOICES = {
     "schedule": ("cosine", "one_cycle", "step", "constant"),
     "decay": ("all", "matrices"),
     "loss": ("cross_entropy", "hinge"),
-    "selection": ("last", "best_validation"),
     "precision": ("float32", "bfloat16"),
 }
 
@@ -67,7 +66,6 @@ class Recipe:
     flip: bool = False
     noise: float = 0.0
     loss: str = "cross_entropy"
-    selection: str = "last"
     precision: str = "float32"
     channels_last: bool = False
     stop_at_zero_loss: bool = False
@@ -117,7 +115,7 @@ def paper(architecture: str, *, source: str = "B", reading: str = "code", epochs
     of a typical weight; their step size is constant and nothing decays. `augment` (crop by 4 pixels and
     flip) is for CIFAR-10; the papers use none on MNIST and Fashion-MNIST.
 
-    Neither reading selects on the test set, as the authors' code did; see `Recipe.selection`.
+    Neither reading selects on the test set, as the authors' code did: the last epoch counts.
 
     >>> paper("resnet18", reading="paper").horizon, paper("resnet18").horizon, paper("fc_l4").optimizer
     (1.0, 0.8, 'adam')

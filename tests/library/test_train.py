@@ -88,7 +88,7 @@ def test_recipes_of_the_papers():
 @pytest.mark.parametrize(
     ("change", "word"),
     [({"optimizer": "lion"}, "optimizer"), ({"epochs": 0}, "epochs"), ({"lr": float("nan")}, "lr"),
-     ({"selection": "test"}, "selection"), ({"noise": -1.0}, "noise")],
+     ({"decay": "some"}, "decay"), ({"noise": -1.0}, "noise")],
 )  # fmt: skip
 def test_a_bad_recipe_is_refused(change, word):
     with pytest.raises(ValueError, match=word):
@@ -237,22 +237,7 @@ def test_progress_tells_the_time_left():
     assert lines[-1].endswith("0 s left")
 
 
-# Selection and failures --------------------------------------------------------------------------------
-
-
-def test_selection_by_validation_returns_the_best_epochs_weights():
-    split, held_out = halves(64), halves(40, seed=9)
-    split.labels = torch.randint(2, (64,), generator=torch.Generator().manual_seed(4))  # nothing to learn
-    recipe = replace(RECIPE, epochs=6, lr=0.3, schedule="constant", selection="best_validation")
-    model, result = train(recipe=recipe, split=split, validation=held_out)
-    errors = [row["validation_error"] for row in result.history]
-    assert min(errors) < errors[-1]  # else the last epoch would do
-    assert error_rate(model, held_out.images, held_out.labels, normalise=unit) == pytest.approx(min(errors))
-
-
-def test_selection_by_validation_needs_a_validation_split():
-    with pytest.raises(ValueError, match="validation is None"):
-        train(recipe=replace(RECIPE, selection="best_validation"))
+# Failures ---------------------------------------------------------------------------------------------
 
 
 def test_divergence_is_a_status_and_ends_the_run():
@@ -321,9 +306,8 @@ def observed(model):
     return [{"norm": model[0].weight.norm().item()}]
 
 
-@pytest.mark.parametrize("selection", ["last", "best_validation"])
-def test_a_resumed_run_is_bitwise_the_uninterrupted_one(tmp_path, selection):
-    recipe = replace(RECIPE, noise=0.5, selection=selection, lr=0.2)
+def test_a_resumed_run_is_bitwise_the_uninterrupted_one(tmp_path):
+    recipe = replace(RECIPE, noise=0.5, lr=0.2)
     held_out = halves(40, seed=9)
     whole, expected = train(recipe=recipe, validation=held_out, snapshots=observed)
 
