@@ -12,7 +12,7 @@ x = (v / 255 - mean) / std per channel (paper A, App. B; paper B, App. A).
 
 import numbers
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import torch
@@ -94,6 +94,10 @@ class Dataset:
         Raises ValueError for another number of channels, or integers that are not uint8.
         """
         return normalise(images, self.mean, self.std)
+
+    def to(self, device: str | torch.device) -> "Dataset":
+        """The same data set with both splits on `device`."""
+        return replace(self, train=self.train.to(device), test=self.test.to(device))
 
 
 def normalise(
