@@ -3,16 +3,17 @@
 `draws` takes an image, the other functions rows of the study `augmentation`.
 """
 
+import pandas as pd
 import torch
 from matplotlib.lines import Line2D
 
 from relbook.drawing import style
-from relbook.drawing.nets import drawn, label, legend, look, net, nothing
+from relbook.drawing.nets import drawn, in_order, label, legend, look, net, nothing
 from relbook.studies.augmentation import tables
 from relstab import diffeo
 
 NAMES = {"R": "$R_f$", "D": "$D_f$", "test_error": "test error ε"}
-WITHOUT, WITH = ("-", "without crops and flips"), ((0, (4, 1.5)), "with crops and flips")
+STROKE = {False: "plain", True: "augmented"}  # by whether there are crops and flips
 
 
 @style.styled
@@ -41,6 +42,41 @@ def draws(image, settings, *, count=7, seed=0):
 
 
 @drawn
+def with_and_without(rows, zoo=None):
+    """B Fig. 12: R of the same network trained without and with crops and flips, a pair a seed, a panel a data set.
+
+    rows: of this study, of which the networks trained without deformations count; zoo: the pairs of
+    `zoo.tables.with_and_without_augmentation`, drawn beside them.
+    """
+    columns = [*tables.KIND, "augment", "seed", "R"]
+    found = [tables.finished(rows).query("displacement == 0")[columns]] if len(rows) else []
+    found += [zoo[columns]] if zoo is not None and len(zoo) else []
+    pairs = pd.concat(found).set_index(columns[:-1])["R"].unstack("augment").dropna() if found else []
+    datasets = sorted(pairs.index.unique("dataset"), key=in_order) if len(pairs) else []
+    fig, axes = style.figure(1, max(len(datasets), 1), height=3.7, squeeze=False, sharey=True)
+    if not datasets:
+        nothing(axes[0, 0])
+    for ax, dataset in zip(axes[0], datasets, strict=False):
+        part = pairs.xs(dataset, level="dataset")
+        names = list(dict.fromkeys(part.index.droplevel("seed")))
+        for (architecture, width, seed), line in part.iterrows():
+            _, colour, marker = look(architecture)
+            place = names.index((architecture, width)) + 0.16 * (2 * (seed % 2) - 1) * (len(part.loc[architecture, width]) > 1)
+            ax.plot([place] * 2, [line[False], line[True]], color=colour, lw=1, alpha=0.6)
+            for augment in (False, True):
+                ax.plot(place, line[augment], marker=marker, ms=8, **style.stroke(STROKE[augment], colour))
+        ax.axhline(1, **style.GUIDE)
+        ax.set(yscale="log", title=label(dataset).replace("\n", " "), xlim=(-0.6, len(names) - 0.4))
+        ax.set_xticks(range(len(names)), [net(*name).replace(" ", "\n") for name in names], fontsize=10)
+    axes[0, 0].set_ylabel(NAMES["R"])
+    handles = style.key("plain", "augmented")
+    for handle in handles:
+        handle.set_linestyle("")
+    legend(fig, handles, 2)
+    return fig
+
+
+@drawn
 def against_displacement(rows):
     """R, D and the test error against the δ of the training images, one row of panels a data set."""
     table = tables.means(rows)
@@ -55,17 +91,15 @@ def against_displacement(rows):
     for line, dataset in zip(axes, datasets, strict=False):
         for (architecture, width, augment), part in _lines(table, dataset):
             _, colour, marker = look(architecture)
-            dashes, _ = WITH if augment else WITHOUT
             for ax, name in zip(line, NAMES, strict=True):
-                ax.plot(part["displacement"], part[name], ls=dashes, color=colour, marker=marker,
-                        mfc="white" if augment else colour)  # fmt: skip
+                ax.plot(part["displacement"], part[name], marker=marker, **style.stroke(STROKE[augment], colour))
             handles.append(Line2D([], [], color=colour, marker=marker, label=net(architecture, width)))
         for ax, written in zip(line, NAMES.values(), strict=True):
             ax.set(yscale="log", title=written)
         line[0].set_ylabel(label(dataset))
     for ax in axes[-1] if datasets else ():
         ax.set(xlabel="δ in training (pixels)", xticks=sorted(table["displacement"].unique()))
-    legend(fig, [*handles, *_styles()], 3)
+    legend(fig, [*handles, *style.key("plain", "augmented")], 3)
     return fig
 
 
@@ -81,15 +115,7 @@ def error_against_stability(rows):
     for ax, dataset in zip(axes[0], datasets, strict=False):
         for (architecture, width, augment), part in _lines(table, dataset):
             _, colour, marker = look(architecture)
-            dashes, _ = WITH if augment else WITHOUT
-            ax.plot(
-                part["R"],
-                part["test_error"],
-                ls=dashes,
-                color=colour,
-                marker=marker,
-                mfc="white" if augment else colour,
-            )
+            ax.plot(part["R"], part["test_error"], marker=marker, **style.stroke(STROKE[augment], colour))
             ends = part[["R", "test_error"]].to_numpy()[-2:]
             if len(ends) == 2:
                 arrow = {"arrowstyle": "->", "color": colour, "lw": 2.0, "shrinkB": 5}
@@ -97,7 +123,7 @@ def error_against_stability(rows):
             handles.append(Line2D([], [], color=colour, marker=marker, label=net(architecture, width)))
         ax.set(xscale="log", yscale="log", xlabel=NAMES["R"], title=label(dataset).replace("\n", " "))
     axes[0, 0].set_ylabel(NAMES["test_error"])
-    legend(fig, [*handles, *_styles()], 3)
+    legend(fig, [*handles, *style.key("plain", "augmented")], 3)
     return fig
 
 
@@ -106,9 +132,3 @@ def _lines(table, dataset):
     part = table[table["dataset"] == dataset].sort_values("displacement")
     return part.groupby(["architecture", "width", "augment"], sort=False)
 
-
-def _styles():
-    return [
-        Line2D([], [], color=style.BLACK, ls=dashes, marker="o", mfc=face, label=name)
-        for (dashes, name), face in ((WITHOUT, style.BLACK), (WITH, "white"))
-    ]

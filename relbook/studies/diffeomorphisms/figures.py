@@ -4,14 +4,15 @@ import math
 
 import numpy as np
 import torch
-from matplotlib.offsetbox import AnnotationBbox, OffsetImage
-from matplotlib.patches import Circle
+from matplotlib.patches import Circle, Patch
 
 from relbook.drawing import style
 from relstab import diffeo
 
-SAMPLE_CUTS = (3, 8, 24)  # where phase_diagram draws deformed images
-SAMPLE_FACTORS = (0.004, 0.2, 10.0)  # their temperatures, in units of the measured fold boundary
+MEASURED = {3: style.BLUE, 5: style.ORANGE, 15: style.GREEN}  # cut-offs of the measurements on 32 x 32 pixels
+SAMPLE_CUTS = (3, 20)  # where phase_diagram draws deformed images
+SAMPLE_FACTORS = (0.012, 0.25, 0.8, 20.0)  # their temperatures, in units of the measured fold boundary
+LINES = 9  # of the grid that is deformed with these images, each way
 
 
 def fold_boundary(rows, quantile=0.5, rule="code"):
@@ -22,7 +23,10 @@ def fold_boundary(rows, quantile=0.5, rule="code"):
 
 @style.styled
 def phase_diagram(rows, image, *, seed=0):
-    """B Fig. 1: temperature against cut-off, with the region of visible diffeomorphisms and deformed pictures.
+    """B Fig. 1: temperature against cut-off, with the region of visible diffeomorphisms, and pictures deformed there.
+
+    Coloured points: where the measurements on networks are made. A grid is deformed with each picture; its letter says
+    where it lies.
 
     Args:
         rows: of the study `diffeomorphisms`.
@@ -34,39 +38,58 @@ def phase_diagram(rows, image, *, seed=0):
     _, late = fold_boundary(rows, 0.95)
     unit = np.array([diffeo.displacement(1.0, int(c), size, exact=True) for c in cuts])  # exact δ at T = 1
     nominal = np.array([diffeo.temperature(1.0, int(c), size) for c in cuts])
-    fig, ax = style.figure(height=5.6)
+    fig, _ = style.figure(height=7.4)
+    fig.clear()
+    grid = fig.add_gridspec(1 + len(SAMPLE_CUTS), len(SAMPLE_FACTORS), height_ratios=[2.6] + [1] * len(SAMPLE_CUTS))
+    ax = fig.add_subplot(grid[0, :])
     ax.set(xscale="log", yscale="log", xlabel="cut-off $c$", ylabel="temperature $T$",
-           xlim=(cuts.min() * 0.9, cuts.max() * 1.25), ylim=(boundary.min() * 2e-3, boundary.max() * 40))  # fmt: skip
-    ax.fill_between(cuts, (0.5 / unit) ** 2, boundary, where=boundary > (0.5 / unit) ** 2, color=style.GREEN, alpha=0.22,
-                    lw=0, label=r"one-to-one and $\delta \geq \frac{1}{2}$ pixel")  # fmt: skip
-    ax.fill_between(cuts, early, late, color=style.GREY, alpha=0.35, lw=0, label="5 % to 95 % fold")
-    ax.plot(cuts, boundary, "o-", color=style.GREEN, label="half of the draws fold")
-    ax.plot(
-        cuts,
-        8 / (math.pi**3 * cuts**2),
-        ":",
-        color=style.RED,
-        label=r"$8/(\pi^3 c^2)$, text of B",
-    )
-    ax.plot(
-        cuts,
-        [diffeo.temperature_range(int(c), size)[1] for c in cuts],
-        "-.",
-        color=style.RED,
-        label="upper end, code of B",
-    )
-    ax.plot(cuts, nominal, "--", color=style.BLACK, label=r"$\delta = 1$, Eq. 3 (nominal)")
-    ax.plot(cuts, unit**-2.0, "-", color=style.BLACK, lw=1.0, label=r"$\delta = 1$, exact")
-    for cut in SAMPLE_CUTS:
-        for factor in SAMPLE_FACTORS:
+           xlim=(cuts.min() * 0.9, cuts.max() * 1.9), ylim=(0.1 * unit.max() ** -2.0, boundary.max() * 60))  # fmt: skip
+    ax.fill_between(cuts, (0.5 / unit) ** 2, boundary, where=boundary > (0.5 / unit) ** 2, color=style.GREEN, alpha=0.18,
+                    lw=0)  # fmt: skip
+    ax.fill_between(cuts, early, late, color=style.GREY, alpha=0.35, lw=0)
+    curves = {
+        "half of the\ndraws fold": (boundary, {"color": style.BLACK, "marker": "o", "ms": 3.5}),
+        "$8/(\\pi^3 c^2)$": (8 / (math.pi**3 * cuts**2), {"color": style.RED, "ls": style.PAPER}),
+        "$\\delta = 1$": (unit**-2.0, {"color": style.BLACK}),
+        "$\\delta = 1$, Eq. 3": (nominal, {"color": style.BLACK, "ls": style.PAPER}),
+        "$\\delta = \\frac{1}{2}$": ((0.5 / unit) ** 2, {"color": style.BLACK, "lw": 1.0}),
+    }
+    lift = {"half of the\ndraws fold": 7, "$\\delta = 1$, Eq. 3": 6, "$\\delta = 1$": -4}
+    for text, (line, options) in curves.items():
+        ax.plot(cuts, line, label=text.replace("\n", " "), **options)
+        ax.annotate(text, (cuts[-1], line[-1]), xytext=(6, lift.get(text, 0)), textcoords="offset points", fontsize=9.5,
+                    va="center", color=options["color"])  # fmt: skip
+    small = [diffeo.temperature(1.0, int(c), 32) for c in cuts]
+    ax.plot(cuts, small, color=style.GREY, ls=style.PAPER)
+    ax.annotate("$\\delta = 1$ of\n32 pixels", (cuts[-1], small[-1]), xytext=(6, 0), textcoords="offset points",
+                fontsize=9.5, va="center", color=style.GREY)  # fmt: skip
+    for cut, colour in MEASURED.items():
+        ax.plot(cut, diffeo.temperature(1.0, cut, 32), "o", color=colour, ms=9, zorder=5, label=f"measured, c = {cut}")
+    ruled = image.clone()
+    at = torch.linspace(0, size - 1, LINES).round().long()[1:-1]
+    ink = torch.tensor([213.0, 94.0, 0.0])[:, None, None].div(255) if len(image) == 3 else torch.zeros(1, 1, 1)
+    for shift in range(-(size // 320), size // 320 + 1):
+        ruled[:, at + shift, :] = ink
+        ruled[:, :, at + shift] = ink
+    letters = iter("abcdefghij")
+    for row, cut in enumerate(SAMPLE_CUTS, start=1):
+        for column, factor in enumerate(SAMPLE_FACTORS):
             temperature = factor * float(np.exp(np.interp(math.log(cut), np.log(cuts), np.log(boundary))))
-            picture = deformed(image, cut, temperature, seed=seed)
-            box = OffsetImage(picture, zoom=46 / picture.shape[0])
-            ax.add_artist(AnnotationBbox(box, (cut, temperature), pad=0.12, bboxprops={"lw": 0.8}))
+            letter = next(letters)
+            ax.plot(cut, temperature, "s", color=style.BLACK, ms=13, mfc="white", zorder=6)
+            ax.text(cut, temperature, letter, ha="center", va="center", fontsize=10, zorder=7)
+            small = fig.add_subplot(grid[row, column])
+            small.imshow(deformed(ruled, cut, temperature, seed=seed), cmap="gray", vmin=0, vmax=1)
+            moved = diffeo.displacement(temperature, cut, size, exact=True)
+            small.set_title(f"{letter}   δ = {moved:.{0 if moved > 10 else 1}f} px", fontsize=10)
+            small.axis("off")
     ticks = [cut for cut in (2, 3, 5, 10, 20, 30, 50, 100) if cut <= cuts.max()]
     ax.set_xticks(ticks, [str(cut) for cut in ticks])
     ax.set_xticks([], minor=True)
-    fig.legend(loc="outside lower center", ncols=2)
+    handles = [Patch(color=style.GREEN, alpha=0.18, label="one-to-one, δ ≥ ½ pixel"),
+               Patch(color=style.GREY, alpha=0.35, label="5 % to 95 % of the draws fold")]  # fmt: skip
+    handles += [handle for handle in ax.get_legend_handles_labels()[0] if str(handle.get_label()).startswith("measured")]
+    fig.legend(handles=handles, loc="outside lower center", ncols=3)
     return fig
 
 

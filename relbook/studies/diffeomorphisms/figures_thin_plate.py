@@ -114,17 +114,17 @@ def ensembles(*, size=32, setting=thin_plate.PAPER["cifar10"], displacement=1.0,
     """The ensemble of C beside that of B, exactly: how far pixels move along the middle row, and at which wave numbers."""
     cases = [
         (f"C: {setting['points']} × {setting['points']} points, ±{setting['maximum']:g} px",
-         random_fields.thin_plate_fields(**setting, size=size), style.RED, "o-"),
+         random_fields.thin_plate_fields(**setting, size=size), style.RED, "o"),
         (f"B: δ = {displacement:g} px, c = {cut}",
-         random_fields.maximum_entropy_fields(displacement, cut, size), style.BLUE, "s--"),
+         random_fields.maximum_entropy_fields(displacement, cut, size), style.BLUE, "s"),
     ]  # fmt: skip
     fig, (profile, waves) = style.figure(1, 2, height=3.3)
     for label, fields, colour, line in cases:
         middle = fields.unflatten(0, (size, size))[size // 2]
         rms = (2 * middle.square().sum(-1)).sqrt()
-        profile.plot(rms, line, color=colour, label=label, markersize=4, markevery=2)
+        profile.plot(rms, marker=line, color=colour, label=label, markersize=4, markevery=2)
         spectrum = random_fields.spectrum(fields)[: size // 2 - 3]
-        waves.plot(spectrum, line, color=colour, label=label, markersize=4)
+        waves.plot(spectrum, marker=line, color=colour, label=label, markersize=4)
     profile.set(xlabel="column, in the middle row", ylabel="rms displacement [px]", ylim=(0, None))
     waves.set(xlabel="wave number k [half waves]", ylabel="power [px²]", yscale="log",
               xticks=range(0, size // 2 - 3, 2), ylim=(1e-5, 2))  # fmt: skip

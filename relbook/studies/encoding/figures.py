@@ -25,7 +25,7 @@ OCTAVES = ("< 1/16", "1/16–1/8", "1/8–1/4", "> 1/4")
 def factors(rows):
     """Test error, D, G and R of the networks trained on copies over those of their twins, an encoding a column.
 
-    A symbol is a pair (hollow: with crops and flips), the bar their geometric mean with its 95 % interval.
+    A symbol is a pair (halved: with crops and flips), the bar their geometric mean with its 95 % interval.
     """
     means = tables.factors(rows, tuple(PANELS))
     outputs = tables.outputs(rows)
@@ -45,10 +45,9 @@ def factors(rows):
                 ax.plot(
                     place + shift,
                     line[quantity],
-                    marker,
-                    color=colour,
-                    mfc="white" if line["augment"] else colour,
-                    ms=4.5,
+                    marker=marker,
+                    ms=5.5,
+                    **style.stroke("augmented" if line["augment"] else "plain", colour) | {"ls": ""},
                 )
                 handles.append(
                     Line2D(
@@ -63,12 +62,12 @@ def factors(rows):
             one = means[(means["copies"] == copies) & (means["quantity"] == quantity)].iloc[0]
             ends = [[one["factor"] - one["low"]], [one["high"] - one["factor"]]]
             ax.errorbar(place, one["factor"], ends, fmt="_", color=style.BLACK, ms=13, capsize=4, zorder=5)
-        ax.axhline(1, color=style.GREY, lw=0.8)
+        ax.axhline(1, **style.GUIDE)
         ax.set(yscale="log", title=title, xticks=range(len(columns)), xlim=(-0.6, len(columns) - 0.4))
         ax.set_xticklabels([SHORT[copies] for copies in columns], fontsize=8.5)
     axes[0].set_ylabel("trained on copies / on originals")
-    handles += [Line2D([], [], ls="", marker="o", color=style.BLACK, mfc=face, label=text)
-                for face, text in ((style.BLACK, "without crops and flips"), ("white", "with"))]  # fmt: skip
+    handles += [Line2D([], [], marker="o", label=style.STROKES[name].words, **style.stroke(name, style.GREY) | {"ls": ""})
+                for name in ("plain", "augmented")]  # fmt: skip
     legend(fig, handles, 3)
     return fig
 
@@ -91,7 +90,7 @@ def by_depth(rows):
             _, colour, marker = look(architecture)
             ax.plot(line.index.get_level_values(2), line, color=colour, marker=marker, ms=4)
             handles.append(Line2D([], [], color=colour, marker=marker, label=net(architecture, width)))
-        ax.axhline(1, color=style.GREY, lw=0.8)
+        ax.axhline(1, **style.GUIDE)
         ax.set(yscale="log", title=f"${quantity}_k$")
     outer(axes[None], "relative depth", "trained on copies / on originals")
     legend(fig, handles, 3)
@@ -120,7 +119,7 @@ def by_frequency(rows):
             _, colour, marker = look(architecture)
             ax.plot(range(len(OCTAVES)), values, color=colour, marker=marker, lw=2)
             handles.append(Line2D([], [], color=colour, marker=marker, label=net(architecture, width)))
-        ax.axhline(1, color=style.GREY, lw=0.8)
+        ax.axhline(1, **style.GUIDE)
         ax.set(yscale="log", title={"grey": "noise alike in all channels", "colour": "noise of colour alone"}[kind],
                xticks=range(len(OCTAVES)), xticklabels=OCTAVES)  # fmt: skip
     outer(axes, "spatial frequency (cycles per pixel)", "$G_f$, copies / originals")

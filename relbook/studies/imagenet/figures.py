@@ -1,34 +1,29 @@
 """Networks that others trained on ImageNet: R against depth (B Fig. 14), from rows of the study `imagenet`."""
 
-from matplotlib.lines import Line2D
-
 from relbook.drawing import style
-from relbook.drawing.nets import drawn, label, legend, look, nothing, shade
+from relbook.drawing.nets import drawn, label, legend, look, nothing
 from relbook.studies.zoo import tables
 
-STAGES = {"trained": ("-", "trained"), "init": (style.INITIAL, "initialisation"),
-          "shuffled": (style.SHUFFLED, "channels shuffled")}  # fmt: skip
+STAGES = ("trained", "init", "shuffled")
 
 
 @drawn
 def depth_profiles(rows):
-    """R against relative depth: trained, at initialisation, and trained with shuffled channels (A Fig. 3's test)."""
-    fig, ax = style.figure(height=4.0)
+    """R against relative depth, a panel a network: trained, at initialisation, trained with channels shuffled (A Fig. 3)."""
     table = tables.profiles(rows) if len(rows) else rows
-    if table.empty:
-        nothing(ax, "no networks trained on ImageNet at this scale")
+    names = sorted(table["architecture"].unique()) if len(table) else []
+    fig, axes = style.figure(1, max(len(names), 1), height=3.3, squeeze=False, sharey=True)
+    if not names:
+        nothing(axes[0, 0], "no networks trained on ImageNet at this scale")
         return fig
-    handles = []
-    for index, (architecture, lines) in enumerate(table.groupby("architecture", sort=True)):
-        _, colour, _ = look(architecture)
-        colour, marker = shade(colour, index), "oDs"[index % 3]
-        for stage, (dashes, _) in STAGES.items():
+    for ax, name in zip(axes[0], names, strict=True):
+        _, colour, marker = look(name)
+        lines = table[table["architecture"] == name]
+        for stage in STAGES:
             line = lines[lines["stage"] == stage].sort_values("depth")
-            ax.plot(line["relative_depth"], line["R"], color=colour, ls=dashes, ms=4,
-                    marker=marker, mfc=colour if stage == "trained" else "white")  # fmt: skip
-        handles.append(Line2D([], [], color=colour, marker=marker, label=label(architecture)))
-    ax.axhline(1, color=style.GREY, lw=0.8, ls=":")
-    ax.set(yscale="log", xlabel="relative depth $k/K$", ylabel="$R_k$")
-    handles += [Line2D([], [], color=style.GREY, ls=dashes, label=text) for dashes, text in STAGES.values()]
-    legend(fig, handles, 3)
+            ax.plot(line["relative_depth"], line["R"], marker=marker, ms=4, **style.stroke(stage, colour))
+        ax.axhline(1, **style.GUIDE)
+        ax.set(yscale="log", xlabel="relative depth", title=label(name))
+    axes[0, 0].set_ylabel("$R_k$")
+    legend(fig, style.key(*STAGES, marker=marker), 3)
     return fig

@@ -18,10 +18,10 @@ REGIMES = {  # alpha: label, colour, marker, line
     lazy_images.LAZY: (r"lazy, $\alpha = 10^5$", style.BLUE, "s", "-"),
     lazy_images.LIMIT: ("exact lazy limit", style.GREY, "D", "none"),
 }
-START = ("before training", style.BLACK, "x", (0, (2, 1.5)))
+START = ("before training", style.BLACK, "o", style.STROKES["init"].line)
 TITLES = {"fc_l2": "one hidden layer", "fc_l4": "three hidden layers", "fc_l6": "five hidden layers"}
-NETWORKS = {"fc_l2": (style.ORANGE, "^", "-"), "fc_l4": (style.GREEN, "v", (0, (5, 2))),
-            "fc_l6": (style.SKY, "P", (0, (2, 1.5)))}  # fmt: skip
+NETWORKS = {"fc_l2": (style.ORANGE, "^", "-"), "fc_l4": (style.GREEN, "v", "-"),
+            "fc_l6": (style.SKY, "P", "-")}  # fmt: skip
 SENSITIVITIES = {"D": "$D$, diffeomorphisms", "G": "$G$, noise", "R": "$R = D / G$"}
 PLAIN = FuncFormatter(lambda value, _: f"{value:g}")
 FEW = FuncFormatter(lambda value, _: f"{value:g}" if f"{value:.0e}"[0] in "25" else "")  # 2 and 5 of a decade
@@ -39,7 +39,7 @@ def against_size(rows):
             for alpha, look in REGIMES.items():
                 _line(ax, part[part.alpha == alpha], "train", quantity, look)
         _line(axes[0, column], part, "train", "R_init", START)
-        axes[0, column].axhline(1, color=style.GREY, lw=0.8)
+        axes[0, column].axhline(1, **style.GUIDE)
         axes[0, column].set(title=TITLES[name])
         axes[1, column].set(xlabel="training images $P$")
         ticks = sorted(part.train.unique())
@@ -124,7 +124,8 @@ def _line(ax, part, across, quantity, look):
     middle, spread = logs.mean(), logs.sem().fillna(0)
     bars = [np.exp(middle) - np.exp(middle - spread), np.exp(middle + spread) - np.exp(middle)]
     ax.errorbar(
-        middle.index, np.exp(middle), bars, marker=marker, color=colour, ls=line, capsize=2, label=label
+        middle.index, np.exp(middle), bars, marker=marker, color=colour, ls=line, capsize=2, label=label,
+        mfc="white" if look is START else colour,
     )
     if quantity != "test_error":
         ax.set(yscale="log")

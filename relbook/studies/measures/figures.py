@@ -40,7 +40,7 @@ def agreement(rows):
             continue
         handles += _points(ax, rows, x, y)
         ends = [rows[[x, y]].min().min() * 0.8, rows[[x, y]].max().max() * 1.2]
-        ax.plot(ends, ends, color=style.GREY, lw=0.8, ls=":")
+        ax.plot(ends, ends, **style.GUIDE)
         ax.set(xscale="log", yscale="log")
     legend(fig, handles, 3)
     return fig
@@ -61,29 +61,6 @@ def against_error(table):
             ax.set_xscale("log")
     for ax in axes[:, 1:].flat:
         ax.set_ylabel("")
-    legend(fig, handles, 3)
-    return fig
-
-
-@drawn
-def error_and_stability(table):
-    """Test error against R over all networks with true labels: CIFAR-10 filled, other data sets hollow; B's law."""
-    fig, ax = style.figure(height=4.3)
-    handles = []
-    for line in table[table.task.eq("real")].dropna(subset=["R", "error"]).to_dict("records"):
-        conv8 = line["architecture"].startswith("conv8")
-        name, colour, marker = CONV8 if conv8 else look(line["architecture"])
-        face = colour if line["dataset"].startswith("cifar10") else "white"
-        ax.plot(line["R"], line["error"], marker, ms=9 if conv8 else 7, mec=colour, mfc=face, zorder=3)
-        handles.append(Line2D([], [], ls="", marker=marker, color=colour, label=name))
-    handles.append(
-        Line2D([], [], ls="", marker="o", mec=style.GREY, mfc="white", label="MNIST, Fashion-MNIST")
-    )
-    ends = np.array([table["R"].min() * 0.8, table["R"].max() * 1.25])
-    handles += ax.plot(
-        ends, 0.2 * np.sqrt(ends), color=style.GREY, ls="--", label=r"$0.2\,\sqrt{R_f}$, paper B, CIFAR-10"
-    )
-    ax.set(xscale="log", yscale="log", xlabel="relative stability $R_f$", ylabel="test error")
     legend(fig, handles, 3)
     return fig
 
@@ -125,7 +102,7 @@ def random_over_real(table):
             label=label,
         )
         handles.append(ax.lines[-1])
-    ax.axhline(1, color=style.GREY, lw=0.8, ls=":")
+    ax.axhline(1, **style.GUIDE)
     ax.set(yscale="log", ylabel="random / real labels")
     ax.set_xticks(range(len(shown)), [NAMES[name] for name in shown], rotation=25, ha="right")
     legend(fig, handles, 5)

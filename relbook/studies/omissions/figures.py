@@ -25,12 +25,12 @@ def modes(table, cut):
     looks = (
         (paper, style.BLUE, "o", {}, "text and code"),
         (code & ~paper, style.RED, "D", {}, "code only"),
-        (~code, style.GREY, "o", {"mfc": "none"}, "neither"),
+        (~code, style.GREY, "x", {}, "neither"),
     )
     for chosen, colour, marker, look, label in looks:
         i, j = (index.numpy() + 1 for index in chosen.nonzero(as_tuple=True))
         left.plot(i, j, marker, color=colour, ms=8, label=label, **look)
-    for radius, dashes in ((cut, style.TRAINED), (cut + 0.5, style.INITIAL)):
+    for radius, dashes in ((cut, style.PAPER), (cut + 0.5, style.CODE)):
         left.add_patch(
             Arc((0, 0), 2 * radius, 2 * radius, theta1=0, theta2=90, color=style.BLACK, ls=dashes, lw=1.2)
         )
@@ -46,8 +46,8 @@ def modes(table, cut):
     left.set_yticks(range(1, cut + 1))
     right.plot(table["cut"], table["code"], "D-", color=style.RED, label="exact, modes of the code")
     right.plot(table["cut"], table["paper"], "o-", color=style.BLUE, label="exact, modes of the text")
-    right.plot(table["cut"], table["with constant"], "--", color=style.GREY, label="Eq. 3 with its constant")
-    right.axhline(1, color=style.BLACK, lw=1.2, label="Eq. 3")
+    right.plot(table["cut"], table["with constant"], "-", color=style.GREY, label="Eq. 3 with its constant")
+    right.axhline(1, color=style.BLACK, lw=1.2, ls=style.PAPER, label="Eq. 3")
     right.set(xscale="log", xlabel="cut-off $c$", title=r"displacement called $\delta = 1$ (pixels)")
     ticks = [cut for cut in (2, 3, 5, 10, 20, 50, 100) if cut <= table["cut"].max()]
     right.set_xticks(ticks, ticks)
@@ -73,9 +73,9 @@ def fold_boundary(table):
     constant = table.loc[5:20, "T c² ln c"].median()
     ax.plot(cuts, table["T c²"], "o", color=style.BLACK, ms=6, label="half of the fields fold, measured")
     ax.plot(fine, constant / np.log(fine), "-", color=style.BLUE, label=rf"${constant:.2f} / \ln c$")
-    ax.plot(fine, 4 / np.pi**3 / np.log(fine), "--", color=style.GREEN, label=r"code: $(4/\pi^3) / \ln c$")
+    ax.plot(fine, 4 / np.pi**3 / np.log(fine), ls=style.CODE, color=style.RED, label=r"code: $(4/\pi^3) / \ln c$")
     ax.plot(
-        fine, np.full_like(fine, 8 / np.pi**3), ls=style.SHUFFLED, color=style.RED, label=r"text: $8/\pi^3$"
+        fine, np.full_like(fine, 8 / np.pi**3), ls=style.PAPER, color=style.RED, label=r"text: $8/\pi^3$"
     )
     ax.set(xscale="log", yscale="log", xlabel="cut-off $c$", ylabel="$T c^2$")
     ticks = [cut for cut in (2, 3, 5, 10, 20, 50, 100) if cut <= cuts[-1]]
@@ -121,9 +121,9 @@ def medians(table):
 
 @style.styled
 def learning_rates(curves):
-    """Learning rates against the epoch: curves is {label: rates}, the first drawn dashed."""
+    """Learning rates against the epoch: curves is {label: rates}, the first what the text says."""
     fig, ax = style.figure(height=2.9)
-    looks = zip(curves.items(), (style.BLUE, style.RED), (style.INITIAL, style.TRAINED), strict=True)
+    looks = zip(curves.items(), (style.BLUE, style.RED), (style.PAPER, style.CODE), strict=True)
     for (label, rates), colour, dashes in looks:
         ax.plot(range(len(rates)), rates, color=colour, ls=dashes, lw=2, label=label)
         ax.annotate(f"{rates[-1]:.3f}", (len(rates) - 1, rates[-1]), xytext=(6, 4), textcoords="offset points",
@@ -143,18 +143,18 @@ def selection(rows, gains, *, seed=0):
     """
     fig, (left, right) = style.figure(1, 2, height=3.2, gridspec_kw={"width_ratios": [1.6, 1]})
     run, gain = rows[rows["seed"] == seed], gains[gains["seed"] == seed]
-    for name, colour, dashes in (("first", style.BLUE, style.TRAINED), ("second", style.RED, style.INITIAL)):
-        left.plot(run["epoch"], run[name], color=colour, ls=dashes, label=f"{name} half")
+    for name, colour in (("first", style.BLACK), ("second", style.ORANGE)):
+        left.plot(run["epoch"], run[name], color=colour, label=f"{name} half")
         best = gain[gain["watched"] == name]
         left.plot(best["epoch"], best["reported"], "v", color=colour, ms=9)
-        left.plot(best["epoch"], best["honest"], "o", color=colour, ms=8, mfc="none", mew=1.6)
+        left.plot(best["epoch"], best["honest"], **style.RING | {"mec": colour})
     left.plot([], [], "v", color=style.BLACK, ms=9, label="best, reported")
-    left.plot([], [], "o", color=style.BLACK, mfc="none", mew=1.6, ms=8, label="same network, other half")
+    left.plot([], [], label="same network, other half", **style.RING)
     low = rows.loc[rows["epoch"] > 3, ["first", "second"]]
     left.set(xlabel="epoch", ylabel="test error", ylim=(low.min(axis=None) - 0.02, low.max(axis=None)))
     spread = np.linspace(-0.25, 0.25, len(gains))
     right.plot(
-        spread, 100 * gains["gain"], "o", color=style.BLACK, ms=5, mfc="none", label="a network, a half"
+        spread, 100 * gains["gain"], "o", color=style.BLACK, ms=5, alpha=0.5, label="a network, a half"
     )
     mean = gains.groupby("seed")["gain"].mean()
     right.errorbar(0.5, 100 * mean.mean(), 100 * mean.std() / np.sqrt(len(mean)), fmt="s", color=style.RED, ms=7,
@@ -189,7 +189,7 @@ def baseline(table, quoted):
             ax.annotate(f"{value:.3f}", (value, place), xytext=(shift, 0), textcoords="offset points", ha=side,
                         va="center", fontsize=10)  # fmt: skip
     ax.set_xlim(table.min(axis=None) - 0.02, table.max(axis=None) + 0.02)
-    ax.axvline(quoted, color=style.BLACK, ls="--", lw=1.2, label=f"{quoted}, quoted")
+    ax.axvline(quoted, color=style.BLACK, ls=style.PAPER, lw=1.2, label=f"{quoted}, quoted")
     ax.set_yticks(places, table.index)
     ax.set(
         xlabel=r"$\mathrm{TV}(W) / \|W\|_1$ of untrained $3 \times 3$ filters", ylim=(-0.5, len(table) - 0.3)

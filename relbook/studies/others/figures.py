@@ -19,7 +19,6 @@ COLOURS = ListedColormap(
     ["#0072B2", "#2F8FC4", "#56B4E9", "#E0B000", "#E69F00", "#E08020", "#D55E00", "#B04A00"]
 )
 SHADES = Normalize(0, 0.4, clip=True)  # steps of 0.05: below two of them a network counts as fitted
-RING = 10  # size of the ring around a robust network
 TITLES = {"D": "$D_f$", "G": "$G_f$", "R": "$R_f$"}
 
 
@@ -33,7 +32,7 @@ def _points(ax, table, x, y):
         colour = _colour(line["train_error"])
         ax.plot(line[x], line[y], MARKERS[line["family"]], color=colour, mew=0.4, ms=5.5, alpha=0.9)
         if line["robust"]:
-            ax.plot(line[x], line[y], "o", mec=style.BLACK, mfc="none", mew=1.2, ms=RING)
+            ax.plot(line[x], line[y], **style.RING)
 
 
 def _handles(table):
@@ -41,7 +40,7 @@ def _handles(table):
     handles = [Line2D([], [], ls="", marker=MARKERS[one], color=style.GREY, label=one) for one in present]
     if table["robust"].any():
         handles.append(
-            Line2D([], [], ls="", marker="o", mec=style.BLACK, mfc="none", mew=1.2, ms=RING, label="robust")
+            Line2D([], [], label="robust", **style.RING)
         )
     return handles
 
@@ -75,7 +74,7 @@ def error(rows, dataset="cifar10-lossless"):
         0.2 * np.sqrt(span),
         color=style.GREY,
         lw=1.2,
-        ls=style.INITIAL,
+        ls=style.PAPER,
         label=r"$0.2\,\sqrt{R_f}$, Petrini 2021",
     )
     chosen = tables.fitted(table[~table["robust"]])
@@ -137,24 +136,24 @@ def against_displacement(rows):
     )
     fig, axes = style.figure(1, 2, height=3.4, sharey=True)
     groups = {"training error < 0.1": tables.fitted, "training error ≥ 0.2": tables.not_fitted}
-    looks = {"bilinear": (style.BLUE, "o", style.TRAINED), "gaussian": (style.ORANGE, "s", style.INITIAL)}
+    looks = {"bilinear": (style.BLUE, "o"), "gaussian": (style.ORANGE, "s")}
     for ax, (title, choose) in zip(axes, groups.items(), strict=True):
         chosen = choose(table) if len(table) else table
         if len(chosen) == 0:
             nothing(ax)
             continue
-        for interpolation, (colour, marker, line) in looks.items():
+        for interpolation, (colour, marker) in looks.items():
             one = chosen[chosen["interpolation"] == interpolation]
             for _, net in one.groupby("name"):
                 net = net.sort_values("displacement")
-                ax.plot(net["displacement"], net["R"], color=colour, lw=0.4, alpha=0.35, ls=line)
+                ax.plot(net["displacement"], net["R"], color=colour, lw=0.4, alpha=0.35)
             spread = one.groupby("displacement")["R"].quantile([0.25, 0.5, 0.75]).unstack()
             ax.fill_between(spread.index, spread[0.25], spread[0.75], color=colour, alpha=0.25, lw=0)
-            ax.plot(spread.index, spread[0.5], color=colour, marker=marker, ls=line, label=interpolation)
+            ax.plot(spread.index, spread[0.5], color=colour, marker=marker, label=interpolation)
         ax.set(xscale="log", yscale="log", title=f"{title}, {chosen['name'].nunique()} networks")
     outer(axes[None], "typical displacement δ in pixels", "$R_f$")
-    handles = [Line2D([], [], color=colour, marker=marker, ls=line, label=f"{name} interpolation")
-               for name, (colour, marker, line) in looks.items()]  # fmt: skip
+    handles = [Line2D([], [], color=colour, marker=marker, label=f"{name} interpolation".replace("gaussian", "Gaussian"))
+               for name, (colour, marker) in looks.items()]  # fmt: skip
     legend(fig, handles, 2)
     return fig
 
@@ -212,8 +211,8 @@ def changes(rows):
         _points(axes[1, 1], shuffled, "train_error", "ratio")
     axes[1, 1].set_title("$R_f$: channels shuffled / trained")
     for ax in axes.flat:
-        ax.axhline(1, color=style.GREY, lw=0.8)
-        ax.axvline(tables.FITTED, color=style.GREY, lw=0.8, ls=":")
+        ax.axhline(1, **style.GUIDE)
+        ax.axvline(tables.FITTED, **style.GUIDE)
         ax.set(yscale="log")
     outer(axes, "training error", "factor")
     legend(fig, _handles(table), 2)

@@ -19,8 +19,6 @@ LOOKS = {  # label, colour, marker
     "strided_relu": ("strided, ReLU", style.GREEN, "X"),
 }
 HALVINGS = (3, 6, 9, 12)
-BLUES = ("#08306b", "#2171b5", "#4292c6", "#6baed6", "#9ecae1")  # dark to light
-DASHES = ("-", (0, (5, 1.5)), (0, (2, 1.2)), (0, (5, 1.5, 1, 1.5)), ":")
 SENSITIVITY = "normalised cosine distance"
 
 
@@ -65,7 +63,7 @@ def _profiles(rows, panels):
 
 def _halvings(ax):
     for layer in HALVINGS:
-        ax.axvline(layer, color=style.GREY, lw=0.8, ls=":")
+        ax.axvline(layer, **style.GUIDE)
 
 
 @style.styled
@@ -80,11 +78,9 @@ def smoothing(rows):
             nothing(ax)
             continue
         for order, sigma in enumerate(sigmas):
-            shade, dash = BLUES[len(sigmas) - 1 - order], DASHES[len(sigmas) - 1 - order]
+            shade = style.graded(style.NAVY, len(sigmas))[-1 - order]
             line = table.loc[name, sigma]
-            handles += ax.plot(
-                line.index, line, color=shade, ls=dash, marker="o", ms=3, label=f"σ = {sigma:g}"
-            )
+            handles += ax.plot(line.index, line, color=shade, marker="o", ms=3, label=f"σ = {sigma:g}")
         _halvings(ax)
         ax.set(title=LOOKS[name][0], xticks=range(0, 13, 3))
     for ax in (axes[1, 0], axes[1, 1], axes[0, 2]):  # the lowest of each column
@@ -107,9 +103,9 @@ def strengths(rows):
     if after.empty:
         nothing(ax)
         return fig
-    for (strength, line), shade, dash in zip(after.iterrows(), BLUES[3::-1], DASHES[3::-1], strict=False):
-        ax.plot(np.arange(1, 9), line, color=shade, ls=dash, marker="o", label=f"C = {strength:g}")
-    ax.plot(np.arange(1, 9), before.mean(), color=style.BLACK, ls=":", label="untrained")
+    for (strength, line), shade in zip(after.iterrows(), style.graded(style.NAVY, len(after))[::-1], strict=True):
+        ax.plot(np.arange(1, 9), line, color=shade, marker="o", label=f"C = {strength:g}")
+    ax.plot(np.arange(1, 9), before.mean(), label="untrained", **style.stroke("init", style.BLACK))
     ax.set(xlabel="convolution", ylabel="TV(W) / ‖W‖₁", xticks=range(1, 9))
     ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
     return fig
@@ -134,7 +130,7 @@ def smoothness(rows):
             label, colour, marker = LOOKS[name]
             handles += ax.plot(np.arange(1, 9), line, color=colour, marker=marker, ms=4.5, label=label)
         start = float(before.iloc[:, 1:].to_numpy().mean())
-        handles.append(ax.axhline(start, color=style.BLACK, ls=":", label="untrained"))
+        handles.append(ax.axhline(start, label="untrained", **style.stroke("init", style.BLACK)))
         ax.set(title=title, xlabel="convolution", xticks=range(1, 9))
     axes[0].set_ylabel("TV(W) / ‖W‖₁")
     legend(fig, handles, 3)

@@ -15,7 +15,6 @@ from relbook.drawing import style
 AREA = "effective receptive field $A_k$ (pixels)"
 NAMES = {"D": "diffeomorphisms, $D_k$", "G": "noise, $G_k$", "R": "$R_k = D_k / G_k$"}
 POWERS = {1: {"D": -2, "G": 1, "R": -3}, 2: {"D": -1, "G": 1, "R": -2}}
-DASHED, DOTTED = (0, (5, 2)), (0, (1, 1.3))
 
 
 @style.styled
@@ -30,7 +29,7 @@ def tasks(size: int = 16, xi: int = 8) -> Figure:
         axes[:2], (far, near), (r"$d > \xi$: $y = -1$", r"$d < \xi$: $y = +1$"), strict=True
     ):
         _pixels(axis, size, (first, second), title)
-        axis.plot(*zip(first[::-1], second[::-1], strict=True), color=style.GREY, lw=1.2, ls=DASHED, zorder=1)
+        axis.plot(*zip(first[::-1], second[::-1], strict=True), color=style.GREY, lw=1.2, zorder=1)
         axis.plot(first[1] + xi * np.cos(turn), first[0] + xi * np.sin(turn), color=style.RED, lw=1.2)
     apart, together = ((3, 4), (4, size - 4)), ((2, size - 6), (6, size - 3))
     for axis, pair, title in zip(
@@ -117,21 +116,21 @@ def _against_area(axis, rows, exact, quantity, power):
 
     shown = []
     for stage, colour, marker, label in (
-        ("init", style.GREY, "s", "at initialisation"),
+        ("init", style.BLACK, "s", "at initialisation"),
         ("trained", style.BLUE, "o", "trained"),
     ):
         table = positive(stage, quantity)
         axis.plot(table, color=colour, alpha=0.25, lw=0.8)
         shown.append(table.median(axis=1))
-        axis.plot(shown[-1], color=colour, marker=marker, markersize=4, label=label)
+        axis.plot(shown[-1], marker=marker, markersize=4, label=label, **style.stroke(stage, colour))
     mean = positive("trained", f"{quantity}_mean_channel").median(axis=1)
-    axis.plot(mean, color=style.SKY, ls=DOTTED, lw=2.4, label="trained, mean channel")
+    axis.plot(mean, color=style.ORANGE, lw=3.2, alpha=0.7, zorder=1, label="trained, mean channel")
     curve = exact[exact[quantity] > 0]
     axis.plot(curve.A, curve[quantity], color=style.BLACK, lw=1.4, label="homogeneous filters, exact")
     anchor = exact[exact.D > 0]
     anchor = anchor.iloc[len(anchor) // 2]
     law = anchor[quantity] * (curve.A / anchor.A) ** power
-    axis.plot(curve.A, law, color=style.RED, ls=DASHED, lw=1.4, label="asymptotic law")
+    axis.plot(curve.A, law, color=style.RED, ls=style.PAPER, lw=1.8, label="asymptotic law (paper)")
     corner = {"ha": "left", "va": "top" if power > 0 else "bottom", "color": style.RED}
     text = rf"$\sim A_k^{{{power}}}$" if power != 1 else r"$\sim A_k$"
     axis.text(0.05, 0.95 if power > 0 else 0.05, text, transform=axis.transAxes, **corner)
@@ -159,13 +158,13 @@ def seeds(rows: pd.DataFrame, kinds: pd.DataFrame) -> Figure:
     """Every trained seed against the exact curve, drawn by its kind, and how flat its filters are, by layer.
 
     `rows` are those of `studies.scale_detection.deviations` for one task and width, `kinds` those of
-    `classify` there. The dotted line is the flatness of random filters.
+    `classify` there. The grey line is the flatness of random filters.
     """
     fig, axes = style.figure(1, 3, height=3.4)
     looks = {
         "homogeneous": {"color": style.BLUE, "alpha": 0.35},
-        "other": {"color": style.RED, "ls": DASHED, "marker": "o", "markersize": 4},
-        "collapsed": {"color": style.BLACK, "ls": DOTTED, "marker": "x", "markersize": 4.5},
+        "other": {"color": style.RED, "marker": "o", "markersize": 4},
+        "collapsed": {"color": style.BLACK, "lw": 0.8, "marker": "x", "markersize": 4.5},
     }
     titles = {"D_ratio": "$D_k$ / exact", "G_ratio": "$G_k$ / exact", "flatness": "flatness of filters"}
     for axis, (column, title) in zip(axes, titles.items(), strict=True):
@@ -179,7 +178,7 @@ def seeds(rows: pd.DataFrame, kinds: pd.DataFrame) -> Figure:
             axis.axhline(1, color=style.BLACK, lw=1.2)
             axis.set_ylim(0.02, 40)
             axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes[2].axhline(1 / rows.filter_size.iloc[0], color=style.GREY, lw=1.2, ls=DOTTED)
+    axes[2].axhline(1 / rows.filter_size.iloc[0], **style.GUIDE)
     axes[2].set_ylim(0.2, 1.05)
     for kind, look in looks.items():
         count = int((kinds.member.isin(rows.member) & (kinds.kind == kind)).sum())
@@ -200,7 +199,7 @@ def proposition_a1(rows: pd.DataFrame) -> Figure:
     sizes = sorted(rows.filter_size.unique())
     fig, axes = style.figure(2, len(sizes), height=4.6, sharex="col", sharey="row", squeeze=False)
     curves = {
-        "paper": ("Prop. A.1 as printed", style.RED, DASHED, 0.97),
+        "paper": ("Prop. A.1 as printed", style.RED, style.PAPER, 0.97),
         "exact": (r"variance $k(F^2 - 1)/12$", style.BLUE, "-", 0.83),
     }
     for (above, below), size in zip(axes.T, sizes, strict=True):
@@ -233,14 +232,12 @@ def exponents(rows: pd.DataFrame, task: int = 1) -> Figure:
     """
     fig, axes = style.figure(1, 3, height=3.2)
     lengths = sorted(rows.length.unique())
-    dashes = ["-", DASHED, (0, (4, 1.5, 1, 1.5)), DOTTED]
     for axis, quantity in zip(axes, NAMES, strict=True):
         limit = POWERS[task][quantity]
-        axis.axhline(limit, color=style.RED, lw=1.3, label="limit")
-        for n, (shade, length) in enumerate(zip(np.linspace(0.45, 1, len(lengths)), lengths, strict=True)):
+        axis.axhline(limit, color=style.RED, ls=style.PAPER, label="limit (paper)")
+        for shade, length in zip(style.graded(style.NAVY, len(lengths))[::-1], lengths, strict=True):
             part = rows[rows.length == length]
-            dash = dashes[(len(lengths) - 1 - n) % len(dashes)]
-            axis.plot(part.A, part[quantity], color=style.BLUE, ls=dash, alpha=shade, label=f"$L = {length}$")
+            axis.plot(part.A, part[quantity], color=shade, label=f"$L = {length}$")
         axis.set(xscale="log", title=NAMES[quantity], ylim=(limit - 0.75, limit + 1.15))
     axes[0].set_ylabel(r"$d \log X_k / d \log A_k$")
     axes[1].set_xlabel(AREA)
@@ -259,7 +256,7 @@ def two_pixels(table: pd.DataFrame, xi: int = 7, length: int = 32) -> Figure:
     _first_layers(filters)
     distance = np.arange(1, length // 2 + 1)
     ramp.plot(distance, np.maximum(0, xi - distance), color=style.BLACK, marker="o", markersize=4)
-    ramp.axvline(xi, color=style.RED, ls=DASHED, lw=1.2)
+    ramp.axvline(xi, color=style.RED, lw=1.2)
     ramp.text(xi + 0.5, xi - 1.4, rf"$\xi = {xi}$", color=style.RED)
     ramp.set(xlabel="distance $d$ (pixels)", title=r"output $f(x)$", ylim=(-0.3, xi))
     for side, (solution, face) in enumerate((("low", "full"), ("high", "none"))):

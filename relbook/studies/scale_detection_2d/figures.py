@@ -5,7 +5,7 @@ Functions take the rows of the study `scale_detection_2d` at one scale (`relbook
 
 from collections import Counter
 
-from matplotlib.lines import Line2D
+import numpy as np
 
 from relbook.drawing import style
 from relbook.drawing.nets import drawn, legend, look, net, nothing, shade
@@ -13,36 +13,46 @@ from relbook.studies.scale_detection_2d import tables
 from relbook.studies.zoo import figures_by_layer as zoo_layers
 from relbook.studies.zoo.tables import QUANTITIES, correlation
 
-STAGES = {"trained": style.TRAINED, "shuffled": style.SHUFFLED, "init": style.INITIAL}
-NAMES = {"trained": "trained", "shuffled": "channels shuffled", "init": "initialisation"}
-DASHES = {0.125: "--", 0.25: "-.", 0.5: "-", 1.0: ":"}  # of the widths
+STAGES = ("trained", "shuffled", "init")
 
 
 @drawn
 def error_scatter(rows):
     """A Fig. 6: test error against D, G and R of the output, a point per architecture, seeds averaged.
 
-    Below each axis stands the correlation of the logarithms.
+    The axes are those of the convolutional networks; an arrow in a corner says where the fully connected ones lie. Below
+    each axis stand the correlations of the logarithms, over all and without these.
     """
     table = tables.compared(rows)
-    fig, axes = style.figure(1, 3, height=3.9, sharey=True)
+    fig, axes = style.figure(1, 3, height=4.0, sharey=True)
+    if table.empty:
+        for ax in axes:
+            nothing(ax)
+        return fig
     members, handles = Counter(), []
     families = list(style.FAMILIES.values())
-    for line in sorted(table.to_dict("records"), key=lambda line: families.index(look(line["architecture"]))):
+    dense = table["architecture"].str.startswith("fc_")
+    near, far = (table[~dense], table[dense]) if (~dense).any() else (table, table[:0])
+    for line in sorted(near.to_dict("records"), key=lambda line: families.index(look(line["architecture"]))):
         family, colour, marker = look(line["architecture"])
         colour = shade(colour, members[family])
         size = 7 if members[family] else 10  # the first of a family shows behind one at the same place
         members[family] += 1
         for ax, quantity in zip(axes, QUANTITIES, strict=True):
-            handles += ax.plot(line[quantity], line["error"], marker, color=colour, ms=size, mec="black", mew=0.5,
+            handles += ax.plot(line[quantity], line["error"], marker, color=colour, ms=size, mec="white", mew=0.5,
                                label=net(line["architecture"], line["width"]))  # fmt: skip
     for ax, quantity in zip(axes, QUANTITIES, strict=True):
-        if table.empty:
-            nothing(ax)
-            continue
-        value = correlation(table[quantity], table["error"])
-        ax.set(xscale="log", yscale="log", xlabel=f"${quantity}_f$\ncorrelation {value:.2f}")
-        ax.margins(0.12)
+        lines = [f"${quantity}_f$", f"all {len(table)}: {correlation(table[quantity], table['error']):+.2f}"]
+        if len(far):
+            lines.append(f"without FC: {correlation(near[quantity], near['error']):+.2f}")
+            value = np.exp(np.log(far[quantity]).mean())
+            right = value > np.exp(np.log(near[quantity]).mean())
+            ax.annotate("", (0.98 if right else 0.02, 0.985), (0.86 if right else 0.14, 0.9), xycoords="axes fraction",
+                        textcoords="axes fraction", arrowprops={"arrowstyle": "->", "lw": 1.2})  # fmt: skip
+            ax.text(0.84 if right else 0.16, 0.9, f"FC at {value:.2g},\nerror {far['error'].mean():.2f}", va="center",
+                    ha="right" if right else "left", transform=ax.transAxes, fontsize=9.5)  # fmt: skip
+        ax.set(xscale="log", yscale="log", xlabel="\n".join(lines))
+        ax.margins(0.12, 0.3)
     axes[0].set_ylabel("test error ε")
     legend(fig, handles, 3)
     return fig
@@ -50,32 +60,24 @@ def error_scatter(rows):
 
 @drawn
 def depth_profiles(rows):
-    """A Fig. 7: D, G and R by relative depth in VGG nets: trained, with channels shuffled, at initialisation."""
-    fig, axes = style.figure(1, 3, height=4.3)
-    members, handles = Counter(), {}
-    for architecture in tables.PROFILED:
-        family, colour, marker = look(architecture)
-        colour = shade(colour, members[family])
-        members[family] += 1
-        for stage, dashes in STAGES.items():
-            profile = tables.main_profile(rows, architecture, stage)
-            profile = profile[profile["depth"] > 0]
-            if profile.empty:
-                continue
-            name = net(architecture, profile["width"].iloc[0])
-            handles[name] = Line2D([], [], color=colour, marker=marker, label=name)
-            for ax, quantity in zip(axes, QUANTITIES, strict=True):
-                ax.plot(profile["relative_depth"], profile[quantity], color=colour, ls=dashes, marker=marker, ms=4,
-                        mfc=colour if stage == "trained" else "white", lw=1.0 if stage == "init" else 1.6)  # fmt: skip
-    for ax, quantity in zip(axes, QUANTITIES, strict=True):
-        if not handles:
+    """A Fig. 7: D, G and R by relative depth in VGG nets, a column each: trained, with channels shuffled, at initialisation."""
+    found = {name: {stage: tables.main_profile(rows, name, stage) for stage in STAGES} for name in tables.PROFILED}
+    found = {name: profiles for name, profiles in found.items() if len(profiles["trained"])}
+    fig, axes = style.figure(3, max(len(found), 1), height=6.0, squeeze=False, sharex=True, sharey="row")
+    if not found:
+        for ax in axes.flat:
             nothing(ax)
-            continue
-        ax.set(yscale="log", xlabel="relative depth $k/K$", title=f"${quantity}_k$")
-    styles = [
-        Line2D([], [], color=style.GREY, ls=dashes, label=NAMES[stage]) for stage, dashes in STAGES.items()
-    ]
-    legend(fig, [*handles.values(), *styles], 3)
+        return fig
+    for column, (name, profiles) in zip(axes.T, found.items(), strict=True):
+        for ax, (quantity, (colour, marker, _)) in zip(column, style.QUANTITIES.items(), strict=True):
+            for stage, profile in profiles.items():
+                ax.plot(profile["relative_depth"], profile[quantity], marker=marker, ms=4, **style.stroke(stage, colour))
+            ax.set(yscale="log")
+        column[0].set_title(net(name, profiles["trained"]["width"].iloc[0]))
+        column[-1].set_xlabel("relative depth")
+    for ax, quantity in zip(axes[:, 0], style.QUANTITIES, strict=True):
+        ax.set_ylabel(f"${quantity}_k$")
+    legend(fig, style.key(*STAGES), 3)
     return fig
 
 
@@ -87,17 +89,18 @@ def shuffling_by_width(rows, architectures=("vgg11_bn", "vgg11")):
     for architecture in architectures:
         table = tables.shuffling(rows, architecture)
         _, colour, marker = look(architecture)
-        for index, (width, lines) in enumerate(table.groupby("width")):
-            shaded = shade(colour, table["width"].nunique() - 1 - index)
+        widths = sorted(table["width"].unique(), reverse=True)
+        for width, shaded in zip(widths, style.graded(colour, len(widths)), strict=True):
+            lines = table[table["width"] == width]
             for ax, quantity in zip(axes, QUANTITIES, strict=True):
                 handles += ax.plot(lines["relative_depth"], lines[quantity], color=shaded, marker=marker, ms=4,
-                                   ls=DASHES.get(width, "-"), label=net(architecture, width))  # fmt: skip
+                                   label=net(architecture, width))  # fmt: skip
     for ax, quantity in zip(axes, QUANTITIES, strict=True):
         if not handles:
             nothing(ax)
             continue
-        ax.axhline(1, color=style.GREY, lw=0.8, ls=":")
-        ax.set(yscale="log", xlabel="relative depth $k/K$", title=f"${quantity}_k$")
+        ax.axhline(1, **style.GUIDE)
+        ax.set(yscale="log", xlabel="relative depth", title=f"${quantity}_k$")
     axes[0].set_ylabel("shuffled / unshuffled")
     legend(fig, handles, 3)
     return fig

@@ -15,9 +15,9 @@ from relbook.studies.sphere import study as sphere
 REGIMES = {  # alpha: label, colour, marker, line
     1e-6: (r"feature, $\alpha = 10^{-6}$", style.BLACK, "X", "-"),
     0.03: (r"feature, $\alpha = 0.03$", style.RED, "o", "-"),
-    1.0: (r"between, $\alpha = 1$", style.ORANGE, "^", (0, (5, 2))),
+    1.0: (r"between, $\alpha = 1$", style.ORANGE, "^", "-"),
     100.0: (r"lazy, $\alpha = 100$", style.BLUE, "s", "-"),
-    math.inf: ("lazy limit, exact kernel regression", style.GREY, "D", (0, (2, 1.5))),
+    math.inf: ("lazy limit, exact kernel regression", style.GREY, "D", "-"),
 }
 TITLES = {
     0.0: "before training",

@@ -42,7 +42,7 @@ def relative_stability(rows, *, points=500, seed=0):
     left.grid(False)
     _scatter(right, rows, "R", "o", style.BLUE, rf"after: exponent {_exponent(rows, 'R')}")
     start = stripe.chosen(rows, stop=1.0)
-    right.plot(start.train, start.R, "o", mfc="none", color=style.GREY, ms=4, label="before training")
+    right.plot(start.train, start.R, marker="o", ms=4, label="before training", **style.stroke("init", style.GREY) | {"ls": ""})
     _guide(right, rows, "R", -1.0, "exponent $-1$ (paper)")
     right.set(xscale="log", yscale="log", xlabel=SIZE, ylabel="$R_f$")
     _sizes(right, start.train)
@@ -52,7 +52,7 @@ def relative_stability(rows, *, points=500, seed=0):
 
 @style.styled
 def alignment(rows):
-    """The alignment law Λ ~ √P, and R_f against Λ for every network of the study beside d/(Λ² + d - 1)."""
+    """The alignment law Λ ~ √P, and R_f against Λ for every network of the study over d/(Λ² + d - 1)."""
     fig, (left, right) = style.figure(1, 2, height=3.3)
     _scatter(left, rows, "Lambda", "o", style.BLUE, f"exponent {_exponent(rows, 'Lambda')}")
     _guide(left, rows, "Lambda", 0.5, r"exponent $\frac{1}{2}$ (paper)")
@@ -66,12 +66,10 @@ def alignment(rows):
     for (optimiser, alpha), (label, colour, marker) in PROTOCOLS.items():
         part = rows[(rows.optimiser == optimiser) & (rows.alpha == alpha)]
         if len(part):
-            right.plot(part.Lambda, part.R, marker, color=colour, ms=3.5, alpha=0.7, label=label)
-    Lambda = np.geomspace(0.9, rows.Lambda.max() * 1.1, 100)
-    right.plot(
-        Lambda, stripe.isotropic_relation(Lambda), "--", color=style.GREY, label=r"$d / (\Lambda^2 + d - 1)$"
-    )
-    right.set(xscale="log", yscale="log", xlabel=r"alignment $\Lambda$", ylabel="$R_f$")
+            ratio = part.R / stripe.isotropic_relation(part.Lambda)
+            right.plot(part.Lambda, ratio, marker, color=colour, ms=3.5, alpha=0.7, label=label)
+    right.axhline(1, color=style.BLACK, ls=style.PAPER, lw=1.2, label=r"$R_f = d / (\Lambda^2 + d - 1)$")
+    right.set(xscale="log", yscale="log", xlabel=r"alignment $\Lambda$", ylabel=r"$R_f\, (\Lambda^2 + d - 1) / d$")
     fig.legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return fig
 
@@ -85,7 +83,7 @@ def rules(rows):
         axes, ("R", "Lambda"), (-1.0, 0.5), ("$R_f$", r"$\Lambda$"), strict=True
     ):
         table = stripe.exponents(rows, quantity)
-        ax.axhline(paper, color=style.GREY, lw=1.2, ls="--", label="paper")
+        ax.axhline(paper, color=style.BLACK, lw=1.2, ls=style.PAPER, label="paper")
         for i, ((optimiser, alpha), (label, colour, marker)) in enumerate(PROTOCOLS.items()):
             part = table[(table.optimiser == optimiser) & (table.alpha == alpha)].sort_values(
                 "stop", ascending=False
@@ -129,7 +127,7 @@ def _guide(ax, rows, quantity, power, label):
     table = np.log(stripe.complete(rows, quantity)).mean(axis=1)
     sizes = table.index.to_numpy(float)
     middle = table.mean() + power * (np.log(sizes) - np.log(sizes).mean())
-    ax.plot(sizes, np.exp(middle), "--", color=style.BLACK, lw=1.2, label=label)
+    ax.plot(sizes, np.exp(middle), ls=style.PAPER, color=style.BLACK, lw=1.2, label=label)
 
 
 def _sizes(ax, sizes):

@@ -18,15 +18,12 @@ QUANTITIES = {
     "D_median": "$D_f$",
 }
 SCHEDULES = {"one_cycle": (style.BLUE, "one cycle"), "step": (style.ORANGE, "two steps")}
-AUGMENTED = {
-    True: ("o", 1.8, "with crops and flips"),
-    False: ("^", 0.9, "without"),
-}  # symbol, width of the line
+STROKE = {False: "plain", True: "augmented"}  # by whether there are crops and flips
 
 
 @drawn
 def along(rows):
-    """A column a network, a row a quantity: against epochs, by schedule (colour) and augmentation (symbol); first seed."""
+    """A column a network, a row a quantity: against epochs, by schedule (colour) and augmentation (dashes); first seed."""
     table = tables.points(rows)
     table = table[table["seed"] == table["seed"].min()] if len(table) else table
     columns = list(table.groupby(["architecture", "width"], sort=False)) if len(table) else []
@@ -41,8 +38,7 @@ def along(rows):
         for ax, column in zip(line, QUANTITIES, strict=True):
             for (recipe, augment), one in part.groupby(["recipe", "augment"]):
                 later = one[one["epoch"] > 0]
-                marker, lw, _ = AUGMENTED[augment]
-                ax.plot(later["epoch"], later[column], color=SCHEDULES[recipe][0], lw=lw, marker=marker, ms=3)
+                ax.plot(later["epoch"], later[column], **style.stroke(STROKE[bool(augment)], SCHEDULES[recipe][0]))
             ax.set(xscale="log")
             if column != "train_error":
                 ax.set(yscale="log")
@@ -51,11 +47,7 @@ def along(rows):
     for ax, text in zip(axes[:, 0], QUANTITIES.values(), strict=True):
         ax.set_ylabel(text)
     handles = [Line2D([], [], color=colour, label=text) for colour, text in SCHEDULES.values()]
-    handles += [
-        Line2D([], [], color=style.BLACK, marker=marker, lw=lw, ms=3, label=text)
-        for marker, lw, text in AUGMENTED.values()
-    ]
-    legend(fig, handles, 2)
+    legend(fig, [*handles, *style.key(*STROKE.values(), marker="")], 2)
     return fig
 
 
@@ -63,7 +55,7 @@ def along(rows):
 def plane(rows):
     """Paths of networks in the plane of test error and R, from the first epoch (small) to the end (large); dotted: B's law.
 
-    Wide lines: with crops and flips.
+    Long dashes, halved symbols: with crops and flips.
     """
     fig, ax = style.figure(height=4.2)
     found = [(name, one[one["epoch"] >= 1]) for name, one in tables.networks(rows)]
@@ -74,16 +66,16 @@ def plane(rows):
     for _, one in found:
         first = one.iloc[0]
         _, colour, marker = look(first["architecture"])
-        lw = AUGMENTED[first["augment"]][1]
-        ax.plot(one["R_median"], one["test_error"], color=colour, lw=lw, alpha=0.8)
+        looks = style.stroke(STROKE[bool(first["augment"])], colour)
+        ax.plot(one["R_median"], one["test_error"], lw=1, alpha=0.8, **looks)
         for point, size in ((one.iloc[0], 3.5), (one.iloc[-1], 8)):
-            ax.plot(point["R_median"], point["test_error"], marker, color=colour, ms=size)
+            ax.plot(point["R_median"], point["test_error"], marker=marker, ms=size, **looks)
         label = net(first["architecture"], first["width"])
         if label not in [handle.get_label() for handle in handles]:
             handles.append(Line2D([], [], color=colour, marker=marker, label=label))
     values = np.concatenate([one["R_median"].to_numpy(float) for _, one in found])
     ends = np.array([values.min() / 1.2, values.max() * 1.2])
-    ax.plot(ends, 0.2 * np.sqrt(ends), color=style.GREY, ls=":", lw=1)
+    ax.plot(ends, 0.2 * np.sqrt(ends), color=style.GREY, ls=style.PAPER, lw=1)
     ax.set(xscale="log", yscale="log", xlabel="$R_f$", ylabel="test error ε")
     legend(fig, handles, 2)
     return fig
@@ -100,7 +92,7 @@ def by_width(rows):
         return fig
     _, colour, marker = look(last["architecture"].iloc[0])
     for ax, column in zip(axes, ("test_error", "R_median", "G_median", "D_median"), strict=True):
-        ax.plot(last["width"], last[column], marker, color=colour, ms=4, mfc="white")
+        ax.plot(last["width"], last[column], marker, color=colour, ms=4, alpha=0.5)
         logs = np.log(last[column].astype(float)).groupby(last["width"])
         ax.plot(np.exp(logs.mean()), color=colour)
         ax.set(xscale="log", yscale="log", title=QUANTITIES[column])

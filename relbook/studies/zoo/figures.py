@@ -13,13 +13,13 @@ from relbook.drawing.nets import drawn, in_order, label, legend, look, name_poin
 from relbook.studies.zoo import tables
 
 CUT_COLOURS = {3: style.BLUE, 5: style.ORANGE, 15: style.GREEN}
-DASHES = ("-", "--", ":")  # of the cut-offs, where the colour is that of a quantity
+SYMBOLS = {"bilinear": "o", "gaussian": "s"}  # of the interpolations
 FEWEST = 5  # networks for a correlation
 
 
 @drawn
-def displacement_sweep(rows, *, columns=2):
-    """B Fig. 3, left: R against the displacement δ, at initialisation (dashed) and trained, per cut-off.
+def displacement_sweep(rows, *, columns=3):
+    """B Fig. 3, left: R against the displacement δ, at initialisation and trained, per cut-off.
 
     A panel per network that was probed at several δ; squares: Gaussian instead of bilinear interpolation.
     """
@@ -38,20 +38,17 @@ def displacement_sweep(rows, *, columns=2):
     for ax, ((_, architecture, width), panel) in zip(axes.flat, panels, strict=False):
         for (cut, stage, interpolation), line in panel.groupby(["cut", "stage", "interpolation"]):
             line = line.sort_values("displacement")
-            ax.plot(line["displacement"], line["R"], color=CUT_COLOURS.get(cut, style.PURPLE),
-                    ls=style.TRAINED if stage == "trained" else style.INITIAL,
-                    marker="o" if interpolation == "bilinear" else "s", ms=4,
-                    mfc="white" if interpolation == "gaussian" else None)  # fmt: skip
-        ax.axhline(1, color=style.GREY, lw=0.8, ls=":")
-        ax.axvline(1, color=style.GREY, lw=0.8, ls=":")
+            ax.plot(line["displacement"], line["R"], marker=SYMBOLS[interpolation], ms=4,
+                    **style.stroke(stage, CUT_COLOURS.get(cut, style.PURPLE)))  # fmt: skip
+        ax.axhline(1, **style.GUIDE)
+        ax.axvline(1, **style.GUIDE)
         ax.set(xscale="log", yscale="log", title=net(architecture, width))
     outer(axes, "displacement δ (pixels)", "$R_f$")
     handles = [Line2D([], [], color=colour, label=f"c = {cut}") for cut, colour in CUT_COLOURS.items()]
-    handles += [Line2D([], [], color="k", ls=style.TRAINED, label="trained"),
-                Line2D([], [], color="k", ls=style.INITIAL, label="initialisation"),
-                Line2D([], [], color="k", marker="o", ls="", label="bilinear"),
-                Line2D([], [], color="k", marker="s", mfc="white", ls="", label="Gaussian")]  # fmt: skip
-    legend(fig, handles, 4)
+    handles += style.key("trained", "init", marker="")
+    handles += [Line2D([], [], color=style.GREY, marker=marker, ls="", label=f"{name.replace('gaussian', 'Gaussian')} interpolation")
+                for name, marker in SYMBOLS.items()]  # fmt: skip
+    legend(fig, handles, 3)
     return fig
 
 
@@ -91,8 +88,7 @@ def dots(rows, architectures, imagenet=None, *, paper=None):
         ]
     handles = [Line2D([], [], color=colour, marker="o", ls="", label=text)
                for colour, text in zip(CUT_COLOURS.values(), texts, strict=False)]  # fmt: skip
-    handles += [Line2D([], [], color=style.GREY, marker="o", mfc="white", ls="", label="at initialisation"),
-                Line2D([], [], color=style.GREY, marker="o", ls="", label="trained")]  # fmt: skip
+    handles += [_unlined(handle) for handle in style.key("init", "trained")]
     if paper is not None:
         handles.append(Line2D([], [], color=style.GREY, alpha=0.3, lw=8, label="trained, in the paper"))
     legend(fig, handles, 3)
@@ -121,15 +117,21 @@ def _dot_panel(ax, found, title, paper=None):
         return
     colours = list(CUT_COLOURS.values())
     for (position, stage), values in found.items():
-        first, colour = stage == "init", colours[position % len(colours)]
         place = [names.index(name) + 0.25 * (position - 1) for name in values.index]
-        ax.plot(place, values, "o", color=colour, mfc="white" if first else colour, ms=6, ls="")
-    ax.axhline(1, color=style.GREY, lw=0.8)
+        colour = colours[position % len(colours)]
+        _unlined(*ax.plot(place, values, marker="o", ms=6, **style.stroke(stage, colour)))
+    ax.axhline(1, **style.GUIDE)
     if paper is not None:
         ax.axhspan(*paper, color=style.GREY, alpha=0.15, lw=0)
     ax.set(yscale="log", title=title, xlim=(-0.6, len(names) - 0.4))
     written = [label(name).replace("Fashion-M", "Fashion-\nM") for name in names]
     ax.set_xticks(range(len(names)), written, fontsize=10)
+
+
+def _unlined(line):
+    """The symbols of a line alone."""
+    line.set_linestyle("")
+    return line
 
 
 @drawn
@@ -140,7 +142,7 @@ def learning_curve(rows, quantity="R"):
     stripe model (B Sec. 6).
     """
     table, start = tables.learning_sets(rows), tables.learning_sets(rows, stage="init")
-    datasets = list(dict.fromkeys(table["dataset"]))
+    datasets = sorted(dict.fromkeys(table["dataset"]), key=in_order)
     fig, axes = style.figure(1, max(len(datasets), 1), height=3.4, squeeze=False, sharey=True)
     if not datasets:
         nothing(axes[0, 0])
@@ -158,7 +160,7 @@ def learning_curve(rows, quantity="R"):
                 & (start["architecture"] == architecture)
                 & (start["width"] == width)
             ]
-            ax.plot(first["train_size"], first[quantity], color=colour, ls=style.INITIAL, lw=1)
+            ax.plot(first["train_size"], first[quantity], lw=1, **style.stroke("init", colour))
         low, high = chosen["train_size"].min(), chosen["train_size"].max()
         if quantity == "R":
             at, top = np.array([high / 4, high]), chosen["R"].min() * 1.1
@@ -168,60 +170,72 @@ def learning_curve(rows, quantity="R"):
         ax.set(xscale="log", yscale="log", xlim=(low / 1.3, high * 1.3), xlabel="training images P",
                title=label(dataset).replace("\n", " "))  # fmt: skip
     axes[0, 0].set_ylabel(f"${quantity}_f$" + r"$(\delta = 1)$")
-    handles = [*seen.values(), Line2D([], [], color=style.GREY, ls=style.INITIAL, label="initialisation")]
-    legend(fig, handles, 4)
+    legend(fig, [*seen.values(), *style.key("init", marker="")], 4)
     return fig
 
 
-def _error_panel(ax, table, quantity="R", *, each=None, narrow=False):
-    """Error against a sensitivity, a point a network; for R the fit and B's line. each: the single seeds.
-
-    Fewer than `FEWEST` networks get no fit and no correlation, whose bootstrap interval would be an illusion.
-    """
-    between, also = ("\n", "\n") if narrow else (", ", "; ")
-    if table.empty:
-        nothing(ax)
-        return
+def _networks(ax, table, quantity, *, each=None):
+    """A symbol a network, black-rimmed if others trained it; B's line for R. each: the single seeds, drawn as bars."""
     for line in table.to_dict("records"):
         text, colour, marker = look(line["architecture"])
-        published = line["recipe"] == "published"
-        ax.plot(line[quantity], line["error"], marker, color=colour, ms=7, label=text,
-                mfc="white" if published else colour)  # fmt: skip
+        rim = style.OTHERS if line["recipe"] == "published" else {}
+        ax.plot(line[quantity], line["error"], marker, color=colour, ms=7, label=text, **rim)
         if each is not None:
             own = each[(each[tables.NETWORK] == [line[name] for name in tables.NETWORK]).all(axis=1)]
             ax.hlines(line["error"], own[quantity].min(), own[quantity].max(), color=colour)
             ax.vlines(line[quantity], own["error"].min(), own["error"].max(), color=colour)
     x = np.array([table[quantity].min() / 1.5, table[quantity].max() * 1.5])
-    text = f"{len(table)} networks"
+    if quantity == "R":
+        ax.plot(x, 0.2 * np.sqrt(x), ls=style.PAPER, color=style.GREY, label=r"paper: $0.2\,\sqrt{R_f}$")
+    ax.set(xscale="log", yscale="log", xlabel=f"${quantity}_f$", ylabel="test error ε", xlim=x)
+
+
+def _others(table):
+    """The handle that explains the black rim, where there are networks that others trained."""
+    if not (len(table) and table["recipe"].eq("published").any()):
+        return []
+    return [Line2D([], [], marker="o", ls="", color=style.GREY, label="trained by others", **style.OTHERS)]
+
+
+def _law(ax, table, quantity, **look):
+    """The power law through the points; nothing for fewer than `FEWEST`, whose slope would be an illusion."""
+    if len(table) >= FEWEST:
+        ends = np.array([table[quantity].min(), table[quantity].max()])
+        slope, constant = np.polyfit(np.log(table[quantity]), np.log(table["error"]), 1)
+        ax.plot(ends, np.exp(constant) * ends**slope, lw=1, **look)
+
+
+def _statistics(table, quantity, between=", "):
+    """How many networks, their correlation with its interval and, for R, the fit; no statistics of fewer than `FEWEST`."""
+    parts = [f"{len(table)} networks"]
     if len(table) >= FEWEST:
         low, high = tables.interval(table[quantity], table["error"])
-        value = tables.correlation(table[quantity], table["error"])
-        text += f"{between}correlation {value:.2f} [{low:.2f}, {high:.2f}]"
-    if quantity == "R":
-        ax.plot(x, 0.2 * np.sqrt(x), "--", color=style.GREY, label=r"paper: $0.2\,\sqrt{R_f}$")
-    if quantity == "R" and len(table) >= FEWEST:
-        found = tables.law(table["error"], table["R"])
-        middle = np.exp(np.log(table["R"]).mean()), np.exp(np.log(table["error"]).mean())
-        ax.plot(x, middle[1] * (x / middle[0]) ** found.slope, "-", color=style.BLACK, lw=1, label="fit")
-        text += f"\nfit: slope {found.slope:.2f}{also}prefactor at slope ½: {found.prefactor:.2f}"
-    ax.set_title(text, fontsize=10, loc="left")
-    ax.set(xscale="log", yscale="log", xlabel=rf"${quantity}_f$", ylabel="test error ε", xlim=x)
+        parts.append(f"correlation {tables.correlation(table[quantity], table['error']):.2f} [{low:.2f}, {high:.2f}]")
+        if quantity == "R":
+            found = tables.law(table["error"], table["R"])
+            parts += [f"slope {found.slope:.2f}", f"prefactor at slope ½: {found.prefactor:.2f}"]
+    return between.join(parts)
 
 
 @drawn
 def error_against(rows, quantity="R", *, datasets=None, names=True, bars=False, **probe):
     """B Fig. 5 (R), 15 and 16 (D, G), 19 (bars over seeds): test error against a sensitivity.
 
-    One point a network, seeds averaged; filled: trained here, hollow: trained by others. For R the fitted
+    One point a network, seeds averaged; black-rimmed: trained by others. For R the fitted
     power law, its correlation with a bootstrap interval, and B's line ε = 0.2 √R. datasets: default CIFAR-10
     or what there is; **probe: options of `zoo_tables.outputs`.
     """
     table = tables.compared(rows, datasets, **probe)
     fig, ax = style.figure(height=4.8)
+    if table.empty:
+        nothing(ax)
+        return fig
     each = tables.compared(rows, datasets, each_seed=True, **probe) if bars else None
-    _error_panel(ax, table, quantity, each=each)
-    legend(fig, ax.get_legend_handles_labels()[0], 3)
-    if names and len(table):
+    _networks(ax, table, quantity, each=each)
+    _law(ax, table, quantity, color=style.BLACK, label="fit")
+    ax.set_title(_statistics(table, quantity), fontsize=10, loc="left")
+    legend(fig, ax.get_legend_handles_labels()[0] + _others(table), 3)
+    if names:
         twice = table.duplicated(["dataset", "architecture", "width"], keep=False)
         written = [
             net(line["architecture"], line["width"]) + (f", {line['epochs']} epochs" if again else "")
@@ -232,77 +246,34 @@ def error_against(rows, quantity="R", *, datasets=None, names=True, bars=False, 
 
 
 @drawn
-def families(rows):
-    """A Fig. 1 centre by families: error against D, G and R, a colour for fully connected, convolutional and others' nets.
-
-    One point an architecture (widest, then longest trained), means over images; lines: log-log fits of the convolutional
-    networks trained here (full) and of all trained here (dashed).
-    """
-    table = tables.on_full_set(tables.without_controls(tables.networks(rows, statistic="mean")))
-    table = table[table["dataset"].isin(tables.main_datasets(rows))]
-    table = tables.geometric(tables.largest(table), tables.NETWORK)
-    others, connected = table["recipe"].eq("published"), table["architecture"].str.startswith("fc_")
-    groups = (("convolutional", ~others & ~connected, style.BLUE, "o"), ("fully connected", connected, style.ORANGE, "s"),
-              ("trained by others", others, style.GREY, "D"))  # fmt: skip
-    fig, axes = style.figure(1, 3, height=3.2, sharey=True)
-    for ax, quantity in zip(axes, tables.QUANTITIES, strict=True):
-        for _, chosen, colour, marker in groups:
-            ax.plot(table.loc[chosen, quantity], table.loc[chosen, "error"], marker, color=colour, ms=6,
-                    mfc="white" if marker == "D" else colour)  # fmt: skip
-        for chosen, dash in ((~others & ~connected, "-"), (~others, "--")):
-            part = table[chosen]
-            if len(part) >= FEWEST:
-                x = np.log(part[quantity].to_numpy())
-                at = np.array([x.min(), x.max()])
-                ax.plot(
-                    np.exp(at),
-                    np.exp(np.polyval(np.polyfit(x, np.log(part["error"]), 1), at)),
-                    dash,
-                    color="k",
-                    lw=1,
-                )
-        ax.set(xscale="log", yscale="log", xlabel=f"${quantity}_f$")
-    axes[0].set_ylabel("test error")
-    handles = [Line2D([], [], color=colour, marker=marker, ls="", mfc="white" if marker == "D" else colour, label=label_)
-               for label_, _, colour, marker in groups]  # fmt: skip
-    handles += [
-        Line2D([], [], color="k", ls="-", label="fit, convolutional"),
-        Line2D([], [], color="k", ls="--", label="fit, trained here"),
-    ]
-    legend(fig, handles, 3)
-    return fig
-
-
-@drawn
 def error_row(rows, *, quantities="DGR", **probe):
     """B Figs. 15 to 17 and A Fig. 1 centre in one row: error against D, G and R, one axis of errors.
 
-    Below each title the correlation of the logarithms: over all networks, and over the homogeneous group, the
-    convolutional networks trained here (filled), to which the thin line is fitted. **probe: options of `tables.outputs`.
+    Below each axis the correlation of the logarithms over three groups of networks. Lines: power laws fitted to the
+    convolutional networks trained here (black) and to all trained here (grey). **probe: options of `tables.outputs`.
     """
     table = tables.compared(rows, **probe)
     fig, axes = style.figure(1, len(quantities), height=4.0, squeeze=False, sharey=True)
-    own = tables.groups(table)["convolutional, trained here"] if len(table) else table
+    if table.empty:
+        for ax in axes[0]:
+            nothing(ax)
+        return fig
+    parts = tables.groups(table)
+    here, alike = parts["without those of others"], parts["convolutional, trained here"]
     for ax, quantity in zip(axes[0], quantities, strict=True):
-        _error_panel(ax, table, quantity, narrow=True)
-        ax.set_ylabel("")
-        lines = [f"${quantity}_f$"]
-        for name, part in {f"all {len(table)}": table, f"{len(own)} of one kind": own}.items():
-            if len(part) >= FEWEST:
-                lines.append(f"{name}: {tables.correlation(part[quantity], part['error']):+.2f}")
-        if len(own) >= FEWEST:
-            x, y = np.log(own[quantity].to_numpy()), np.log(own["error"].to_numpy())
-            ends = np.array([x.min(), x.max()])
-            ax.plot(
-                np.exp(ends),
-                np.exp(np.polyval(np.polyfit(x, y, 1), ends)),
-                color=style.GREY,
-                lw=1.2,
-                zorder=0,
-            )
-        ax.set_title("\n".join(lines), fontsize=9.5, loc="left")
+        _networks(ax, table, quantity)
+        _law(ax, here, quantity, color=style.GREY, zorder=0, label="fit, trained here")
+        _law(ax, alike, quantity, color=style.BLACK, zorder=0, label="fit, convolutional ones")
+        lines = [f"${quantity}_f$"] + [
+            f"{name} {len(part)}: {tables.correlation(part[quantity], part['error']):+.2f}"
+            for name, part in (("all", table), ("trained here", here), ("convolutional", alike))
+            if len(part) >= FEWEST
+        ]
+        ax.set(xlabel="\n".join(lines), ylabel="")
+        ax.xaxis.label.set_size(10)
     axes[0, 0].set_ylabel("test error ε")
-    legend(fig, axes[0, -1].get_legend_handles_labels()[0], 4)
+    handles = [handle for ax in axes[0] for handle in ax.get_legend_handles_labels()[0]]
+    legend(fig, handles + _others(table), 3)
     return fig
 
 
@@ -322,14 +293,13 @@ def by_size(rows):
         for architecture, line in table.sort_values(["width", "epochs"]).groupby("architecture", sort=False):
             text, colour, marker = look(architecture)
             line = line.drop_duplicates("width", keep="last")
-            hollow = (line["recipe"] == "published").all()
-            ax.plot(line["width"], line[quantity], marker=marker, color=colour, lw=1.2, label=text,
-                    mfc="white" if hollow else colour)  # fmt: skip
+            rim = style.OTHERS if (line["recipe"] == "published").all() else {}
+            ax.plot(line["width"], line[quantity], marker=marker, color=colour, lw=1.2, label=text, **rim)
         ax.set(xscale="log", yscale="log", xlabel="width, of the paper's", ylabel=name)
         ax.set_xticks([1 / 8, 1 / 4, 1 / 2, 1], ["1/8", "1/4", "1/2", "1"])
         ax.xaxis.set_minor_locator(NullLocator())
     axes[0].axhspan(0.01, 0.1, color=style.GREY, alpha=0.15, lw=0)
-    legend(fig, axes[0].get_legend_handles_labels()[0], 4)
+    legend(fig, axes[0].get_legend_handles_labels()[0] + _others(table), 3)
     return fig
 
 
@@ -340,61 +310,68 @@ def error_panels(rows, panels):
     Args:
         panels: {title: options of `zoo_tables.compared`, and `quantity`}.
     """
-    columns = min(len(panels), 2)
-    lines = -(-len(panels) // columns)
-    fig, axes = style.figure(lines, columns, height=3.8 * lines + 0.6, squeeze=False)
-    for ax in axes.flat[len(panels) :]:
-        ax.set_visible(False)
-    for ax, (title, options) in zip(axes.flat, panels.items(), strict=False):
+    fig, axes = style.figure(1, len(panels), height=4.1, squeeze=False)
+    everything = []
+    for ax, (title, options) in zip(axes[0], panels.items(), strict=True):
         options = dict(options)
         quantity = options.pop("quantity", "R")
-        _error_panel(ax, tables.compared(rows, **options), quantity, narrow=True)
-        ax.set_title(f"{title}\n{ax.get_title(loc='left')}", fontsize=9.5, loc="left")
-    legend(fig, [handle for ax in axes.flat for handle in ax.get_legend_handles_labels()[0]], 4)
+        table = tables.compared(rows, **options)
+        ax.set_title(title)
+        if table.empty:
+            nothing(ax)
+            continue
+        _networks(ax, table, quantity)
+        _law(ax, table, quantity, color=style.BLACK, label="fit")
+        ax.set_xlabel(f"${quantity}_f$\n" + _statistics(table, quantity, "\n"), fontsize=10)
+        ax.set_ylabel("")
+        everything.append(table)
+    axes[0, 0].set_ylabel("test error ε")
+    handles = [handle for ax in axes.flat for handle in ax.get_legend_handles_labels()[0]]
+    legend(fig, handles + [rim for table in everything for rim in _others(table)], 3)
     return fig
 
 
 @drawn
-def sensitivities_against_size(rows, cuts=(3, 5, 15), *, bars=False):
-    """B Fig. 6: G, D and R against the number of training images, by architecture (rows) and data set.
+def sensitivities_against_size(rows, cuts=(3, 5, 15), *, primitive=False):
+    """B Figs. 6 and 22: G, D and R against the number of training images, a panel a network and data set.
+
+    Shades are cut-offs, c = 3 the darkest, with bars over the seeds.
 
     Args:
-        bars: the range over seeds, for B Fig. 22.
+        primitive: Fully connected networks and LeNet, else the others.
     """
     found = {cut: tables.learning_sets(rows, cut=cut) for cut in cuts}
     found = {cut: table for cut, table in found.items() if len(table) or cut == cuts[0]}
-    first = found[cuts[0]]
-    datasets = list(dict.fromkeys(first["dataset"]))
-    nets = list(dict.fromkeys(zip(first["architecture"], first["width"], strict=True)))
-    fig, axes = style.figure(max(len(nets), 1), max(len(datasets), 1), height=2.3 * max(len(nets), 1) + 0.5,
-                             squeeze=False, sharex="col", sharey="row")  # fmt: skip
-    between = ", " if len(datasets) == 1 else "\n"
-    if not nets:
+    first, each = found[cuts[0]], tables.learning_sets(rows, cut=cuts[0], each_seed=True)
+    names = ["architecture", "width", "dataset"]
+    panels = [panel for panel in dict.fromkeys(first[names].itertuples(index=False, name=None))
+              if panel[0].startswith(("fc", "lenet")) == primitive]  # fmt: skip
+    panels.sort(key=lambda panel: (panel[0], in_order(panel[2])))
+    columns, lines = min(max(len(panels), 1), 3), -(-max(len(panels), 1) // 3)
+    fig, axes = style.figure(lines, columns, height=2.5 * lines + 0.8, squeeze=False, sharey="row")
+    if not panels:
         nothing(axes[0, 0])
-    seeds = tables.learning_sets(rows, cut=cuts[0], each_seed=True)
-    for row, (architecture, width) in zip(axes, nets, strict=False):
-        for ax, dataset in zip(row, datasets, strict=True):
-            if same(first, dataset, architecture, width).empty:
-                nothing(ax, "not trained")
-                continue
-            for table, dashes in zip(found.values(), DASHES, strict=False):
+    for ax in axes.flat[max(len(panels), 1) :]:
+        ax.set_visible(False)
+    for ax, (architecture, width, dataset) in zip(axes.flat, panels, strict=False):
+        groups = same(each, dataset, architecture, width).groupby("train_size")
+        for quantity, (colour, marker, _) in style.QUANTITIES.items():
+            for shade, table in zip(style.graded(colour, len(found)), found.values(), strict=True):
                 line = same(table, dataset, architecture, width)
-                for quantity, (colour, marker, _) in style.QUANTITIES.items():
-                    ax.plot(line["train_size"], line[quantity], color=colour, marker=marker, ls=dashes, ms=4)
-            groups = same(seeds, dataset, architecture, width).groupby("train_size")
-            for quantity, (colour, *_) in style.QUANTITIES.items() if bars else ():
-                low, high = groups[quantity].min(), groups[quantity].max()
-                ax.vlines(low.index, low, high, color=colour, lw=4, alpha=0.4)
-            name = label(dataset).replace("\n", " ")
-            ax.set(xscale="log", yscale="log", title=f"{net(architecture, width)}{between}{name}")
-            ax.title.set_fontsize(9.5)
-    outer(axes, "training images P", "$D_f$, $G_f$, $R_f$")
+                ax.plot(line["train_size"], line[quantity], color=shade, marker=marker, ms=4)
+            low, high = groups[quantity].min(), groups[quantity].max()
+            ax.vlines(low.index, low, high, color=colour, lw=4, alpha=0.4)
+        name = label(dataset).replace("\n", " ")
+        ax.set(xscale="log", yscale="log", xlabel="training images P")
+        ax.set_title(f"{net(architecture, width)}\n{name}", fontsize=9.5)
+    for ax in axes[:, 0]:
+        ax.set_ylabel("$D_f$, $G_f$, $R_f$")
     handles = [
         Line2D([], [], color=colour, marker=marker, label=text)
         for colour, marker, text in style.QUANTITIES.values()
     ]
-    lines = zip(found, DASHES, strict=False)
-    handles += [Line2D([], [], color="k", ls=dashes, label=f"c = {cut}") for cut, dashes in lines]
+    handles += [Line2D([], [], color=shade, lw=3, label=f"c = {cut}")
+                for shade, cut in zip(style.graded(style.BLACK, len(found)), found, strict=True)]  # fmt: skip
     legend(fig, handles, 3)
     return fig
 
@@ -406,7 +383,7 @@ def trajectories(rows):
     The large marks are the largest sets; the dotted line is ε = 0.2 √R.
     """
     table = tables.learning_sets(rows)
-    datasets = list(dict.fromkeys(table["dataset"]))
+    datasets = sorted(dict.fromkeys(table["dataset"]), key=in_order)
     fig, axes = style.figure(1, max(len(datasets), 1), height=3.9, squeeze=False)
     if not datasets:
         nothing(axes[0, 0])
@@ -415,42 +392,15 @@ def trajectories(rows):
         for (architecture, width), line in chosen.groupby(["architecture", "width"], sort=False):
             _, colour, marker = look(architecture)
             ax.plot(line["R"], line["error"], color=colour, marker=marker, label=net(architecture, width))
-            ax.plot(*line[["R", "error"]].to_numpy()[-1], marker, color=colour, ms=10, mec="black")
+            ax.plot(*line[["R", "error"]].to_numpy()[-1], marker, color=colour, ms=10)
         x = np.array([chosen["R"].min() / 1.2, chosen["R"].max() * 1.2])
-        ax.plot(x, 0.2 * np.sqrt(x), ":", color=style.GREY, label=r"$0.2\,\sqrt{R_f}$")
+        ax.plot(x, 0.2 * np.sqrt(x), ls=style.PAPER, color=style.GREY, label=r"paper: $0.2\,\sqrt{R_f}$")
         first, last = chosen["train_size"].min(), chosen["train_size"].max()
         name = label(dataset).replace("\n", " ")
         ax.set_title(f"{name}\nP = {first:,} to {last:,}", fontsize=10)
         ax.set(xscale="log", yscale="log", xlabel="$R_f$")
     axes[0, 0].set_ylabel("test error ε")
     legend(fig, [handle for ax in axes[0] for handle in ax.get_legend_handles_labels()[0]], 4)
-    return fig
-
-
-@drawn
-def augmentation(rows):
-    """B Fig. 12: R of the same networks trained with and without random crops and flips."""
-    table = tables.networks(rows)
-    table = table[(table["train_size"] == 0) & (table["noise"] == 0) & (table["recipe"] != "published")]
-    table = tables.geometric(table, ["dataset", "architecture", "width", "epochs", "augment"])
-    table = table[table.groupby(["dataset", "architecture", "width", "epochs"])["n"].transform("size") == 2]
-    fig, ax = style.figure(height=3.0)
-    if table.empty:
-        nothing(ax)
-        return fig
-    names = []
-    for line in table.to_dict("records"):
-        name, augmented = net(line["architecture"], line["width"]), bool(line["augment"])
-        names += [] if name in names else [name]
-        left = names.index(name) + (0 if augmented else -0.35)
-        ax.bar(left, line["R"], width=0.33, align="edge", edgecolor="white",
-               color=style.BLUE if augmented else style.ORANGE, hatch=None if augmented else "////",
-               label="crops and flips" if augmented else "no augmentation")  # fmt: skip
-        ax.annotate(f"ε = {line['error']:.3f}", (left + 0.165, line["R"]), xytext=(0, 3), fontsize=9,
-                    textcoords="offset points", ha="center")  # fmt: skip
-    ax.set_xticks(range(len(names)), names)
-    ax.set(ylabel="$R_f$", xlim=(-1, len(names)), ylim=(0, 1.2 * table["R"].max()))
-    legend(fig, ax.get_legend_handles_labels()[0], 2)
     return fig
 
 

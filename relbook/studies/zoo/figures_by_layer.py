@@ -4,7 +4,9 @@ Functions take the rows of the study `zoo` at one scale, but `pooling`, which is
 """
 
 import numpy as np
+import torch
 from matplotlib.lines import Line2D
+from matplotlib.patches import ConnectionPatch, Rectangle
 
 from relbook.drawing import style
 from relbook.drawing.nets import drawn, label, legend, look, net, nothing
@@ -12,8 +14,7 @@ from relbook.studies.zoo import tables
 
 COLUMNS = 4  # small panels side by side
 PROBE_NOISE = 20.0  # norm of the noise that measures G on CIFAR-10
-MODE_SHADES = {0: "#08306b", 1: "#08519c", 2: "#2171b5", 3: "#4292c6", 4: "#6baed6", 6: "#9ecae1"}
-MODE_DASHES = {0: "-", 1: "--", 2: "-.", 3: ":", 4: (0, (5, 1, 1, 1, 1, 1)), 6: (0, (1, 1))}
+EIGENVALUES = (0, 1, 2, 3, 4, 6)  # of the grid Laplacian on 3 x 3 sites
 
 
 @drawn
@@ -24,9 +25,7 @@ def depth_profiles(rows, *, datasets=None, quantity="R"):
         datasets: default CIFAR-10's variants, or what there is.
     """
     chosen = rows[rows["dataset"].isin(datasets or tables.main_datasets(rows))]
-    return _multiples(
-        chosen, {"trained": style.TRAINED, "init": style.INITIAL}, quantity, "at initialisation"
-    )
+    return _multiples(chosen, ("trained", "init"), quantity)
 
 
 @drawn
@@ -36,12 +35,11 @@ def shuffled_profiles(rows, quantities="R", *, datasets=None):
     Args:
         datasets: default CIFAR-10's variants, or what there is. Only networks whose shuffles were probed.
     """
-    kinds = {"trained": style.TRAINED, "shuffled": style.SHUFFLED}
-    return _multiples(tables.shuffled(rows, datasets), kinds, quantities, "channels shuffled")
+    return _multiples(tables.shuffled(rows, datasets), ("trained", "shuffled"), quantities)
 
 
-def _multiples(rows, kinds, quantities, other):
-    """One small panel a network, the same axes in all: `quantities` in their colours, the two `kinds` in line styles.
+def _multiples(rows, kinds, quantities):
+    """One small panel a network, the same axes in all: `quantities` in their colours, the two `kinds` as strokes.
 
     Of an architecture the widest network that was trained longest.
     """
@@ -58,14 +56,14 @@ def _multiples(rows, kinds, quantities, other):
     if not found:
         nothing(axes[0, 0])
     for ax, ((_, architecture, width), network) in zip(axes.flat, found, strict=False):
-        for stage, dashes in kinds.items():
+        for stage in kinds:
             curve = network[network["stage"] == stage].sort_values("relative_depth")
             for quantity in quantities:
                 colour, marker, _ = style.QUANTITIES[quantity]
-                ax.plot(curve["relative_depth"], curve[quantity], color=colour, ls=dashes, marker=marker, ms=3,
-                        mfc=colour if stage == "trained" else "white", label=f"{quantity}, {stage}")  # fmt: skip
+                ax.plot(curve["relative_depth"], curve[quantity], marker=marker, ms=3, label=f"{quantity}, {stage}",
+                        **style.stroke(stage, colour))  # fmt: skip
         if "R" in quantities:
-            ax.axhline(1, color=style.GREY, lw=0.8, zorder=0)
+            ax.axhline(1, **style.GUIDE)
         ax.set(yscale="log")
         ax.set_title(net(architecture, width), fontsize=9.5)
     for ax in axes[:, 0]:
@@ -75,28 +73,30 @@ def _multiples(rows, kinds, quantities, other):
         ax.xaxis.set_tick_params(labelbottom=True)
     handles = [Line2D([], [], color=style.QUANTITIES[q][0], marker=style.QUANTITIES[q][1], ls="", label=f"${q}_k$")
                for q in quantities]  # fmt: skip
-    handles += [Line2D([], [], color=style.GREY, ls=ls, label=text)
-                for ls, text in zip(kinds.values(), ("trained", other), strict=True)]  # fmt: skip
-    legend(fig, handles, 4)
+    legend(fig, [*handles, *style.key(*kinds)], 4)
     return fig
 
 
 @drawn
-def noise_correlations(rows):
+def noise_correlations(rows, pictures=()):
     """A Fig. 1, right: correlation of log error with log D, log G, log R, against the images' noise.
 
-    Bars span 95 % of the bootstrap over networks. Dotted: the norm of the noise that measures G on CIFAR-10, √400 = 20
-    (η* in A's figure is its square).
+    Bars span 95 % of the bootstrap over networks; the axis is logarithmic right of zero. The vertical line is the norm of
+    the noise that measures G on CIFAR-10, √400 = 20 (η* in A's figure is its square).
+
+    pictures: one a level, arrays [n, n(, 3)] in [0, 1], drawn above the levels (`noisy_pictures`).
     """
     table = tables.noise_networks(rows)
-    fig, ax = style.figure(height=3.4)
     levels = sorted(table["noise"].unique())
     if not any(levels):
+        fig, ax = style.figure(height=3.4)
         nothing(ax)
         return fig
-    place = {level: index for index, level in enumerate(levels)}
+    fig, ax = style.figure(height=4.3 if len(pictures) else 3.4)
+    smallest = min(level for level in levels if level > 0)
+    place = {level: np.log10(level or smallest / 6) for level in levels}
     for offset, (quantity, (colour, marker, text)) in zip(
-        (-0.08, 0, 0.08), style.QUANTITIES.items(), strict=True
+        (-0.02, 0, 0.02), style.QUANTITIES.items(), strict=True
     ):
         points = []
         for level, nets in table.groupby("noise"):
@@ -105,17 +105,36 @@ def noise_correlations(rows):
             points.append((place[level] + offset, value))
             ax.plot([place[level] + offset] * 2, [low, high], color=colour, lw=1)
         ax.plot(*zip(*points, strict=True), color=colour, marker=marker, label=text)
-    ax.axhline(0, color=style.GREY, lw=0.8)
-    if levels[0] <= PROBE_NOISE <= levels[-1]:
-        at = np.interp(PROBE_NOISE, levels, range(len(levels)))
-        ax.axvline(at, color=style.GREY, lw=0.8, ls=":")
-        ax.text(at, -1.05, r" $\|\eta^*\|$", color=style.GREY)
+    ax.axhline(0, **style.GUIDE)
+    if smallest <= PROBE_NOISE <= levels[-1]:
+        ax.axvline(np.log10(PROBE_NOISE), color=style.BLACK, lw=1, zorder=0)
+        ax.annotate(rf"$\|\eta^*\|$ = {PROBE_NOISE:g}", (np.log10(PROBE_NOISE), -0.12), xytext=(5, 0),
+                    textcoords="offset points", va="center", fontsize=10)  # fmt: skip
     counts = table.groupby("noise").size()
-    ax.set_xticks(range(len(levels)), [f"{level:g}\n({counts[level]} nets)" for level in levels])
+    ax.set_xticks(list(place.values()), [f"{level:g}\n({counts[level]} nets)" for level in levels])
     ax.set(xlabel="total norm of the noise added to training and test images",
            ylabel="correlation with test error", ylim=(-1.08, 1.08))  # fmt: skip
+    if 0 in place:
+        middle = (place[0] + np.log10(smallest)) / 2
+        ax.text(middle, -1.08, "//", ha="center", va="center", clip_on=False, fontsize=12,
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5})  # fmt: skip
+    for level, picture in zip(levels, pictures, strict=False):
+        small = ax.inset_axes((place[level] - 0.11, 1.14, 0.22, 0.62), transform=ax.transData)
+        small.imshow(picture, cmap="gray", vmin=0, vmax=1)
+        small.axis("off")
     legend(fig, ax.get_legend_handles_labels()[0], 3)
     return fig
+
+
+def noisy_pictures(rows, image, std, *, generator):
+    """The image [channel, n, n] in [0, 1] with noise of each level of the networks' sweep, as arrays for `imshow`.
+
+    std: of the channels, in whose units the noise is; clipped to what a screen shows.
+    """
+    noise = torch.randn(image.shape, generator=generator)
+    noise = noise / noise.norm()
+    return [(image + level * noise * std[:, None, None]).clamp(0, 1).permute(1, 2, 0).squeeze(-1).numpy()
+            for level in sorted(tables.noise_networks(rows)["noise"].unique())]  # fmt: skip
 
 
 @drawn
@@ -169,9 +188,10 @@ def growth_panels(table, architecture):
     for ax, layer in zip(axes.flat, layers, strict=False):
         chosen = table[table["depth"] == layer]
         for eigenvalue, line in chosen.groupby("eigenvalue"):
-            ax.plot(line["epoch"], line["growth"], color=MODE_SHADES[eigenvalue], ls=MODE_DASHES[eigenvalue],
-                    label=f"λ = {eigenvalue}")  # fmt: skip
-        ax.axhline(1, color=style.GREY, lw=0.8)
+            order = EIGENVALUES.index(eigenvalue)
+            ax.plot(line["epoch"], line["growth"], color=style.graded(style.NAVY, len(EIGENVALUES))[order],
+                    lw=2.4 - 0.25 * order, label=f"λ = {eigenvalue}")  # fmt: skip
+        ax.axhline(1, **style.GUIDE)
         ax.set(xscale="log", yscale="log", title=f"layer {int(layer)}")
     for ax in axes[-1]:
         ax.set_xlabel("epoch $t$")
@@ -188,25 +208,35 @@ CORNER = np.array([[1.0, 0.0, 0.0], [1.0, 0.0, 0.0], [1.0, 1.0, 1.0]])  # an L, 
 
 @drawn
 def pooling():
-    """A Fig. 2, computed: spatial and channel pooling.
+    """A Fig. 2, computed: spatial and channel pooling, how each number arises.
 
-    (a) Average pooling, 2 x 2 with stride 1, of a 3 x 3 map. (b) Two filters that are turns of each
-    other, and the mean of their responses to a picture and to the turned picture: the same number.
+    (a) Average pooling, 2 x 2 with stride 1, of a 3 x 3 map: the frame leads to its mean. (b) Two filters that are turns
+    of each other look at a picture and at the turned picture; the mean of their responses is the same number.
     """
     pooled = sum(SPATIAL[i : i + 2, j : j + 2] for i in (0, 1) for j in (0, 1)) / 4
     turned = np.rot90(CORNER)
-    pictures = {"picture": CORNER, "turned picture": turned}
-    fig, axes = style.figure(2, 4, height=4.4, gridspec_kw={"width_ratios": [1, 1, 1, 1.35]})
-    _grid(axes[0, 0], SPATIAL, "(a) 3 × 3 map")
-    _grid(axes[0, 1], pooled, "2 × 2 means")
-    _message(axes[0, 2], f"largest step between\nneighbours\n{_step(SPATIAL):g} → {_step(pooled):g}")
-    axes[0, 3].set_visible(False)
-    _grid(axes[1, 0], CORNER, "(b) filter 1,\nand picture")
-    _grid(axes[1, 1], turned, "filter 2:\nfilter 1 turned")
-    responses = {name: [(filter_ * x).sum() for filter_ in (CORNER, turned)] for name, x in pictures.items()}
-    _grid(axes[1, 2], turned, "turned\npicture")
-    lines = [f"to the {name}:\n{a:g} and {b:g}, mean {(a + b) / 2:g}" for name, (a, b) in responses.items()]
-    _message(axes[1, 3], "responses of\nfilters 1 and 2\n" + "\n".join(lines))
+    fig, axes = style.figure(3, 4, height=6.0, gridspec_kw={"width_ratios": [1, 1, 1, 1.15], "wspace": 0.12})
+    for ax in axes.flat:
+        ax.axis("off")
+    _grid(axes[0, 0], SPATIAL, "(a) 3 × 3 map", marks=[(0, 0, 2, style.RED), (1, 1, 2, style.GREEN)])
+    _grid(axes[0, 2], pooled, "its 2 × 2 means", marks=[(0, 0, 1, style.RED), (1, 1, 1, style.GREEN)])
+    _arrow(fig, axes[0, 0], (1.55, 0.5), axes[0, 2], (-0.6, 0.0), style.RED)
+    _arrow(fig, axes[0, 0], (2.6, 1.5), axes[0, 2], (-0.6, 1.0), style.GREEN)
+    axes[0, 1].text(0.5, 0.95, "mean of\nfour", ha="center", va="center", transform=axes[0, 1].transAxes,
+                    bbox={"facecolor": "white", "edgecolor": "none"}, zorder=20)  # fmt: skip
+    axes[0, 3].text(0, 0.5, f"neighbours differ by\nat most {_step(SPATIAL):g} before,\n{_step(pooled):g} after",
+                    va="center", transform=axes[0, 3].transAxes)  # fmt: skip
+    pictures = {"(b) picture": CORNER, "picture, turned": turned}
+    for row, (name, picture) in zip(axes[1:], pictures.items(), strict=True):
+        _grid(row[0], picture, name, numbers=False)
+        found = []
+        for ax, filter_, number in zip(row[1:3], (CORNER, turned), (1, 2), strict=True):
+            found.append((filter_ * picture).sum())
+            _grid(ax, picture, f"filter {number}: {found[-1]:g} hits", numbers=False, hits=filter_ * picture, frame=filter_)
+        row[3].text(0.04, 0.5, f"responses {found[0]:g} and {found[1]:g},\nmean {np.mean(found):g}", va="center",
+                    transform=row[3].transAxes)  # fmt: skip
+        _arrow(fig, row[0], (2.25, 0.6), row[1], (-0.6, 0.6), style.GREY)
+        _arrow(fig, row[2], (2.55, 1), row[3], (0.0, 0.5), style.GREY, "axes fraction")
     return fig
 
 
@@ -214,15 +244,31 @@ def _step(grid):
     return max(np.abs(np.diff(grid, axis=axis)).max() for axis in (0, 1))
 
 
-def _grid(ax, values, title):
-    ax.imshow(values, cmap="Blues", vmin=0, vmax=8)
+def _grid(ax, values, title, *, numbers=True, marks=(), hits=None, frame=None):
+    """Cells with their numbers. marks: (row, column, side, colour) of frames; hits, frame: cells of a filter."""
+    ax.axis("on")
+    ax.imshow(values, cmap="Greys", vmin=0, vmax=9 if numbers else 3)
     for (y, x), value in np.ndenumerate(values):
-        ax.text(x, y, f"{value:g}", ha="center", va="center")
-    ax.set(title=title, xticks=[], yticks=[], xlim=(-0.5, 2.5), ylim=(2.5, -0.5))  # cells of one size
-    ax.spines[:].set_visible(False)
+        if numbers:
+            ax.text(x, y, f"{value:g}", ha="center", va="center")
+        if hits is not None and frame[y, x]:
+            ax.add_patch(Rectangle((x - 0.42, y - 0.42), 0.84, 0.84, fill=False, color=style.BLUE, lw=1.8))
+            if hits[y, x]:
+                ax.text(x, y, "✓", ha="center", va="center", color=style.BLUE, fontsize=13)
+    for row, column, side, colour in marks:
+        inset = 0.06 if side > 1 else 0.1
+        corner = (column - 0.5 + inset, row - 0.5 + inset)
+        ax.add_patch(Rectangle(corner, side - 2 * inset, side - 2 * inset, fill=False, color=colour, lw=2))
+    ax.set(xticks=[], yticks=[], xlim=(-0.5, 2.5), ylim=(2.5, -0.5))  # cells of one size
+    ax.set_title(title, fontsize=10.5)
+    for edge in ax.spines.values():
+        edge.set_visible(False)
     ax.grid(False)
 
 
-def _message(ax, text):
-    ax.text(0.5, 0.5, text, ha="center", va="center", transform=ax.transAxes)
-    ax.axis("off")
+def _arrow(fig, start, a, end, b, colour, coordinates="data"):
+    """An arrow from a point of one panel to a point of another."""
+    arrow = ConnectionPatch(a, b, "data", coordinates, axesA=start, axesB=end, arrowstyle="->", color=colour,
+                            lw=1.4, mutation_scale=12)  # fmt: skip
+    arrow.set_annotation_clip(False)  # it runs outside of both
+    fig.add_artist(arrow)
