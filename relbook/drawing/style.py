@@ -79,7 +79,14 @@ STROKES = {
 }
 PAPER, CODE = (0, (1, 1.6)), (0, (5, 1.2, 1, 1.2, 1, 1.2))  # what a paper states, what its code does
 OTHERS = {"mec": BLACK, "mew": 1.1}  # rim of a network that others trained
-RING = {"marker": "o", "ls": "", "mec": BLACK, "mfc": "none", "mew": 1.2, "ms": 10}  # around one that sticks out
+RING = {
+    "marker": "o",
+    "ls": "",
+    "mec": BLACK,
+    "mfc": "none",
+    "mew": 1.2,
+    "ms": 10,
+}  # around one that sticks out
 GUIDE = {"color": GREY, "lw": 0.8, "zorder": 0}  # a value to compare with, as R = 1
 
 

@@ -241,3 +241,28 @@ def test_the_benchmarks_table_is_that_of_its_file(monkeypatch):
     assert "&lt;script&gt;" in page.benchmark("diffeo").bundle["text/html"]
     with pytest.raises(FileNotFoundError, match="benchmark is 'nothing'"):
         page.benchmark("nothing")
+
+
+def test_pairs_with_and_without_crops_are_drawn_by_seed():
+    """R of each pair at its network's place: full without, halved with; deformed networks and single ones are in no pair."""
+    unit = {
+        "dataset": "cifar10-jpeg",
+        "architecture": "lenet",
+        "width": 1.0,
+        "status": "ok",
+        "displacement": 0.0,
+    }
+    rows = pd.DataFrame(
+        [unit | {"augment": augment, "seed": seed, "R": R} for augment, seed, R in
+         ((False, 0, 4.0), (True, 0, 2.0), (False, 1, 8.0), (True, 1, 3.0), (True, 2, 9.0))]
+        + [unit | {"augment": False, "seed": 0, "R": 0.1, "displacement": 2.0}]
+    )  # fmt: skip
+    other = pd.DataFrame([{**unit, "architecture": "vgg11_bn", "width": 0.25, "augment": augment, "seed": 0, "R": R}
+                          for augment, R in ((False, 1.2), (True, 0.6))])  # fmt: skip
+    ax = figures.with_and_without(rows, other).axes[0]
+    points = {(round(line.get_xdata()[0]), line.get_ydata()[0], line.get_fillstyle())
+              for line in ax.lines if len(line.get_xdata()) == 1}  # fmt: skip
+    assert points == {(0, 4.0, "full"), (0, 2.0, "left"), (0, 8.0, "full"), (0, 3.0, "left"),
+                      (1, 1.2, "full"), (1, 0.6, "left")}  # fmt: skip
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["LeNet", "VGG11bn\n×1/4"]
+    assert not figures.with_and_without(rows[:0]).axes[0].lines

@@ -167,11 +167,6 @@ def test_every_measure_is_drawn_against_the_error(table):
     assert axes[2].get_title() == f"rank correlation {tables.ranks(table).loc['error', 'R']:+.2f}"
 
 
-def test_error_and_stability_leaves_random_labels_out(table):
-    points = marks(figures.error_and_stability(table).axes[0])
-    assert points == [(0.3, 0.1), (0.5, 0.2), (0.9, 0.3), (4.0, 0.5)]
-
-
 def test_rank_correlations_are_written_in_their_cells(table):
     chosen = tables.on_true_labels(table)
     matrix = tables.ranks(chosen)

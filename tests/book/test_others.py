@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from relbook import ledger
 from relbook import registry as studies
+from relbook.drawing import style
 from relbook.studies.others import claims as measures
 from relbook.studies.others import figures, networks, study, tables
 from relstab import data
@@ -470,7 +471,7 @@ def test_every_network_that_is_not_refused_is_a_point():
     ax = figures.error(rows).axes[0]
     assert drawn_points(ax) == set(zip(table["R"], table["test_error"], strict=True))
     rings = [
-        line for line in ax.lines if len(line.get_xdata()) == 1 and line.get_markersize() == figures.RING
+        line for line in ax.lines if len(line.get_xdata()) == 1 and line.get_markersize() == style.RING["ms"]
     ]
     assert [float(line.get_xdata()[0]) for line in rings] == [9.0]
     fitted, other = (figures._colour(error) for error in (0.01, 0.35))

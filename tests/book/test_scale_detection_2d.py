@@ -147,19 +147,26 @@ def test_the_error_is_drawn_against_D_G_and_R():
     axes = figures.error_scatter(_made(errors, values)).axes
     for ax, across in zip(axes, (values, [1 / value for value in values], values), strict=True):
         points = sorted(tuple(line.get_xydata()[0]) for line in ax.lines)
-        assert points == [pytest.approx(point) for point in sorted(zip(across, errors.values(), strict=True))]
-    assert [ax.get_xlabel().split()[-1] for ax in axes] == ["1.00", "-1.00", "1.00"]
+        convolutional = list(zip(across, errors.values(), strict=True))[2:]
+        assert points == [pytest.approx(point) for point in sorted(convolutional)]
+    assert [ax.get_xlabel().split("\n")[1:] for ax in axes] == [
+        [f"all 6: {sign}1.00", f"without FC: {sign}1.00"] for sign in "+-+"
+    ]
+    dense = (0.5 * 0.4) ** 0.5
+    for ax, value in zip(axes, (dense, 1 / dense, dense), strict=True):
+        assert [text.get_text() for text in ax.texts if text.get_text()] == [
+            f"FC at {value:.2g},\nerror 0.45"
+        ]
 
 
 def test_profiles_and_shuffling_are_those_of_the_tables(rows):
     profile = tables.main_profile(rows, "vgg11_bn", "trained")
-    profile = profile[profile["depth"] > 0]
     ratios = tables.shuffling(rows)
-    for figure, table in (
-        (figures.depth_profiles(rows), profile),
-        (figures.shuffling_by_width(rows), ratios),
-    ):
-        for ax, quantity in zip(figure.axes, "DGR", strict=True):
+    drawn = figures.depth_profiles(rows)
+    first = drawn.axes[:: len(drawn.axes) // 3]
+    assert first[0].get_title().startswith("VGG11bn")
+    for panels, table in ((first, profile), (figures.shuffling_by_width(rows).axes, ratios)):
+        for ax, quantity in zip(panels, "DGR", strict=True):
             expected = table[["relative_depth", quantity]].astype(float).to_numpy()
             drawn = [line.get_xydata() for line in ax.lines if len(line.get_xydata()) == len(expected)]
             assert any(np.allclose(points, expected) for points in drawn), quantity

@@ -75,10 +75,12 @@ def test_theory_figures():
 def test_sensitivities_show_theory_and_seeds(rows):
     exact = {task: study.exact(part) for task, part in rows.groupby("task")}
     fig = figures.sensitivities(reference(rows), exact)
-    assert {"trained", "homogeneous filters, exact", "asymptotic law", r"$\sim A_k^{-3}$"} <= drawn(fig, 6)
+    assert {"trained", "homogeneous filters, exact", "asymptotic law (paper)", r"$\sim A_k^{-3}$"} <= drawn(
+        fig, 6
+    )
     curves = {line.get_label(): line for line in fig.axes[0].lines}
     np.testing.assert_array_equal(curves["homogeneous filters, exact"].get_ydata(), exact[1].D)
-    law = curves["asymptotic law"]
+    law = curves["asymptotic law (paper)"]
     assert np.polyfit(np.log(law.get_xdata()), np.log(law.get_ydata()), 1)[0] == pytest.approx(-2)
     low, high = fig.axes[0].get_ylim()
     assert high / low < 1e3  # the collapsed seed, at 1e-6, does not squeeze the others

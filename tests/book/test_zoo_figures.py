@@ -76,10 +76,6 @@ def ys(ax, dashes, colour=None):
     return [y for _, y in points]
 
 
-def bars_of(ax):
-    return [(patch.get_x(), patch.get_height(), bool(patch.get_hatch())) for patch in ax.patches]
-
-
 @pytest.fixture
 def learning():
     """One network on three set sizes: R falls as 1/P, G does not, the error is 0.3 √R."""
@@ -131,26 +127,49 @@ def test_error_against_a_sensitivity_is_upright(quantity, across):
         assert points == [pytest.approx((across, 0.1))]
 
 
+def test_a_row_of_sensitivities_fits_each_group_by_itself():
+    """Errors follow D among convolutional networks; dense ones are out of line, and others' networks in no fit."""
+    own = [("vgg11", 0.2), ("vgg13", 0.3), ("alexnet", 0.5), ("lenet", 0.8), ("resnet18", 0.1)]
+    rows = frame(
+        *(network(name, R, 2.0, 0.3 * R**0.7) for name, R in own),
+        network("fc_l2", 0.05, 2.0, 0.9),
+        network("cifar_resnet20", 0.01, 2.0, 0.9, recipe="published"),
+    )
+    axes = figures.error_row(rows, statistic="mean").axes
+    for ax, factor in ((axes[0], 2 * MEAN), (axes[2], MEAN)):
+        points = {points[0] for lines in curves(ax).values() for points in lines if len(points) == 1}
+        grey = {
+            tuple(line.get_xydata()[0]) for line in ax.lines if len(line.get_xydata()) == 1
+        }  # LeNet is grey
+        expected = [(factor * R, 0.3 * R**0.7) for _, R in own] + [(factor * 0.05, 0.9), (factor * 0.01, 0.9)]
+        assert sorted(points | grey) == [pytest.approx(point) for point in sorted(expected)]
+        ((fit,),) = [
+            lines for (colour, dash), lines in curves(ax).items() if dash == FULL and colour == "#000000"
+        ]
+        assert fit == [pytest.approx((factor * R, 0.3 * R**0.7)) for R in (0.1, 0.8)]
+        assert "convolutional 5: +1.00" in ax.get_xlabel() and "all 7" in ax.get_xlabel()
+    rims = [line.get_markeredgecolor() for line in axes[0].lines if line.get_marker() == "P"]
+    assert sorted(to_hex(rim) for rim in rims) == sorted(["#000000", to_hex(style.BLUE)])
+
+
+def test_bars_of_the_largest_cut_span_the_seeds(learning):
+    second = learning.assign(seed=1, R=learning["R"] * 4, D=learning["D"] * 4)
+    ax = figures.sensitivities_against_size(pd.concat([learning, second])).axes[0]
+    assert ys(ax, "-", to_hex(style.QUANTITIES["R"][0])) == pytest.approx([2, 0.5, 0.125])
+    ends = {tuple(sorted(segment[:, 1])) for bars in ax.collections for segment in bars.get_segments()}
+    assert any(low == pytest.approx(1) and high == pytest.approx(4) for low, high in ends)
+    with_shades = {to_hex(line.get_color()) for line in ax.lines}
+    assert set(style.graded(style.QUANTITIES["G"][0], 3)) <= with_shades
+    assert not figures.sensitivities_against_size(learning, primitive=True).axes[0].lines
+
+
 def test_the_printed_law_is_that_of_the_points():
     nets = zip(("fc_l2", "fc_l4", "vgg13", "vgg11", "alexnet"), (4.0, 1.0, 0.3, 0.1, 0.02), strict=True)
     ax = figures.error_against(frame(*(network(name, R, 1.0, 0.15 * R**0.4) for name, R in nets))).axes[0]
     prefactor = math.exp(sum(math.log(0.15 * R ** (0.4 - 0.5)) for R in (4.0, 1.0, 0.3, 0.1, 0.02)) / 5)
     title = ax.get_title(loc="left")
     assert "5 networks, correlation 1.00 [1.00, 1.00]" in title
-    assert f"slope 0.40; prefactor at slope ½: {prefactor:.2f}" in title
-
-
-def test_augmentation_compares_the_same_network():
-    unit = {"dataset": "cifar10", "epochs": 7}
-    rows = frame(
-        network("vgg11", 0.2, 3.0, 0.11, augment=True, **unit),
-        network("vgg11", 0.5, 3.0, 0.22, augment=False, **unit),
-    )
-    ax = figures.augmentation(rows).axes[0]
-    (_, without, hatched), (_, with_it, plain) = sorted(bars_of(ax))
-    assert (without, with_it) == (pytest.approx(0.5), pytest.approx(0.2))
-    assert hatched and not plain
-    assert {text.get_text() for text in ax.texts} >= {"ε = 0.110", "ε = 0.220"}
+    assert f"slope 0.40, prefactor at slope ½: {prefactor:.2f}" in title
 
 
 def test_encodings_set_true_pixels_against_jpegs():
@@ -200,6 +219,23 @@ def test_noise_correlations_are_those_of_each_level(noisy):
         points for lines in [curves(ax)[colour, "-"]] for points in lines if len({x for x, _ in points}) == 2
     ]
     assert [y for _, y in values[0]] == pytest.approx([1, -1])
+
+
+def test_each_level_of_noise_has_its_picture_above_it(noisy):
+    import torch
+
+    image = torch.full((3, 8, 8), 0.5)
+    pictures = figures_by_layer.noisy_pictures(
+        noisy, image, torch.tensor([0.01] * 3), generator=torch.Generator()
+    )
+    assert (pictures[0] == 0.5).all()
+    assert ((pictures[1] - 0.5) ** 2).sum() ** 0.5 == pytest.approx(
+        0.3, rel=1e-4
+    )  # norm 30, in units of 0.01
+    ax = figures_by_layer.noise_correlations(noisy, pictures).axes[0]
+    places = [small.get_position().x0 + small.get_position().width / 2 for small in ax.child_axes]
+    ticks = ax.transData.transform([(x, 0) for x in ax.get_xticks()])
+    assert places == pytest.approx(list(ax.figure.transFigure.inverted().transform(ticks)[:, 0]), abs=0.02)
 
 
 def test_noise_scatter_has_D_G_R_across_and_the_error_upward(noisy):

@@ -61,7 +61,9 @@ def with_and_without(rows, zoo=None):
         names = list(dict.fromkeys(part.index.droplevel("seed")))
         for (architecture, width, seed), line in part.iterrows():
             _, colour, marker = look(architecture)
-            place = names.index((architecture, width)) + 0.16 * (2 * (seed % 2) - 1) * (len(part.loc[architecture, width]) > 1)
+            place = names.index((architecture, width)) + 0.16 * (2 * (seed % 2) - 1) * (
+                len(part.loc[architecture, width]) > 1
+            )
             ax.plot([place] * 2, [line[False], line[True]], color=colour, lw=1, alpha=0.6)
             for augment in (False, True):
                 ax.plot(place, line[augment], marker=marker, ms=8, **style.stroke(STROKE[augment], colour))
@@ -92,7 +94,9 @@ def against_displacement(rows):
         for (architecture, width, augment), part in _lines(table, dataset):
             _, colour, marker = look(architecture)
             for ax, name in zip(line, NAMES, strict=True):
-                ax.plot(part["displacement"], part[name], marker=marker, **style.stroke(STROKE[augment], colour))
+                ax.plot(
+                    part["displacement"], part[name], marker=marker, **style.stroke(STROKE[augment], colour)
+                )
             handles.append(Line2D([], [], color=colour, marker=marker, label=net(architecture, width)))
         for ax, written in zip(line, NAMES.values(), strict=True):
             ax.set(yscale="log", title=written)
@@ -131,4 +135,3 @@ def _lines(table, dataset):
     """One group a kind of network, with and without crops and flips, in the order of δ."""
     part = table[table["dataset"] == dataset].sort_values("displacement")
     return part.groupby(["architecture", "width", "augment"], sort=False)
-

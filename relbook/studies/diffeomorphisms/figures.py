@@ -40,7 +40,9 @@ def phase_diagram(rows, image, *, seed=0):
     nominal = np.array([diffeo.temperature(1.0, int(c), size) for c in cuts])
     fig, _ = style.figure(height=7.4)
     fig.clear()
-    grid = fig.add_gridspec(1 + len(SAMPLE_CUTS), len(SAMPLE_FACTORS), height_ratios=[2.6] + [1] * len(SAMPLE_CUTS))
+    grid = fig.add_gridspec(
+        1 + len(SAMPLE_CUTS), len(SAMPLE_FACTORS), height_ratios=[2.6] + [1] * len(SAMPLE_CUTS)
+    )
     ax = fig.add_subplot(grid[0, :])
     ax.set(xscale="log", yscale="log", xlabel="cut-off $c$", ylabel="temperature $T$",
            xlim=(cuts.min() * 0.9, cuts.max() * 1.9), ylim=(0.1 * unit.max() ** -2.0, boundary.max() * 60))  # fmt: skip
@@ -64,10 +66,20 @@ def phase_diagram(rows, image, *, seed=0):
     ax.annotate("$\\delta = 1$ of\n32 pixels", (cuts[-1], small[-1]), xytext=(6, 0), textcoords="offset points",
                 fontsize=9.5, va="center", color=style.GREY)  # fmt: skip
     for cut, colour in MEASURED.items():
-        ax.plot(cut, diffeo.temperature(1.0, cut, 32), "o", color=colour, ms=9, zorder=5, label=f"measured, c = {cut}")
+        ax.plot(
+            cut,
+            diffeo.temperature(1.0, cut, 32),
+            "o",
+            color=colour,
+            ms=9,
+            zorder=5,
+            label=f"measured, c = {cut}",
+        )
     ruled = image.clone()
     at = torch.linspace(0, size - 1, LINES).round().long()[1:-1]
-    ink = torch.tensor([213.0, 94.0, 0.0])[:, None, None].div(255) if len(image) == 3 else torch.zeros(1, 1, 1)
+    ink = (
+        torch.tensor([213.0, 94.0, 0.0])[:, None, None].div(255) if len(image) == 3 else torch.zeros(1, 1, 1)
+    )
     for shift in range(-(size // 320), size // 320 + 1):
         ruled[:, at + shift, :] = ink
         ruled[:, :, at + shift] = ink
@@ -76,8 +88,8 @@ def phase_diagram(rows, image, *, seed=0):
         for column, factor in enumerate(SAMPLE_FACTORS):
             temperature = factor * float(np.exp(np.interp(math.log(cut), np.log(cuts), np.log(boundary))))
             letter = next(letters)
-            ax.plot(cut, temperature, "s", color=style.BLACK, ms=13, mfc="white", zorder=6)
-            ax.text(cut, temperature, letter, ha="center", va="center", fontsize=10, zorder=7)
+            ax.text(cut, temperature, letter, ha="center", va="center", fontsize=10, zorder=6,
+                    bbox={"facecolor": "white", "edgecolor": style.BLACK, "boxstyle": "square,pad=0.25"})  # fmt: skip
             small = fig.add_subplot(grid[row, column])
             small.imshow(deformed(ruled, cut, temperature, seed=seed), cmap="gray", vmin=0, vmax=1)
             moved = diffeo.displacement(temperature, cut, size, exact=True)
@@ -88,7 +100,11 @@ def phase_diagram(rows, image, *, seed=0):
     ax.set_xticks([], minor=True)
     handles = [Patch(color=style.GREEN, alpha=0.18, label="one-to-one, δ ≥ ½ pixel"),
                Patch(color=style.GREY, alpha=0.35, label="5 % to 95 % of the draws fold")]  # fmt: skip
-    handles += [handle for handle in ax.get_legend_handles_labels()[0] if str(handle.get_label()).startswith("measured")]
+    handles += [
+        handle
+        for handle in ax.get_legend_handles_labels()[0]
+        if str(handle.get_label()).startswith("measured")
+    ]
     fig.legend(handles=handles, loc="outside lower center", ncols=3)
     return fig
 

@@ -123,9 +123,17 @@ def _line(ax, part, across, quantity, look):
     logs = np.log(part.set_index(across)[quantity].astype(float)).groupby(level=0)
     middle, spread = logs.mean(), logs.sem().fillna(0)
     bars = [np.exp(middle) - np.exp(middle - spread), np.exp(middle + spread) - np.exp(middle)]
+    face = style.stroke("init" if look is START else "trained", colour)["mfc"]
     ax.errorbar(
-        middle.index, np.exp(middle), bars, marker=marker, color=colour, ls=line, capsize=2, label=label,
-        mfc="white" if look is START else colour,
+        middle.index,
+        np.exp(middle),
+        bars,
+        marker=marker,
+        color=colour,
+        ls=line,
+        capsize=2,
+        label=label,
+        mfc=face,
     )
     if quantity != "test_error":
         ax.set(yscale="log")

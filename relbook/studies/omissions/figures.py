@@ -73,10 +73,10 @@ def fold_boundary(table):
     constant = table.loc[5:20, "T c² ln c"].median()
     ax.plot(cuts, table["T c²"], "o", color=style.BLACK, ms=6, label="half of the fields fold, measured")
     ax.plot(fine, constant / np.log(fine), "-", color=style.BLUE, label=rf"${constant:.2f} / \ln c$")
-    ax.plot(fine, 4 / np.pi**3 / np.log(fine), ls=style.CODE, color=style.RED, label=r"code: $(4/\pi^3) / \ln c$")
     ax.plot(
-        fine, np.full_like(fine, 8 / np.pi**3), ls=style.PAPER, color=style.RED, label=r"text: $8/\pi^3$"
+        fine, 4 / np.pi**3 / np.log(fine), ls=style.CODE, color=style.RED, label=r"code: $(4/\pi^3) / \ln c$"
     )
+    ax.plot(fine, np.full_like(fine, 8 / np.pi**3), ls=style.PAPER, color=style.RED, label=r"text: $8/\pi^3$")
     ax.set(xscale="log", yscale="log", xlabel="cut-off $c$", ylabel="$T c^2$")
     ticks = [cut for cut in (2, 3, 5, 10, 20, 50, 100) if cut <= cuts[-1]]
     ax.set_xticks(ticks, ticks)

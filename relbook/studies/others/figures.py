@@ -39,9 +39,7 @@ def _handles(table):
     present = [family for family in tables.FAMILIES if family in set(table["family"])]
     handles = [Line2D([], [], ls="", marker=MARKERS[one], color=style.GREY, label=one) for one in present]
     if table["robust"].any():
-        handles.append(
-            Line2D([], [], label="robust", **style.RING)
-        )
+        handles.append(Line2D([], [], label="robust", **style.RING))
     return handles
 
 
@@ -234,7 +232,7 @@ def matched(rows, depths=(0, 0.2, 0.4, 0.6, 0.8, 1)):
     _points(axes[0], table, "R", "R_matched")
     ends = np.array([table[["R", "R_matched"]].min().min(), table[["R", "R_matched"]].max().max()])
     axes[0].plot(ends, ends, color=style.GREY, lw=1)
-    axes[0].axhline(1, color=style.GREY, lw=0.8, ls=":")
+    axes[0].axhline(1, **style.GUIDE)
     axes[0].set(xlabel="$R_f$, white noise", ylabel="$R_f$, matched noise")
     _points(axes[1], table, "R_matched", "test_error")
     some = tables.fitted(table)

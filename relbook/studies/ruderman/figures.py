@@ -103,7 +103,9 @@ def strengths(rows):
     if after.empty:
         nothing(ax)
         return fig
-    for (strength, line), shade in zip(after.iterrows(), style.graded(style.NAVY, len(after))[::-1], strict=True):
+    for (strength, line), shade in zip(
+        after.iterrows(), style.graded(style.NAVY, len(after))[::-1], strict=True
+    ):
         ax.plot(np.arange(1, 9), line, color=shade, marker="o", label=f"C = {strength:g}")
     ax.plot(np.arange(1, 9), before.mean(), label="untrained", **style.stroke("init", style.BLACK))
     ax.set(xlabel="convolution", ylabel="TV(W) / ‖W‖₁", xticks=range(1, 9))

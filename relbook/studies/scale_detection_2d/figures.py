@@ -61,7 +61,9 @@ def error_scatter(rows):
 @drawn
 def depth_profiles(rows):
     """A Fig. 7: D, G and R by relative depth in VGG nets, a column each: trained, with channels shuffled, at initialisation."""
-    found = {name: {stage: tables.main_profile(rows, name, stage) for stage in STAGES} for name in tables.PROFILED}
+    found = {
+        name: {stage: tables.main_profile(rows, name, stage) for stage in STAGES} for name in tables.PROFILED
+    }
     found = {name: profiles for name, profiles in found.items() if len(profiles["trained"])}
     fig, axes = style.figure(3, max(len(found), 1), height=6.0, squeeze=False, sharex=True, sharey="row")
     if not found:
@@ -71,7 +73,13 @@ def depth_profiles(rows):
     for column, (name, profiles) in zip(axes.T, found.items(), strict=True):
         for ax, (quantity, (colour, marker, _)) in zip(column, style.QUANTITIES.items(), strict=True):
             for stage, profile in profiles.items():
-                ax.plot(profile["relative_depth"], profile[quantity], marker=marker, ms=4, **style.stroke(stage, colour))
+                ax.plot(
+                    profile["relative_depth"],
+                    profile[quantity],
+                    marker=marker,
+                    ms=4,
+                    **style.stroke(stage, colour),
+                )
             ax.set(yscale="log")
         column[0].set_title(net(name, profiles["trained"]["width"].iloc[0]))
         column[-1].set_xlabel("relative depth")

@@ -42,7 +42,14 @@ def relative_stability(rows, *, points=500, seed=0):
     left.grid(False)
     _scatter(right, rows, "R", "o", style.BLUE, rf"after: exponent {_exponent(rows, 'R')}")
     start = stripe.chosen(rows, stop=1.0)
-    right.plot(start.train, start.R, marker="o", ms=4, label="before training", **style.stroke("init", style.GREY) | {"ls": ""})
+    right.plot(
+        start.train,
+        start.R,
+        marker="o",
+        ms=4,
+        label="before training",
+        **style.stroke("init", style.GREY) | {"ls": ""},
+    )
     _guide(right, rows, "R", -1.0, "exponent $-1$ (paper)")
     right.set(xscale="log", yscale="log", xlabel=SIZE, ylabel="$R_f$")
     _sizes(right, start.train)
@@ -69,7 +76,9 @@ def alignment(rows):
             ratio = part.R / stripe.isotropic_relation(part.Lambda)
             right.plot(part.Lambda, ratio, marker, color=colour, ms=3.5, alpha=0.7, label=label)
     right.axhline(1, color=style.BLACK, ls=style.PAPER, lw=1.2, label=r"$R_f = d / (\Lambda^2 + d - 1)$")
-    right.set(xscale="log", yscale="log", xlabel=r"alignment $\Lambda$", ylabel=r"$R_f\, (\Lambda^2 + d - 1) / d$")
+    right.set(
+        xscale="log", yscale="log", xlabel=r"alignment $\Lambda$", ylabel=r"$R_f\, (\Lambda^2 + d - 1) / d$"
+    )
     fig.legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return fig
 

@@ -46,8 +46,8 @@ def displacement_sweep(rows, *, columns=3):
     outer(axes, "displacement δ (pixels)", "$R_f$")
     handles = [Line2D([], [], color=colour, label=f"c = {cut}") for cut, colour in CUT_COLOURS.items()]
     handles += style.key("trained", "init", marker="")
-    handles += [Line2D([], [], color=style.GREY, marker=marker, ls="", label=f"{name.replace('gaussian', 'Gaussian')} interpolation")
-                for name, marker in SYMBOLS.items()]  # fmt: skip
+    handles += [Line2D([], [], color=style.GREY, marker=marker, ls="", label=f"{written} interpolation")
+                for written, marker in zip(("bilinear", "Gaussian"), SYMBOLS.values(), strict=True)]  # fmt: skip
     legend(fig, handles, 3)
     return fig
 
@@ -198,8 +198,8 @@ def _others(table):
 
 
 def _law(ax, table, quantity, **look):
-    """The power law through the points; nothing for fewer than `FEWEST`, whose slope would be an illusion."""
-    if len(table) >= FEWEST:
+    """The power law through the points; none for fewer than `FEWEST`, whose slope would be an illusion."""
+    if len(table) >= FEWEST and np.ptp(np.log(table[quantity])) > 1e-9:
         ends = np.array([table[quantity].min(), table[quantity].max()])
         slope, constant = np.polyfit(np.log(table[quantity]), np.log(table["error"]), 1)
         ax.plot(ends, np.exp(constant) * ends**slope, lw=1, **look)
@@ -210,7 +210,9 @@ def _statistics(table, quantity, between=", "):
     parts = [f"{len(table)} networks"]
     if len(table) >= FEWEST:
         low, high = tables.interval(table[quantity], table["error"])
-        parts.append(f"correlation {tables.correlation(table[quantity], table['error']):.2f} [{low:.2f}, {high:.2f}]")
+        parts.append(
+            f"correlation {tables.correlation(table[quantity], table['error']):.2f} [{low:.2f}, {high:.2f}]"
+        )
         if quantity == "R":
             found = tables.law(table["error"], table["R"])
             parts += [f"slope {found.slope:.2f}", f"prefactor at slope ½: {found.prefactor:.2f}"]

@@ -232,7 +232,14 @@ def pooling():
         found = []
         for ax, filter_, number in zip(row[1:3], (CORNER, turned), (1, 2), strict=True):
             found.append((filter_ * picture).sum())
-            _grid(ax, picture, f"filter {number}: {found[-1]:g} hits", numbers=False, hits=filter_ * picture, frame=filter_)
+            _grid(
+                ax,
+                picture,
+                f"filter {number}: {found[-1]:g} hits",
+                numbers=False,
+                hits=filter_ * picture,
+                frame=filter_,
+            )
         row[3].text(0.04, 0.5, f"responses {found[0]:g} and {found[1]:g},\nmean {np.mean(found):g}", va="center",
                     transform=row[3].transAxes)  # fmt: skip
         _arrow(fig, row[0], (2.25, 0.6), row[1], (-0.6, 0.6), style.GREY)
