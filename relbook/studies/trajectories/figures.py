@@ -38,7 +38,9 @@ def along(rows):
         for ax, column in zip(line, QUANTITIES, strict=True):
             for (recipe, augment), one in part.groupby(["recipe", "augment"]):
                 later = one[one["epoch"] > 0]
-                ax.plot(later["epoch"], later[column], **style.stroke(STROKE[bool(augment)], SCHEDULES[recipe][0]))
+                ax.plot(
+                    later["epoch"], later[column], **style.stroke(STROKE[bool(augment)], SCHEDULES[recipe][0])
+                )
             ax.set(xscale="log")
             if column != "train_error":
                 ax.set(yscale="log")
