@@ -22,6 +22,7 @@ tensor that has the images on its first axis; one that has none is left out, or 
 """
 
 import difflib
+import itertools
 import sys
 import warnings
 from collections import Counter
@@ -33,6 +34,7 @@ from types import SimpleNamespace
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.parameter import is_lazy
 
 _ENDS = ("input", "output")
 _REPARAMETRISED = "parametrizations"  # children that torch gives to modules for weight_norm and the like
@@ -67,6 +69,8 @@ def features(output, batch):
     (torch.Size([4, 3]), None)
     """
     if isinstance(output, Tensor):
+        if output.is_nested or output.layout != torch.strided:
+            return None
         numbers = output.is_floating_point() and output.ndim > 0 and output.numel() > 0
         return output if numbers and len(output) % batch == 0 else None
     if isinstance(output, Mapping):
@@ -93,14 +97,16 @@ def unwrapped(model):
                 "model is sharded (FSDP), so that no process holds it whole: gather its weights first"
             )
     places = {}
-    for name, parameter in model.named_parameters():
-        if type(parameter).__name__ == "DTensor" or type(parameter.data).__name__ == "DTensor":
+    for name, tensor in itertools.chain(model.named_parameters(), model.named_buffers()):
+        if tensor.device.type == "meta" or is_lazy(tensor):
+            why = "is lazy: run the model once first" if is_lazy(tensor) else "is on the meta device"
+            raise ValueError(f"model has parameters or buffers without values: {name!r} {why}")
+        if type(tensor).__name__ == "DTensor" or type(tensor.data).__name__ == "DTensor":
             raise ValueError(
                 "model is sharded (DTensor), so that no process holds it whole: gather its weights first"
             )
-        if parameter.device.type == "meta":
-            raise ValueError(f"model has parameters without values: {name!r} is on the meta device")
-        places.setdefault(str(parameter.device), name)
+        if isinstance(tensor, nn.Parameter):
+            places.setdefault(str(tensor.device), name)
     if len(places) > 1:
         where = " and ".join(f"{name!r} on {place}" for place, name in list(places.items())[:2])
         raise ValueError(f"model must be on one device, but has parameters on {len(places)}: {where}")

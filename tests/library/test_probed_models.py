@@ -3,6 +3,7 @@
 import copy
 import inspect
 import warnings
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -107,8 +108,13 @@ class FullyShardedDataParallel(nn.Module):
         (nn.Sequential(FullyShardedDataParallel()), r"model is sharded \(FSDP\)"),
         (
             nn.Linear(2, 2, device="meta"),
-            "model has parameters without values: 'weight' is on the meta device",
+            "model has parameters or buffers without values: 'weight' is on the meta device",
         ),
+        (
+            nn.BatchNorm2d(3, device="meta", affine=False),
+            "without values: 'running_mean' is on the meta device",
+        ),
+        (nn.LazyLinear(2), "without values: 'weight' is lazy: run the model once first"),
     ],
 )
 def test_no_network_is_one_sentence(network, message):
@@ -219,6 +225,69 @@ def test_outputs_that_depend_little_on_the_batch_are_said():
         UserWarning, match="features of one image depend on the others in the batch, at '1' by"
     ):
         sensitivity(nn.Sequential(convnet()[:2], Quantised()), loud, layers=["1"], seed=0)
+
+
+class Returning(nn.Module):
+    """A network that does something with its features at the end."""
+
+    def __init__(self, end):
+        super().__init__()
+        self.net, self.end = convnet(), end
+
+    def forward(self, x):
+        return self.end(self.net(x))
+
+
+@dataclass
+class Output:
+    logits: torch.Tensor
+
+
+@pytest.mark.parametrize("end", [
+    lambda out: out.argmax(1), lambda out: out > 0, torch.fft.fft, lambda out: out.sum(), Output, lambda out: out.numpy(),
+    lambda out: out.to_sparse(), lambda out: torch.nested.as_nested_tensor(list(out)), lambda out: None,
+])  # fmt: skip
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+def test_outputs_that_are_no_features_are_refused(end):
+    with pytest.raises(ValueError, match="model must return a float tensor, or a tuple or dict of them"):
+        sensitivity(Returning(end), images())
+
+
+@pytest.mark.parametrize("end", [
+    lambda out: (None, out), lambda out: [out, 2 * out], lambda out: {"loss": out.sum(), "logits": out},
+    lambda out: {"n": len(out), "out": (out,)},
+])  # fmt: skip
+def test_outputs_within_tuples_and_dicts_are_found(end):
+    right = sensitivity(Returning(lambda out: out), images(), layers="output", seed=0)
+    pd.testing.assert_frame_equal(sensitivity(Returning(end), images(), layers="output", seed=0), right)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision(dtype):
+    right = sensitivity(convnet(), images(), seed=0)
+    half = sensitivity(convnet().to(dtype), images(), seed=0)
+    np.testing.assert_allclose(half[["D", "G", "R"]], right[["D", "G", "R"]], rtol=0.02)
+
+
+@pytest.mark.skipif("x86" not in torch.backends.quantized.supported_engines, reason="needs x86")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+@pytest.mark.parametrize("dequantised", [True, False])
+def test_quantised_networks(dequantised):
+    """Where the ranges are fixed and the output is floats the numbers are right; quantised features are not read."""
+    from torch.ao import quantization
+
+    network = nn.Sequential(quantization.QuantStub(), *convnet(), *[quantization.DeQuantStub()] * dequantised)
+    network.eval().qconfig = quantization.get_default_qconfig("x86")
+    quantization.prepare(network, inplace=True)
+    network(images())
+    quantization.convert(network, inplace=True)
+    if not dequantised:
+        with pytest.raises(ValueError, match="model must return a float tensor"):
+            sensitivity(network, images())
+        return
+    table = sensitivity(network, images(), layers="output", seed=0)
+    right = sensitivity(convnet(), images(), layers="output", seed=0)
+    assert 0 < abs(table["R"][0] / right["R"][0] - 1) < 0.1
 
 
 class Patches(nn.Module):
