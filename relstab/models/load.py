@@ -74,12 +74,14 @@ def load_model(
         except ModuleNotFoundError:
             raise
         except Exception as error:  # the user's code
-            why = (
-                f" (--pretrained fetches weights from the network: {told(error)})"
-                if pretrained
-                else f": {told(error)}"
-            )
-            raise ValueError(f"--model {spec} cannot be built with the options {options}{why}") from error
+            if pretrained and isinstance(error, OSError):
+                raise ValueError(
+                    f"--pretrained cannot fetch the weights of {spec} ({told(error)}); where there is no network, give a "
+                    "file of them to --weights"
+                ) from error
+            raise ValueError(
+                f"--model {spec} cannot be built with the options {options}: {told(error)}"
+            ) from error
     if not isinstance(model, torch.nn.Module):
         raise ValueError(f"--model {spec} gives a {type(model).__name__}, not a torch.nn.Module")
     return _filled(model, state, spec, weights).eval()

@@ -336,21 +336,35 @@ def test_no_weights_are_fetched_unless_asked_for(place, capsys, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(place))
     probe.load_model("torchvision:deeplabv3_mobilenet_v3_large")  # whose default fetches a backbone
     error = refused(capsys, "--pretrained", "--model", "torchvision:resnet18")
-    assert "--model torchvision:resnet18 cannot be built" in error and "--pretrained fetches weights" in error
+    assert "--pretrained cannot fetch the weights of torchvision:resnet18 (" in error
+    assert "give a file of them to --weights" in error
 
 
 def test_published_weights_come_with_their_normalisation(place, capsys, monkeypatch):
+    """Taken from torch's cache, where torchvision looks before it asks the network."""
     from relstab.vision import models as zoo
 
-    asked = {}
-    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 64, 3))
-    monkeypatch.setattr(zoo, "get_model", lambda name, **options: asked.update(options) or net)
-    np.savez("i.npz", x=np.random.default_rng(0).random((8, 8, 8, 3)))
-    table = ["--save", "t.json", "--images", "i.npz", "--model", "torchvision:resnet18"]
+    monkeypatch.setenv("TORCH_HOME", str(place))
+    cache = (
+        place / "hub" / "checkpoints" / zoo.get_model_weights("squeezenet1_1").DEFAULT.url.rpartition("/")[2]
+    )
+    cache.parent.mkdir(parents=True)
+    torch.save(probe.load_model("torchvision:squeezenet1_1", seed=5).state_dict(), cache)
+    np.savez("i.npz", x=np.random.default_rng(0).random((8, 32, 32, 3)))
+    table = [
+        "--save",
+        "t.json",
+        "--images",
+        "i.npz",
+        "--model",
+        "torchvision:squeezenet1_1",
+        "--layers",
+        "output",
+    ]
     assert probed("--pretrained", *table) == 0
-    assert asked == {"weights": "DEFAULT"} and "with its published weights" in capsys.readouterr().out
+    assert "with its published weights" in capsys.readouterr().out
     with_pretrained = json.loads((place / "t.json").read_text())
-    assert probed("--normalise", "imagenet", *table) == 0
+    assert probed("--weights", str(cache), "--normalise", "imagenet", *table) == 0
     assert json.loads((place / "t.json").read_text()) == with_pretrained
     assert loading.expected_normalisation("torchvision:resnet18")[0] == (0.485, 0.456, 0.406)
 
