@@ -73,27 +73,32 @@ class AuthorYear(Style):
     default_label_style = _Label
 
 
-_FORMULA = re.compile(r"\$\$(.+?)\$\$([.,;]?)[ \t]*|(``.+?``)|\$([^$]+)\$", re.DOTALL)
+_FORMULA = re.compile(
+    r"\$\$(.+?)\$\$([.,;]?)[ \t]*|(``.+?``|`[^`]+`)|\$([^$]+)\$|(\|[^|\n]*\||\*{1,2}(?=\w+[\],)]))", re.DOTALL
+)
 
 
 def formulas(text: str) -> str:
-    """A docstring with :math: for its $...$ and $$...$$; code and examples stay as they are.
+    """A docstring with :math: for its $...$ and $$...$$; bars are bars; code and examples stay as they are.
 
     >>> formulas("of $x^2$")
     'of :math:`x^2`'
     """
 
     def one(match):
-        shown, after, code, formula = match.groups()
+        shown, after, code, formula, sign = match.groups()
         if shown:
             return f"\n\n{indent}.. math:: {' '.join(shown.split())}{after}\n\n{indent}"
+        if sign:
+            return re.sub(r"([|*])", r"\\\1", sign)
         joined = "\\ " if match.string[match.end() : match.end() + 1].isalnum() else ""
         return code or f":math:`{' '.join(formula.split())}`{joined}"
 
     blocks = re.split(r"(\n(?:[ \t]*\n)+)", text)
     for number, block in enumerate(blocks):
         indent = re.match(r"[ \t]*", block)[0]
-        if not block.lstrip().startswith(">>>"):
+        literal = number > 1 and blocks[number - 2].endswith("::") and indent
+        if not literal and not block.lstrip().startswith((">>>", "..")):
             blocks[number] = _FORMULA.sub(one, block)
     return "".join(blocks)
 

@@ -133,6 +133,9 @@ from reader import formulas  # noqa: E402
     ("text", "expected"),
     [
         ("Of $x^2$ and ``$y$``.", "Of :math:`x^2` and ``$y$``."),
+        ("Rows [n, *axes] of |x| and `|x|`.", r"Rows [n, \*axes] of \|x\| and `|x|`."),
+        ("So::\n\n    a $b$ |c|", "So::\n\n    a $b$ |c|"),
+        (".. math:: |a|", ".. math:: |a|"),
         ("$n$th", r":math:`n`\ th"),
         (":math:`a` and :func:`f`", ":math:`a` and :func:`f`"),
         ("So $$a\n  + b$$, with c", "So \n\n.. math:: a + b,\n\nwith c"),
