@@ -88,8 +88,10 @@ def _saved(fig, kind, **options):
     return buffer.getvalue()
 
 
-def in_short(said, found, why):
+def in_short(said, found, why, **claims):
     """The three lines at the top of a chapter: what the paper says, what was found here, and why they differ.
+
+    claims: name -> id, whose numbers and verdicts fill `{name.number}`, `{name.word}` in the texts (as in `told`)
 
     >>> print(in_short("R falls.", "It does.", "Width.").bundle["text/plain"])
     The paper. R falls.
@@ -97,6 +99,9 @@ def in_short(said, found, why):
     Why. Width.
     """
     lines = {"The paper": said, "Here": found, "Why": why}
+    if claims:
+        known = _told(claims)
+        lines = {name: text.format(**known) for name, text in lines.items()}
     markdown = "\n>\n".join(f"> **{name}.** {text}" for name, text in lines.items())
     return Display(
         text_markdown=markdown, text_plain="\n".join(f"{name}. {text}" for name, text in lines.items())
@@ -207,12 +212,15 @@ def told(text, **claims):
             says the opposite of the table below it.
         claims: name -> id.
     """
+    text = text.format(**_told(claims))
+    return Display(text_markdown=text, text_plain=text)
+
+
+def _told(claims):
     from relbook import papers, shown
 
     table = papers.evaluate(papers.by_id(*claims.values())).set_index("id")
-    lines = {name: shown.Told.of(table.loc[id_].to_dict()) for name, id_ in claims.items()}
-    text = text.format(**lines)
-    return Display(text_markdown=text, text_plain=text)
+    return {name: shown.Told.of(table.loc[id_].to_dict()) for name, id_ in claims.items()}
 
 
 def findings(table):

@@ -154,3 +154,15 @@ def test_the_state_in_one_sentence():
         "Of 2 statements of the papers 1 hold, 0 fail, 0 are undecided, 1 differ, and 0 are not tested."
     )
     json.dumps(table.to_dict("records"))
+
+
+def test_the_box_at_the_top_says_what_the_table_below_it_says():
+    said = page.in_short(
+        "D is 1/24.", "That it is {drift.word}: {drift.number}.", "A sum.", drift="a-prop1-drift"
+    )
+    line = papers.evaluate(papers.by_id("a-prop1-drift")).to_dict("records")[0]
+    word = shown.in_words(line["verdict"], difference=line["difference"])
+    assert f"That it is {word}: " in said.bundle["text/markdown"]
+    assert (
+        page.in_short("a", "{b}", "c").bundle["text/plain"].splitlines()[1] == "Here. {b}"
+    )  # without claims, as it is

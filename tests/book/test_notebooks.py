@@ -111,6 +111,16 @@ def test_what_a_notebook_computes_is_drawn(source, cells):
                 assert given.get("show") == "show"
 
 
+def test_no_verdict_is_typed_into_what_is_found_in_short(cells):
+    """What holds is said by the ledger's own word, `{name.verdict}` or `{name.word}`, so that it cannot contradict the table below."""
+    for cell in notebook.code_cells(cells):
+        for call in [node for node in ast.walk(ast.parse(cell.source)) if isinstance(node, ast.Call)]:
+            if ast.unparse(call.func) == "page.in_short":
+                words = "".join(part.value for text in call.args[1:] for part in ast.walk(text)
+                                if isinstance(part, ast.Constant) and isinstance(part.value, str))  # fmt: skip
+                assert not re.search(r"\b(holds?|fails|agrees|confirm\w*|survives)\b", words), words
+
+
 def test_parameters_are_accepted(source, cells):
     notebook.check(cells, source, {"scale": "tiny"})
 
