@@ -112,7 +112,7 @@ def test_what_a_notebook_computes_is_drawn(source, cells):
 
 
 def test_no_verdict_is_typed_into_what_is_found_in_short(cells):
-    """What holds is said by the ledger's own word, `{name.verdict}` or `{name.word}`, so that it cannot contradict the table below."""
+    """What holds is said by the ledger (`{name.verdict}`, `{name.word}`), so that it cannot contradict the table below."""
     for cell in notebook.code_cells(cells):
         for call in [node for node in ast.walk(ast.parse(cell.source)) if isinstance(node, ast.Call)]:
             if ast.unparse(call.func) == "page.in_short":
