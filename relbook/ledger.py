@@ -148,6 +148,7 @@ class Claim:
     reason: Reason | None = None
     decides: str = ""
     supersedes: str = ""
+    repeats: Mapping = field(default_factory=dict)
     retired: str = ""
     was: Mapping = field(default_factory=dict)
 
@@ -320,7 +321,11 @@ def claims(root: Path = FOLDERS) -> list[Claim]:
     if len(set(ids)) < len(ids):
         raise ValueError(f"claim ids are not unique: {sorted({i for i in ids if ids.count(i) > 1})}")
     retired = {claim.id for claim in found if claim.retired}
+    live = set(ids) - retired
     for claim in found:
+        if claim.repeats and (set(claim.repeats) != {"claim", "on"} or claim.repeats["claim"] not in live):
+            raise ValueError(f"claim {claim.id} repeats {dict(claim.repeats)}; it must name a claim of the ledger as "
+                             "`claim`, and say as `on` which networks it is about")  # fmt: skip
         if claim.supersedes and claim.supersedes not in retired:
             raise ValueError(
                 f"claim {claim.id} supersedes {claim.supersedes!r}, which no retired row is called"

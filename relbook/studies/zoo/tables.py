@@ -150,6 +150,23 @@ def largest(table):
     return table
 
 
+def shortest_and_longest(rows):
+    """Two tables of rows: of each architecture trained here on CIFAR-10 in several sizes the smallest one, and the largest.
+
+    A size is a width and a number of epochs; only full sets without noise and with the usual augmentation.
+    """
+    here = on_full_set(rows[rows["recipe"].ne("published") & rows["dataset"].ne("cifar10-lossless")])
+    here = here[here["dataset"].isin(main_datasets(here))] if len(here) else here
+    sizes = here.groupby("architecture")[["width", "epochs"]].transform("nunique").max(axis=1)
+    ends = []
+    for end in ("min", "max"):
+        part = here[sizes > 1]
+        for size in ("width", "epochs"):
+            part = part[part[size] == part.groupby("architecture")[size].transform(end)]
+        ends.append(part)
+    return tuple(ends)
+
+
 def trained_profile(rows, architecture):
     """D, G and R by layer of one trained network, as `relstab.sensitivity` gives them; empty if it was not probed."""
     table = profiles(rows) if len(rows) else pd.DataFrame(columns=["architecture", "stage"])
