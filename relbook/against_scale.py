@@ -2,8 +2,10 @@
 
 A claim on networks trained here (study `zoo`) has up to four numbers, in order of compute: of the shortest and of the
 longest training of the architectures that were trained in several ways, of all networks that enter the claim, and of
-networks that others trained in full, by the claims that repeat it on those (`repeats` in `claims.toml`).
+networks that others trained, by the claims that repeat it on those (`repeats` in `claims.toml`): all of them, residual
+networks trained in full, and those that fit their training set.
 
+>>> from relbook.measurement import exact
 >>> moves([Point("a", exact(0.2)), Point("b", exact(0.7))], Accepted(0.8, 1.0))
 'towards the paper'
 """
@@ -16,11 +18,11 @@ import pandas as pd
 
 from relbook import papers, registry
 from relbook.ledger import Accepted
-from relbook.measurement import Measurement, exact, remembering
+from relbook.measurement import Measurement, remembering
 from relbook.studies.zoo import tables
 
-__all__ = ["PLACES", "Point", "exact", "moves", "points", "table", "told"]
-PLACES = ("shortest here", "longest here", "all here", "others: ResNets", "others: fitted", "others: all")
+__all__ = ["PLACES", "Point", "moves", "points", "summary", "table", "told"]
+PLACES = ("shortest here", "longest here", "all here", "others: all", "others: ResNets", "others: fitted")
 FEWEST = 4  # networks of a kind that make a number worth showing
 COLUMNS = ["id", "paper", "figure", "statement", "said", "accepted_low", "accepted_high", "on", "estimate", "low", "high",
            "n", "moves"]  # fmt: skip
@@ -59,7 +61,9 @@ def points(claim, rows, repeated) -> list[Point]:
     kinds = [*zip(PLACES, (*ends, rows), strict=False)]
     found = [Point(name, claim.measured({"zoo": part})) for name, part in kinds if len(part)]
     found += [Point(name, repeated[claim.id, name]) for name in PLACES if (claim.id, name) in repeated]
-    return [one for one in found if not math.isnan(one.found.estimate) and one.found.n and one.found.n >= FEWEST]
+    return [
+        one for one in found if not math.isnan(one.found.estimate) and one.found.n and one.found.n >= FEWEST
+    ]
 
 
 def table(scale: str = "laptop") -> pd.DataFrame:
@@ -78,10 +82,23 @@ def table(scale: str = "laptop") -> pd.DataFrame:
             if [one.on for one in found[:2]] != list(PLACES[:2]):
                 continue
             about = {name: getattr(claim, name) for name in ("id", "paper", "figure", "statement", "said")}
-            about |= {"accepted_low": accepted.low, "accepted_high": accepted.high, "moves": moves(found, accepted)}
+            about |= {
+                "accepted_low": accepted.low,
+                "accepted_high": accepted.high,
+                "moves": moves(found, accepted),
+            }
             lines += [about | {"on": one.on, "estimate": one.found.estimate, "low": one.found.low,
                                "high": one.found.high, "n": one.found.n} for one in found]  # fmt: skip
     return pd.DataFrame(lines, columns=COLUMNS)
+
+
+def summary(found: pd.DataFrame) -> pd.DataFrame:
+    """A line a claim of `table`: id, statement, what the paper says, the first and the last number, and where they go."""
+    lines = []
+    for id_, part in found.groupby("id", sort=False):
+        first, last = (f"{one.estimate:.2g} ({one.on})" for one in part.iloc[[0, -1]].itertuples())
+        lines.append([id_, *part.iloc[0][["statement", "said"]], first, last, part.iloc[0]["moves"]])
+    return pd.DataFrame(lines, columns=["claim", "statement", "paper", "first", "last", "moves"])
 
 
 def told(found: pd.DataFrame) -> str:

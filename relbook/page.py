@@ -204,6 +204,15 @@ def caveat(quantity="R"):
     return Display(text_markdown=tables.caveat(registry.shown("encoding", "laptop"), quantity))
 
 
+def sentence(text):
+    """A computed sentence as a paragraph.
+
+    >>> sentence("All hold.").bundle["text/plain"]
+    'All hold.'
+    """
+    return Display(text_markdown=text, text_plain=text)
+
+
 def told(text, **claims):
     """A paragraph whose numbers and verbs are those of claims: `{name.number}`, `{name.estimate}`, `{name.n}`, `{name.word}`.
 

@@ -5,7 +5,7 @@ import numpy as np
 from relbook.drawing import style
 from relbook.drawing.nets import drawn, nothing
 
-COLUMNS = 4
+COLUMNS = 3
 SIGNS = {"towards the paper": ("→", style.GREEN), "away from the paper": ("←", style.RED), "flat": ("=", style.GREY),
          "within what is accepted": ("✓", style.BLUE)}  # fmt: skip
 
@@ -22,7 +22,7 @@ def panels(table, places):
         nothing(ax)
         return fig
     count = -(-len(ids) // COLUMNS)
-    fig, axes = style.figure(count, COLUMNS, height=0.5 + 1.55 * count, sharey=True, squeeze=False)
+    fig, axes = style.figure(count, COLUMNS, height=0.4 + 1.35 * count, sharey=True, squeeze=False)
     used = [name for name in places if name in set(table["on"])]
     for ax, id_ in zip(axes.flat, ids, strict=False):
         _panel(ax, table[table["id"] == id_], used)
