@@ -35,10 +35,11 @@ from relbook.measurement import Measurement, nothing
 PAPERS = ("tomasini2023", "petrini2021", "ruderman2018", "slides2022", "ours")
 FOLDERS = Path(__file__).parent / "studies"  # a folder with a claims.toml for each study
 PACKAGE = "relbook.studies"  # of the modules claims.py in them
+LISTED = 200  # units at most that a line names; more are draws
 ANY = "any"  # the scale of an interval, and of a verdict, that depends on none
-FIELDS = ("id", "paper", "section", "figure", "statement", "said", "quantity", "population", "n", "estimate", "low",
-          "high", "accepted_low", "accepted_high", "scale", "verdict", "kind", "difference", "basis", "set", "because",
-          "reason", "decides", "supersedes")  # fmt: skip
+FIELDS = ("id", "paper", "section", "figure", "statement", "said", "quantity", "population", "n", "units", "estimate",
+          "low", "high", "accepted_low", "accepted_high", "scale", "verdict", "kind", "difference", "basis", "set",
+          "because", "reason", "decides", "supersedes")  # fmt: skip
 
 
 class Verdict(StrEnum):
@@ -182,8 +183,10 @@ class Claim:
         verdict, why = self._verdict(found, accepted, scale)
         known = not math.isnan(found.estimate)
         line = {name: getattr(self, name) for name in FIELDS if hasattr(self, name)}
-        line |= {"n": found.n, "scale": scale if self.studies else ANY, "verdict": str(verdict), "kind": str(self.kind),
-                 "basis": str(self.basis), "set": self.set.isoformat(), "supersedes": self.supersedes or None,
+        units = list(found.units) if len(found.units) <= LISTED else None
+        line |= {"n": found.n, "units": units, "scale": scale if self.studies else ANY, "verdict": str(verdict),
+                 "kind": str(self.kind), "basis": str(self.basis), "set": self.set.isoformat(),
+                 "supersedes": self.supersedes or None,
                  "difference": str(self.differs[0]) if verdict == Verdict.DIFFERS else None,
                  "reason": self._explanation(verdict) or why, "decides": self.decides}  # fmt: skip
         line |= {name: getattr(found, name) if known else None for name in ("estimate", "low", "high")}

@@ -52,7 +52,14 @@ SECTIONS = {
     ("ruderman2018", "4"): "4. Smooth filters",
     ("ruderman2018", "5"): "5. Random labels",
     ("ruderman2018", "6"): "6. Discussion",
+    ("ours", "error"): "Training on JPEG copies",
+    ("ours", "others"): "Networks from public repositories",
+    ("ours", "signs"): "The sign of D",
+    ("ours", "training"): "Along training, and over widths",
 }
+
+
+NAMED = 40  # networks or seeds that a row names
 
 
 def in_words(verdict: str, subject: str = "", *, difference: str | None = None) -> str:
@@ -170,6 +177,9 @@ def _row(line, source):
     figure = f'data-figure="{cell["figure"]}"'
     scale = f" at scale {cell['scale']}" if line["scale"] not in (None, "any") else ""
     entries = [("measured", cell["quantity"]), ("on", cell["population"])]
+    if line["units"]:
+        named, more = line["units"][:NAMED], len(line["units"]) - NAMED
+        entries.append(("entered", html.escape(", ".join(named)) + (f" and {more} more" if more > 0 else "")))
     if line["accepted_low"] is not None or line["accepted_high"] is not None:
         because = f": {cell['because']}" if line["because"] else ""
         entries.append(("accepted", f"{accepted(line)}{scale}{because} (set {cell['set']}, {cell['basis']})"))
