@@ -142,7 +142,8 @@ class Annotated(SphinxDirective):
 
     def prose(self, text):
         box = nodes.container(classes=["notes"])
-        out = GoogleDocstring(formulas(inspect.cleandoc(text)), self.config).lines()
+        lines = GoogleDocstring(formulas(inspect.cleandoc(text)), self.config).lines()
+        out = [re.sub(r"^:(param|raises) ", ":", line) for line in lines]
         self.state.nested_parse(StringList(out, self.arguments[0]), self.content_offset, box)
         return [box]
 

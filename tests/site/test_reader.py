@@ -162,6 +162,10 @@ def test_two_modules_are_annotated(name, function):
     text = (HTML / "book" / "api" / f"measured-{name}.html").read_text()
     assert text.count('class="highlight') > 5
     assert f'<p class="rubric">{function}</p>' in text
+    assert 'class="math notranslate nohighlight"' in text
+    assert not re.search(r":math:|:param|\.\. math::|&gt;&gt;&gt; .*</p>", text), (
+        "prose that no one has read as reStructuredText"
+    )
 
 
 def test_the_reference_leads_to_source():
