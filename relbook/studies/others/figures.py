@@ -239,20 +239,17 @@ def matched(rows, depths=(0, 0.2, 0.4, 0.6, 0.8, 1)):
     if len(some) > 2:
         _law(axes[1], some, "R_matched", "test_error", color="#0072B2", lw=1.2)
     axes[1].set(xlabel="$R_f$, matched noise", ylabel="test error")
-    curves = tables.by_depth(rows)
+    curves, handles = tables.by_depth(rows), _handles(table)
     for noise, colour, marker in (("white", style.BLUE, "o"), ("matched", style.ORANGE, "s")):
         one = curves[curves["noise"] == noise].sort_values("relative_depth")
         values = [np.interp(depths, net["relative_depth"].astype(float), np.log(net["R"].astype(float)))
                   for _, net in one.groupby("name")]  # fmt: skip
         if values:
-            axes[2].plot(
-                depths, np.exp(np.median(values, 0)), color=colour, marker=marker, label=f"{noise} noise"
-            )
+            axes[2].plot(depths, np.exp(np.median(values, 0)), color=colour, marker=marker)
+            handles.append(Line2D([], [], color=colour, marker=marker, label=f"{noise} noise"))
     axes[2].set(xlabel="relative depth", ylabel="$R_k$, median", yscale="log")
-    if len(axes[2].lines):
-        axes[2].legend(frameon=False)
     for ax in axes[:2]:
         ax.set(xscale="log", yscale="log")
     _bar(fig, axes)
-    legend(fig, _handles(table), 2)
+    legend(fig, handles, 2)
     return fig
