@@ -21,7 +21,9 @@ def mode_growth(rows, *, first="vgg11_bn"):
     """γ(t)/γ(0) of every layer (lines) and grid mode (columns) of a network at each time of its training.
 
     Modes of one eigenvalue are averaged (one of them is drawn); seeds are averaged. Of an architecture the widest and
-    longest trained network. rows: of the study zoo. first: the architecture shown first. ValueError: no modes in the rows.
+    longest trained network, those on CIFAR-10 first.
+
+    rows: of the study zoo. first: the architecture shown first. ValueError: no modes in the rows.
     """
     table = tables.largest(tables.on_full_set(tables.growth(rows)))
     if table.empty:
@@ -29,6 +31,7 @@ def mode_growth(rows, *, first="vgg11_bn"):
             "rows hold no Laplacian modes of a network trained on a full data set; at least one is needed"
         )
     found = dict(iter(table.groupby(["dataset", "architecture", "width"], sort=False)))
+    found = dict(sorted(found.items(), key=lambda item: not item[0][0].startswith("cifar10")))
     times = {key: sorted(lines["epoch"].unique()) for key, lines in found.items()}
     labels = [f"{nets.net(*key[1:])}, {nets.label(key[0])}".replace("\n", " ") for key in found]
     start = next((index for index, key in enumerate(found) if key[1] == first), 0)

@@ -7,9 +7,19 @@ from relbook.explorers import controls
 from relbook.studies.scale_detection import tables
 from relstab import theory
 
+CSS = (
+    ".explorer .exact { border-collapse: collapse; width: 100%; max-width: 28rem; } "
+    ".explorer .exact caption { caption-side: top; text-align: left; color: inherit; } "
+    ".explorer .exact td, .explorer .exact th { text-align: right; padding: 0.1rem 0.3rem; font-weight: normal; } "
+    ".explorer .exact .now { font-weight: bold; text-decoration: underline; }"
+)
+
 
 def diffusion(*, filter_sizes=(2, 3, 5), layers=5, sites=128, apart=10):
-    """The activity that two active pixels cause, by filter size, stride (1 or F) and depth (A Fig. 8).
+    """The activity that two active pixels cause, by filter size, stride (1 or F) and depth (A Fig. 8), and D, G and R.
+
+    The sensitivities are exact, of task 1 at stride 1 and of task 2 at stride F, whose scale is a quarter of the line or
+    the largest block short of it.
 
     Args:
         sites: at most so many input pixels.
@@ -23,23 +33,53 @@ def diffusion(*, filter_sizes=(2, 3, 5), layers=5, sites=128, apart=10):
         image = np.zeros(size**fits * (sites // size**fits))
         image[[len(image) // 2 - 3 - apart, len(image) // 2 - 3]] = 1
         for stride, last in ((1, layers), (size, fits)):
+            task, scale = (1, len(image) // 4) if stride == 1 else (2, size ** (fits - 1))
             stacks[size, stride > 1] = (
                 tables.profiles(image, last, size, stride),
                 theory.effective_receptive_field(last, size, stride).tolist(),
+                theory.homogeneous_sensitivities(last, size, stride, len(image), task, scale),
+                f"task {task}, ξ = {scale}",
             )
 
     def draw(row, wide, k):
         size = filter_sizes[row]
-        stack, areas = stacks[size, bool(wide)]
+        stack, areas, exact, task = stacks[size, bool(wide)]
         note = " There is no deeper layer." if k >= len(stack) else ""
-        return profile_frame(stack, min(k, len(stack) - 1), areas, size, size if wide else 1, note=note)
+        k = min(k, len(stack) - 1)
+        return profile_frame(stack, k, areas, size, size if wide else 1, note=note) + sensitivity_table(
+            exact, k, task
+        )
 
     sliders = (
         controls.slider("filter size F", [str(size) for size in filter_sizes], min(1, len(filter_sizes) - 1)),
         controls.slider("stride", ["1", "F"]),
         controls.slider("depth k", [str(k) for k in range(layers + 1)], min(2, layers)),
     )
-    return controls.explorer(*sliders, controls.follow(sliders, draw))
+    return controls.explorer(*sliders, controls.follow(sliders, draw), css=CSS)
+
+
+def sensitivity_table(exact, k, task):
+    """D, G and R of the layers as a table of HTML, the shown layer marked.
+
+    Args:
+        exact: of `theory.homogeneous_sensitivities`.
+    """
+    heads = "".join(f'<th scope="col"{_mark(layer, k)}>k = {layer}</th>' for layer in exact["k"])
+    body = ""
+    for name in "DGR":
+        cells = "".join(
+            f"<td{_mark(layer, k)}>{f'{value:.2g}' if np.isfinite(value) else '–'}</td>"
+            for layer, value in zip(exact["k"], exact[name], strict=True)
+        )
+        body += f'<tr><th scope="row">{name}</th>{cells}</tr>'
+    return (
+        f'<table class="exact"><caption>Exact sensitivities of the layers, {task}</caption>'
+        f"<thead><tr><td></td>{heads}</tr></thead><tbody>{body}</tbody></table>"
+    )
+
+
+def _mark(layer, k):
+    return ' class="now"' if layer == k else ""
 
 
 def profile_frame(stack, k, areas, filter_size, stride, *, note=""):
