@@ -182,7 +182,7 @@ def test_the_noise_beside_has_the_norm_of_the_change():
 def test_explorers_open_on_the_case_of_their_text():
     whole = explorers.temperature_and_cut({"test chart": chart(32), "boot": clothing(0)})
     assert "test chart, deformed. c = 2, " in shown(whole)
-    rows = pd.concat([zoo_rows(), zoo_rows().replace({"mnist": "cifar10-jpeg"})])
+    rows = pd.concat([zoo_rows(), zoo_rows().replace({"mnist": "cifar10-jpeg"}).assign(augment=True)])
     assert "VGG11bn, CIFAR-10 (JPEG), epoch 4" in shown(explorers.mode_growth(rows))
 
 

@@ -9,7 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
 from relbook.studies.scale_detection import figures, study, tables
-from relbook.studies.two_pixels.solutions import two_pixel_sensitivities
+from relbook.studies.two_pixels.solutions import layer_sensitivities, two_pixel_sensitivities
 from relstab import theory
 
 
@@ -57,7 +57,7 @@ def test_drawings():
     image[[7, 13]] = 1
     stacks = tables.profiles(image, 5, 5, 1), tables.profiles(image, 5, 2, 2)
     assert "$A_5$" in drawn(figures.profiles(*stacks, (3.2, 32.0)), 2)
-    assert {"4.4", "18", "0.014"} <= drawn(figures.two_pixels(two_pixel_sensitivities()), 3)
+    assert {"low\n4.4", "18\nhigh", "0.014\nlow"} <= drawn(figures.two_pixels(two_pixel_sensitivities()), 3)
 
 
 def test_theory_figures():
@@ -114,3 +114,67 @@ def test_rows_of_one_width(rows):
     assert set(study.widest(both, 2).moves) == {"constrained"}
     assert set(study.most_seeds(pd.concat([rows, rows.assign(width=64)]), 2).width) == {64}
     assert study.both_tasks(both) and not study.both_tasks(rows[rows.task == 1])
+
+
+def test_layers_of_the_constructions_are_exact():
+    """Against sampling: moves and noise drawn for every pair, the layers computed by a loop."""
+    import numpy as np
+
+    length, xi, power = 16, 3, 8 / 3
+    rng = np.random.default_rng(0)
+    first, second = np.triu_indices(length, 1)
+    pairs = np.zeros((len(first), length))
+    pairs[np.arange(len(first)), first] = pairs[np.arange(len(first)), second] = 1
+    table = layer_sensitivities(length, xi).set_index(["solution", "layer"])
+
+    def layers(x, solution):
+        z = np.maximum(x, 0) if solution == "high" else x
+        taps = (-1, 0, 1) if solution == "low" else (0,)
+        windows = sum(np.roll(z, shift, -1) for shift in (-1, 0, 1))
+        seen = np.maximum(sum(np.roll(x, shift, -1) for shift in taps), 0)
+        return {"first": seen, "windows": np.maximum(windows - 1, 0)}
+
+    for solution in ("low", "high"):
+        clean, found = layers(pairs, solution), {}
+        for _ in range(1500):
+            moved = np.zeros_like(pairs)
+            for place in (first, second):
+                moved[np.arange(len(place)), (place + rng.integers(-1, 2, len(place))) % length] += 1
+            noisy = pairs + rng.normal(size=pairs.shape) * (power / length) ** 0.5
+            for kind, images in (("D", moved), ("G", noisy)):
+                for name, values in layers(images, solution).items():
+                    change = ((values - clean[name]) ** 2).sum(1).mean()
+                    found.setdefault((name, kind), []).append(change / (2 * clean[name].var(0).sum()))
+        for (name, kind), draws in found.items():
+            assert table.loc[(solution, name), kind] == pytest.approx(np.mean(draws), rel=0.02), (
+                solution,
+                name,
+                kind,
+            )
+    assert layer_sensitivities(length, xi, channels=5).query("solution == 'high'")["D"].iloc[
+        0
+    ] == pytest.approx(table.loc[("high", "first"), "D"])
+    with pytest.raises(ValueError, match="channels is 2; it must be odd"):
+        layer_sensitivities(channels=2)
+
+
+def test_layers_are_drawn_by_layer_window_and_channels():
+    output = pd.DataFrame({"solution": ["low", "high"], "D": [1.0, 2.0], "G": [3.0, 4.0], "R": [5.0, 6.0]})
+    parts = []
+    for xi, channels in ((3, 3), (5, 3), (5, 7)):
+        for solution, by in (("low", 1), ("high", 10)):
+            parts += [
+                {"solution": solution, "layer": layer, "xi": xi, "channels": channels}
+                | {name: by * xi * channels * k * place for k, name in enumerate("DGR", start=1)}
+                for place, layer in enumerate(("first", "windows"), start=1)
+            ]
+    axes = figures.two_pixel_layers(output, pd.DataFrame(parts), xi=5).axes
+    for k in range(3):
+        low, high = (axes[k].lines[n].get_ydata().tolist() for n in (0, 1))
+        assert low == [15 * (k + 1), 30 * (k + 1), 1 + 2 * k] and high == [
+            150 * (k + 1),
+            300 * (k + 1),
+            2 + 2 * k,
+        ]
+        assert axes[3 + k].lines[0].get_xydata().tolist() == [[3, 18 * (k + 1)], [5, 30 * (k + 1)]]
+        assert axes[6 + k].lines[1].get_xydata().tolist() == [[3, 150 * (k + 1)], [7, 350 * (k + 1)]]

@@ -11,6 +11,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from relbook.drawing import style
+from relbook.drawing.nets import drawn
 
 AREA = "effective receptive field $A_k$ (pixels)"
 NAMES = {"D": "diffeomorphisms, $D_k$", "G": "noise, $G_k$", "R": "$R_k = D_k / G_k$"}
@@ -259,25 +260,68 @@ def two_pixels(table: pd.DataFrame, xi: int = 7, length: int = 32) -> Figure:
     ramp.axvline(xi, color=style.RED, lw=1.2)
     ramp.text(xi + 0.5, xi - 1.4, rf"$\xi = {xi}$", color=style.RED)
     ramp.set(xlabel="distance $d$ (pixels)", title=r"output $f(x)$", ylim=(-0.3, xi))
-    for side, (solution, face) in enumerate((("low", "full"), ("high", "none"))):
+    for side, solution in enumerate(("low", "high")):
         row = table[table.solution == solution].iloc[0]
         for place, quantity in enumerate("DGR"):
             colour, marker, _ = style.QUANTITIES[quantity]
             x = place + 0.4 * side - 0.3
-            values.plot(x, row[quantity], marker, color=colour, ms=8, fillstyle=face)
+            values.plot(x, row[quantity], marker, color=colour, ms=8)
             pair = table[quantity]
             above = row[quantity] > pair.mean() or (side == 1 and pair.nunique() == 1)
             place = {"xytext": (0, 7 if above else -7), "va": "bottom" if above else "top", "ha": "center"}
-            text = f"{row[quantity]:.2g}"
+            text = f"{row[quantity]:.2g}\n{solution}" if above else f"{solution}\n{row[quantity]:.2g}"
             values.annotate(text, (x, row[quantity]), textcoords="offset points", fontsize=9.5, **place)
-        values.plot(
-            np.nan, np.nan, "o", color=style.GREY, ms=8, fillstyle=face, label=f"{solution}-frequency"
-        )
-    values.set(yscale="log", ylim=(1e-3, 100), xlim=(-0.6, 2.8), title="sensitivities of the output")
+    values.set(yscale="log", ylim=(3e-4, 300), xlim=(-0.7, 2.8), title="sensitivities of the output")
     values.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     values.set_xticks(range(3), ["$D_f$", "$G_f$", "$R_f$"])
     values.grid(False, axis="x")
-    fig.legend(*values.get_legend_handles_labels(), loc="outside lower right", ncols=2)
+    return fig
+
+
+@drawn
+def two_pixel_layers(output: pd.DataFrame, layers: pd.DataFrame, xi: int = 7, channels: int = 3) -> Figure:
+    """D, the layers inside of the constructed solutions: by layer, by the window ξ, by the number of channels.
+
+    Args:
+        output: Of `relbook.studies.two_pixels.solutions.two_pixel_sensitivities`.
+        layers: Of `layer_sensitivities` there, with columns xi and channels, all of them below each other.
+        xi: Of the first row of panels.
+        channels: Of the first row of panels.
+    """
+    fig, axes = style.figure(3, 3, height=6.6, sharex="row", sharey="col")
+    inside = layers[(layers.xi == xi) & (layers.channels == channels)]
+    by_layer = pd.concat([inside, output.assign(layer="output")])
+    places = {"first": 1, "windows": 2, "output": 3}
+    rows = (
+        (by_layer.assign(at=by_layer.layer.map(places)), "layer"),
+        (
+            layers[(layers.layer == "windows") & (layers.channels == channels)].assign(at=lambda t: t.xi),
+            r"window $\xi$",
+        ),
+        (layers[(layers.layer == "first") & (layers.xi == xi)].assign(at=lambda t: t.channels), "channels"),
+    )
+    looks = {"low": (style.BLUE, "o", 8), "high": (style.RED, "s", 4.5)}
+    for line, (part, name) in zip(axes, rows, strict=True):
+        for ax, quantity in zip(line, "DGR", strict=True):
+            for solution, (colour, marker, size) in looks.items():
+                one = part[part.solution == solution].sort_values("at")
+                ax.plot(
+                    one["at"],
+                    one[quantity],
+                    color=colour,
+                    marker=marker,
+                    ms=size,
+                    label=f"{solution}-frequency filters",
+                )
+            ax.set(yscale="log", xlabel=name)
+            ax.set_xticks(list(places.values()) if name == "layer" else sorted(part["at"].unique()))
+            if name == "layer":
+                ax.set_xticklabels(list(places), fontsize=9.5)
+    for ax, quantity in zip(axes[0], NAMES.values(), strict=True):
+        ax.set_title(quantity)
+    for ax, text in zip(axes[:, 0], ("by layer", "windows", "first layer"), strict=True):
+        ax.set_ylabel(text)
+    fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return fig
 
 

@@ -91,6 +91,78 @@ def two_pixel_sensitivities(
     return pd.DataFrame(rows)
 
 
+def layer_sensitivities(
+    length: int = 32, xi: int = 7, *, channels: int = 3, stay: bool = True, noise_power: float = 8 / 3
+) -> pd.DataFrame:
+    """D, G, R of the two layers before the output, exactly: columns solution, layer, D, G, R.
+
+    Layer "first" is the rectified sum over `channels` neighbours (low), or as many channels that see one pixel each (high);
+    "windows" is :math:`\\phi(s_i - 1)` at all positions.
+
+    Args:
+        channels: Odd number of channels of the high-frequency solution, and of taps of the other's filter.
+        stay: As in `two_pixel_sensitivities`, like `noise_power`.
+
+    >>> layer_sensitivities(16, 3)["layer"].tolist()
+    ['first', 'windows', 'first', 'windows']
+    """
+    _check(xi, "low")
+    if channels < 1 or channels % 2 == 0:
+        raise ValueError(f"channels is {channels}; it must be odd and at least 1")
+    task, sigma = line_task(1, length, xi), sqrt(noise_power / length)
+    images = task.images(value=1.0).squeeze(1).double().numpy()
+    moves = [
+        (probability, task.images(positions, value=1.0).squeeze(1).double().numpy())
+        for probability, positions in translations(task, stay=stay)
+    ]
+    rows = []
+    for solution in SOLUTIONS:
+        taps = channels if solution == "low" else 1  # channels see the same pixel each, and so count alike
+        answers = {
+            "first": lambda x, taps=taps: _sums(x, taps),
+            "windows": lambda x: np.maximum(_sums(x, xi) - 1, 0),
+        }
+        for layer, answer in answers.items():
+            clean = answer(images)
+            moved = sum(share * ((answer(other) - clean) ** 2).sum(1).mean() for share, other in moves)
+            if layer == "first":
+                noise = _rectified(clean, sigma * sqrt(taps)).sum(1).mean()
+            else:
+                held = _sums(images, xi).astype(int)
+                change = [_window_change(xi, lit, sigma, solution) for lit in range(held.max() + 1)]
+                noise = np.array(change)[held].sum(1).mean()
+            spread = 2 * clean.var(0).sum()
+            rows.append(
+                {
+                    "solution": solution,
+                    "layer": layer,
+                    "D": moved / spread,
+                    "G": noise / spread,
+                    "R": moved / noise,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def _sums(x, width):
+    """Sums over windows of `width` sites on the ring, along the last axis."""
+    return sum(np.roll(x, shift, -1) for shift in range(-(width // 2), width // 2 + 1))
+
+
+def _rectified(value, sigma):
+    """E (max(0, a + n) - a)^2 for Gaussian n of standard deviation sigma, a not negative."""
+    u = value / sigma
+    density, below = np.exp(-(u**2) / 2) / sqrt(2 * np.pi), _scipy("special").ndtr(-u)
+    return sigma**2 * (1 - below - u * density) + value**2 * below
+
+
+def _window_change(xi, lit, sigma, solution):
+    """E (max(0, s - 1) - max(0, lit - 1))^2 of a window that holds `lit` active pixels."""
+    start, law = _law(xi, lit, sigma, solution)
+    answers = np.maximum((start + np.arange(len(law))) * STEP - 1, 0)
+    return law @ (answers - max(0, lit - 1)) ** 2
+
+
 def _check(xi, solution):
     if xi < 3 or xi % 2 == 0:
         raise ValueError(f"xi is {xi}; it must be odd and at least 3")
