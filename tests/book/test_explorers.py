@@ -208,7 +208,9 @@ def test_folds_are_said():
 def test_pages_stay_light():
     pictures = {"chart": chart(128), "portrait": portrait(128), "boot": clothing(0)}
     found = frames(explorers.temperature_and_cut(pictures, cuts=(3, 20), displacements=(3.1, 12.5)))
-    assert np.mean([len(frame) for frame in found]) * 3 * 5 * 7 < 850_000  # as many as there are by default
+    assert (
+        np.mean([len(frame) for frame in found]) * 3 * 5 * 7 < 1_100_000
+    )  # as many as there are by default, most of them lighter
     assert sum(map(len, frames(explorers.diffusion()))) < 200_000
     assert max(map(len, frames(explorers.depth_profiles(zoo_rows())))) < 4_000
     assert max(map(len, frames(explorers.mode_growth(zoo_rows())))) < 3_000

@@ -5,6 +5,7 @@ the training error, the symbol the family; a ring marks networks trained to be r
 """
 
 import numpy as np
+import pandas as pd
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.lines import Line2D
@@ -214,6 +215,50 @@ def changes(rows):
         ax.set(yscale="log")
     outer(axes, "training error", "factor")
     legend(fig, _handles(table), 2)
+    return fig
+
+
+@drawn
+def depth_profiles(rows, depths=(0, 0.2, 0.4, 0.6, 0.8, 1)):
+    """R by depth of the networks on CIFAR-10 that are not refused, a panel a family: thin each, thick their median.
+
+    Args:
+        rows: Of the study.
+        depths: Where the median is taken, over R linear in relative depth between a network's layers (logarithms).
+    """
+    known = tables.networks(rows).set_index("name")
+    table = tables.profiles(rows) if len(rows) else pd.DataFrame(columns=["name", "R"])
+    table = table[table["name"].isin(known.index) & (table["R"] > 0)]
+    found = known.loc[list(dict.fromkeys(table["name"]))] if len(table) else known[:0]
+    families = [family for family in tables.FAMILIES if family in set(found["family"])]
+    lines = -(-max(len(families), 1) // 3)
+    fig, axes = style.figure(lines, 3, height=2.4 * lines + 0.7, sharex=True, sharey=True, squeeze=False)
+    for ax in axes.flat[max(len(families), 1) :]:
+        ax.set_visible(False)
+    if not families:
+        nothing(axes[0, 0])
+        return fig
+    for ax, family in zip(axes.flat, families, strict=False):
+        for stage in ("init", "trained"):
+            curves = []
+            for name, error in found.loc[found["family"] == family, "train_error"].items():
+                one = table[(table["name"] == name) & (table["stage"] == stage)].sort_values("relative_depth")
+                if one.empty:
+                    continue
+                if stage == "trained":
+                    ax.plot(one["relative_depth"], one["R"], color=_colour(error), lw=0.8, alpha=0.7)
+                across, R = (one[column].to_numpy(float) for column in ("relative_depth", "R"))
+                curves.append(np.interp(depths, across, np.log(R)))
+            if curves:
+                median = np.exp(np.median(curves, 0))
+                ax.plot(depths, median, marker="o", ms=4, zorder=5, **style.stroke(stage, style.BLACK))
+        ax.axhline(1, **style.GUIDE)
+        count = int((found["family"] == family).sum())
+        ax.set(yscale="log", title=f"{family.replace(', ', ',' + chr(10))}: {count}")
+        ax.title.set_fontsize(10)
+    outer(axes, "relative depth", "$R_k$")
+    _bar(fig, axes)
+    legend(fig, style.key("trained", "init"), 2)
     return fig
 
 
