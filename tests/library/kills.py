@@ -15,6 +15,7 @@ begin anew. `test_kills.py` does ten of them on a study of a few seconds.
 
 import argparse
 import contextlib
+import itertools
 import json
 import os
 import random
@@ -71,10 +72,10 @@ def stored(root, field="rows"):
     return found
 
 
-def newest(folder):
-    """When anything in a folder was last written."""
+def newest(store):
+    """When a unit last began, or wrote a checkpoint."""
     times = [0.0]
-    for path in Path(folder).rglob("*"):
+    for path in itertools.chain(Path(store, ".locks").rglob("*"), Path(store, ".work").rglob("*")):
         with contextlib.suppress(FileNotFoundError):
             times.append(path.stat().st_mtime)
     return max(times)
@@ -116,7 +117,7 @@ class Faults:
         return stored(self.folder / "whole"), time.monotonic() - began
 
     def wait(self, process, store, seconds):
-        """Until a moment at random: in one run of four since its start, else since it first wrote to its store."""
+        """Until a moment at random: in one run of four since its start, else since a unit of it began."""
         began, working = time.time(), self.chance.random() < 0.25
         end = time.monotonic() + self.chance.uniform(0, seconds)
         while process.poll() is None and (not working or time.monotonic() < end):
