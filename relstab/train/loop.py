@@ -157,9 +157,14 @@ def fit(model: nn.Module, split, recipe: Recipe, *, normalise: Callable[[Tensor]
         state = {"identity": identity, "history": [], "observed": []}
         observer(0, data.steps)
     else:
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        observer.rows = state["observed"]
+        try:
+            model.load_state_dict(state["model"])
+            optimizer.load_state_dict(state["optimizer"])
+            observer.rows = state["observed"]
+        except (KeyError, ValueError, RuntimeError) as error:
+            raise ValueError(
+                f"checkpoint {checkpoint} does not fit this network ({type(error).__name__}); move it away to start"
+            ) from error
 
     history, status, saved = state["history"], "ok", -math.inf
     for epoch in range(len(history), recipe.epochs):

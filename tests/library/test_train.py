@@ -1,5 +1,6 @@
 """Recipes, augmentation, the training loop, its checkpoints, and what it says when training fails."""
 
+import io
 import os
 import signal
 import subprocess
@@ -455,6 +456,20 @@ def test_a_checkpoint_of_another_run_is_refused_and_kept(tmp_path):
     with pytest.raises(ValueError, match="another run"):
         train(recipe=replace(RECIPE, lr=0.3), checkpoint=path)
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("model", [None, {"0.weight": torch.ones(3)}])
+def test_a_whole_checkpoint_that_does_not_fit_is_refused(tmp_path, model):
+    path = tmp_path / "c.pt"
+    train(checkpoint=path)
+    state = torch.load(io.BytesIO(path.read_bytes().partition(b"\n")[2]), weights_only=True)
+    checkpoints.save(
+        {key: value for key, value in {**state, "model": model}.items() if value is not None}, path
+    )
+    with pytest.raises(
+        ValueError, match=r"checkpoint .* does not fit this network \((KeyError|RuntimeError)\); move it away"
+    ):
+        train(checkpoint=path)
 
 
 def test_a_failed_write_keeps_the_old_checkpoint(tmp_path, monkeypatch):
