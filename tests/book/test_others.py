@@ -355,6 +355,53 @@ def test_networks_below_the_law_are_counted_by_repository():
     assert measured("b-others-bound", made_up(lines[:8])).estimate == pytest.approx(1 / 8)
 
 
+def test_correlations_at_other_cuts_and_displacements():
+    """At c = 3 the law is perfect; at c = 5 and at δ = 2 R is turned over, or nearly nothing is left of it."""
+    rows = made_up(collection(8))
+    wide = rows[rows["kind"].eq("sensitivity") & rows["stage"].eq("trained")]
+    rows = pd.concat([rows, wide.assign(cut=5, R=1 / wide["R"])], ignore_index=True)
+    assert measured("b-others-every-cut", rows).estimate == pytest.approx(-1)
+    assert measures.weakest_correlation(rows, cuts=[3], seed=0).estimate == pytest.approx(1)
+    assert measured("b-others-displacement", rows).estimate == pytest.approx(1)
+    at_two = rows["kind"].eq("sweep") & rows["displacement"].eq(2)
+    rows.loc[at_two, "R"] = 1 / rows["R"]
+    found = measured("b-others-displacement", rows)
+    assert found.estimate == pytest.approx(-1) and found.n == 8
+    assert measures.displaced_correlation(rows, displacement=1.0, seed=0).estimate == pytest.approx(1)
+
+
+def test_R_is_compared_with_D_and_G_among_the_fitted():
+    """D = 1 throughout says nothing, G = 1/R says all; R before training is the same for all but one."""
+    lines = [line | {"G": (1 + k % 2) / line["R"]} for k, line in enumerate(collection(8))]
+    lines[0]["R_init"] = 2.0
+    rows = made_up(lines + loose())
+    both, G = (measures.margin(rows, over=over, seed=0) for over in ("DG", "G"))
+    D = measured("b-others-D-weaker", rows)
+    assert 0 < both.estimate == pytest.approx(min(D.estimate, G.estimate)) and D.n == 8
+    assert D.estimate > measured("b-others-G-weaker", rows).estimate == pytest.approx(G.estimate)
+    assert measured("a-others-R-best", rows).estimate == pytest.approx(both.estimate)
+    assert abs(measured("a-others-not-at-init", rows).estimate) < 0.7
+
+
+def test_outputs_of_families():
+    """Two residual networks, at 0.1 and 0.4, and a connected one; before training 1 and 4."""
+    lines = [{"name": f"res{k}", "architecture": "CifarResNet n=3", "R": 0.1 * 4**k, "R_init": 4.0**k, "error": 0.1,
+              "train": 0.01 + 0.5 * k} for k in (0, 1)]  # fmt: skip
+    rows = made_up(
+        [
+            *lines,
+            {"name": "fc", "architecture": "fc10", "R": 9.0, "error": 0.3, "train": 0.01},
+            *collection(3),
+        ]
+    )
+    chosen = {"families": ["residual"], "seed": 0}
+    assert math.isnan(measures.output(rows, **chosen).estimate), "two networks are too few for anything"
+    more = made_up([*lines, *({**line, "name": f"again{k}"} for k, line in enumerate(lines))])
+    assert measures.output(more, **chosen).estimate == pytest.approx(0.2)
+    assert measures.output(more, stage="init", **chosen).estimate == pytest.approx(2)
+    assert math.isnan(measures.output(more, group="fitted", **chosen).estimate)
+
+
 def test_two_variables_are_told_apart():
     generator = np.random.default_rng(1)
     D, G = np.exp(generator.normal(size=(2, 20)))

@@ -12,7 +12,9 @@ from relbook.measurement import NETWORKS, bootstrap, correlation, geometric, mea
 from relbook.studies.others import tables
 
 IDS = ("b-others-correlation", "o-others-fitted", "o-others-not-fitted", "o-others-difference", "o-others-scatter",
-       "b-others-exponent", "b-others-prefactor", "b-others-bound", "b-others-resnets", "o-others-gap", "o-others-gap-better",
+       "b-others-exponent", "b-others-prefactor", "b-others-bound", "b-others-resnets", "b-others-every-cut",
+       "b-others-displacement", "a-others-not-at-init", "a-others-R-best", "b-others-D-weaker", "b-others-G-weaker",
+       "b-others-init-one", "b-others-decades", "b-others-interpolation-small", "o-others-gap", "o-others-gap-better",
        "o-others-robust", "b-others-mnist", "a-others-D", "a-others-D-all", "a-others-G", "o-others-two-D",
        "o-others-two-G", "o-others-two-ratio", "a-others-gain", "o-others-gain", "b-others-training-lowers-R",
        "a-others-shuffling", "b-others-interpolation",
@@ -62,6 +64,46 @@ def error_correlation(
     table = GROUPS[group](tables.natural(rows, statistic=statistic, dataset=dataset))
     table = table[table["test_error"] > 0]
     return _over(correlation, table, *_logs(table, quantity, "test_error"), seed=seed)
+
+
+def weakest_correlation(rows, *, cuts, group="fitted", seed):
+    """The smallest correlation of log ε and log R over several cut-offs."""
+    parts = [GROUPS[group](tables.natural(rows, cut=cut)).set_index("name") for cut in cuts]
+    names = sorted(set.intersection(*(set(part.index) for part in parts)))
+    logs = np.log([part.loc[names, "R"].to_numpy(float) for part in parts])
+    table = parts[0].loc[names].reset_index()
+    (error,) = _logs(table, "test_error")
+
+    def weakest(R, error, weights):
+        return np.min([correlation(one, error, weights) for one in R], axis=0)
+
+    return _over(weakest, table, logs, error, seed=seed)
+
+
+def displaced_correlation(rows, *, displacement, group="fitted", seed):
+    """Correlation of log ε with log R at another δ, bilinear interpolation."""
+    table, swept = GROUPS[group](tables.natural(rows)), tables.sweep(rows)
+    swept = swept[np.isclose(swept["displacement"], displacement) & swept["interpolation"].eq("bilinear")]
+    table = table.merge(swept[["name", "R"]].rename(columns={"R": "displaced"}), on="name")
+    return _over(correlation, table, *_logs(table, "displaced", "test_error"), seed=seed)
+
+
+def margin(rows, *, over, statistic="component_median", group="fitted", seed):
+    """Correlation of log ε with log R, minus the largest |correlation| with the quantities of `over`."""
+    table = GROUPS[group](tables.natural(rows, statistic=statistic))
+
+    def difference(error, R, *others, weights):
+        rest = [np.abs(correlation(other, error, weights)) for other in others]
+        return correlation(R, error, weights) - np.max(rest, axis=0)
+
+    return _over(difference, table, *_logs(table, "test_error", "R", *over), seed=seed)
+
+
+def output(rows, *, stage="trained", families, group="all", seed):
+    """R of the networks of some families, geometric mean."""
+    table = GROUPS[group](tables.natural(rows))
+    table = table[table["family"].isin(families)]
+    return _over(geometric, table, table["R" if stage == "trained" else "R_init"], seed=seed, distinct=1)
 
 
 def difference_of_correlations(rows, *, seed):
