@@ -10,6 +10,7 @@ import torch
 
 from relbook import registry, scales
 from relbook.drawing import nets, style
+from relbook.studies import datasets
 from relbook.studies.zoo import figures
 from relbook.studies.zoo import figures_by_layer as zoo_layers
 from relbook.studies.zoo import probes as zoo_probes
@@ -178,14 +179,14 @@ def test_each_picture_finds_its_lossy_copy():
         (originals.images.int() + torch.randint(-9, 10, originals.images.shape)).clamp(0, 255).to(torch.uint8)
     )
     shuffled = data.Split(lossy[order], originals.labels[order])
-    found = zoo_probes.same_pictures(originals.take(range(20)), shuffled)
+    found = datasets.same_pictures(originals.take(range(20)), shuffled)
     assert torch.equal(found.images, lossy[:20])
 
 
 def test_sets_that_do_not_match_are_refused():
     originals = copies(10)
     with pytest.raises(ValueError, match="same nearest lossy copy"):
-        zoo_probes.same_pictures(originals.take([0, 0, 1]), originals)
+        datasets.same_pictures(originals.take([0, 0, 1]), originals)
 
 
 @pytest.mark.data
@@ -197,7 +198,7 @@ def test_the_jpeg_set_holds_the_lossless_test_images():
         )
     except FileNotFoundError as error:
         pytest.skip(str(error))
-    found = zoo_probes.same_pictures(originals, encoded)
+    found = datasets.same_pictures(originals, encoded)
     change = (found.images.float() - originals.images.float()).square().mean().sqrt()
     assert 1 < change < 12  # grey levels; another picture of the same class is at about 60 or more
 

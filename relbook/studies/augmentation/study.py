@@ -27,8 +27,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from relbook import scales
-from relbook.studies.zoo import study as zoo
-from relbook.studies.zoo.probes import (
+from relbook.studies.datasets import (
     OfArchitecture,
     OnImages,
     digest,
@@ -37,6 +36,7 @@ from relbook.studies.zoo.probes import (
     test_images,
     training_images,
 )
+from relbook.studies.zoo import study as zoo
 from relstab import data, diffeo, models
 from relstab.probes.sensitivity import point_values
 from relstab.random import seeded

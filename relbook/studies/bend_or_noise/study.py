@@ -17,8 +17,9 @@ from typing import ClassVar
 import torch
 
 from relbook import scales
+from relbook.studies.datasets import loaded, probe_sets
 from relbook.studies.zoo import study as zoo
-from relbook.studies.zoo.probes import errors, loaded, probe_images, probe_sets
+from relbook.studies.zoo.probes import errors, probe_images
 from relstab.probes.sensitivity import point_values
 from relstab.random import seeded
 from relstab.train import fit

@@ -23,7 +23,7 @@ from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
-from relbook.studies.zoo import probes
+from relbook.studies import datasets
 from relstab import data
 from relstab.data import Dataset, Split, formats
 
@@ -79,9 +79,9 @@ def loaded(name: str) -> Dataset:
     True
     """
     if name not in ENCODINGS:
-        return probes.loaded(name)
+        return datasets.loaded(name)
     encoding = ENCODINGS[name]
-    original = probes.loaded(encoding.original)
+    original = datasets.loaded(encoding.original)
     train, test = (reencoded_split(split, encoding) for split in (original.train, original.test))
     found = encoding_digest(original.digest, original.train, encoding)
     return replace(original, name=name, train=train, test=test, digest=found, lossy=True)
@@ -96,7 +96,7 @@ def digest(name: str) -> str:
     if name not in ENCODINGS:
         return data.digest(name)
     encoding = ENCODINGS[name]
-    return encoding_digest(data.digest(encoding.original), probes.loaded(encoding.original).train, encoding)
+    return encoding_digest(data.digest(encoding.original), datasets.loaded(encoding.original).train, encoding)
 
 
 def reencoded(

@@ -25,10 +25,10 @@ from typing import ClassVar
 import torch
 
 from relbook import scales
+from relbook.studies.datasets import OfArchitecture
 from relbook.studies.encoding import copies, spectrum
 from relbook.studies.encoding.copies import ENCODINGS, loaded
 from relbook.studies.zoo import study as zoo
-from relbook.studies.zoo.probes import OfArchitecture
 from relstab import data, models
 from relstab.probes.perturbations import perturbations
 from relstab.probes.sensitivity import compare, point_values

@@ -32,8 +32,8 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from relbook import scales
+from relbook.studies.datasets import loaded
 from relbook.studies.lazy_images.networks import Centred, Predictor
-from relbook.studies.zoo.probes import loaded
 from relstab import data, models
 from relstab.models.fc import HIDDEN
 from relstab.probes.sensitivity import point_values

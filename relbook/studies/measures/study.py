@@ -28,8 +28,9 @@ from typing import ClassVar
 
 import torch
 
+from relbook.studies.datasets import OfArchitecture, OnImages, loaded, probe_sets
 from relbook.studies.zoo import study as zoo
-from relbook.studies.zoo.probes import OfArchitecture, OnImages, loaded, probe_images, probe_sets
+from relbook.studies.zoo.probes import probe_images
 from relstab import diffeo
 from relstab.diffeo import thin_plate
 from relstab.probes.cosine import cosine_sensitivity

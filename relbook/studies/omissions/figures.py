@@ -18,7 +18,7 @@ def modes(table, cut):
     """Which modes either rule keeps at one cut-off, and the true displacement at nominal δ = 1 against the cut-off.
 
     Args:
-        table: of `leave_out.displacements`.
+        table: of `effects.displacements`.
     """
     fig, (left, right) = style.figure(1, 2, height=3.2, gridspec_kw={"width_ratios": [1, 1.45]})
     paper, code = (diffeo.kept_modes(cut, rule=rule) for rule in ("paper", "code"))
@@ -65,7 +65,7 @@ def fold_boundary(table):
     """T c² at which half of the fields fold, beside the bound of the text and that of the code.
 
     Args:
-        table: of `leave_out.boundary`.
+        table: of `effects.boundary`.
     """
     fig, ax = style.figure(height=3.3)
     cuts = table.index.to_numpy(float)
@@ -138,8 +138,8 @@ def selection(rows, gains, *, seed=0):
     """Left, the error of one network on two halves of the test images; right, what picking the best epoch gains.
 
     Args:
-        rows: of `leave_out.selection`.
-        gains: of `leave_out.optimism`.
+        rows: of `effects.selection`.
+        gains: of `effects.optimism`.
     """
     fig, (left, right) = style.figure(1, 2, height=3.2, gridspec_kw={"width_ratios": [1.6, 1]})
     run, gain = rows[rows["seed"] == seed], gains[gains["seed"] == seed]
@@ -175,7 +175,7 @@ def baseline(table, quoted):
     """Mean TV/L1 of untrained filters, a line a law and a mark a reading, and the quoted value.
 
     Args:
-        table: of `leave_out.roughness`.
+        table: of `effects.roughness`.
     """
     fig, ax = style.figure(height=2.5)
     places = np.arange(len(table))[::-1]

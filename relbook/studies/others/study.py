@@ -34,8 +34,8 @@ import torch
 from torch import nn
 
 from relbook import scales
+from relbook.studies.datasets import loaded, test_images
 from relbook.studies.others import networks
-from relbook.studies.zoo.probes import loaded, test_images
 from relstab import data
 from relstab.models import surgery
 from relstab.probes import layers as reading

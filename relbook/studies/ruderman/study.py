@@ -26,15 +26,8 @@ from typing import ClassVar
 import torch
 
 from relbook import scales
+from relbook.studies.datasets import OnImages, digest, loaded, probe_sets, test_images, training_images
 from relbook.studies.ruderman.templates import deformed_templates
-from relbook.studies.zoo.probes import (
-    OnImages,
-    digest,
-    loaded,
-    probe_sets,
-    test_images,
-    training_images,
-)
 from relbook.studies.zoo.study import expand
 from relstab import data, models
 from relstab.diffeo import thin_plate

@@ -25,8 +25,9 @@ from typing import ClassVar
 import torch
 
 from relbook import scales
+from relbook.studies.datasets import OfArchitecture
 from relbook.studies.scale_detection.tasks import balanced_split, image_task, random_translation, sphere_noise
-from relbook.studies.zoo.probes import OfArchitecture, modes
+from relbook.studies.zoo.probes import modes
 from relbook.studies.zoo.study import expand, step_ms
 from relstab import models
 from relstab.models import surgery

@@ -23,8 +23,8 @@ import torch
 from torch import nn
 
 from relbook import scales
+from relbook.studies.datasets import OfArchitecture, loaded
 from relbook.studies.zoo import study as zoo
-from relbook.studies.zoo.probes import OfArchitecture, loaded
 from relstab import data, models
 from relstab.probes.sensitivity import sensitivity
 from relstab.random import seeded

@@ -32,16 +32,8 @@ from typing import ClassVar
 import torch
 
 from relbook import scales
-from relbook.studies.zoo.probes import (
-    OfArchitecture,
-    OnImages,
-    digest,
-    errors,
-    loaded,
-    measure,
-    modes,
-    training_images,
-)
+from relbook.studies.datasets import OfArchitecture, OnImages, digest, loaded, training_images
+from relbook.studies.zoo.probes import errors, measure, modes
 from relstab import data, models
 from relstab.data.normalisations import NORMALISATIONS
 from relstab.random import seeded
