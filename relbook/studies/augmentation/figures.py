@@ -5,6 +5,7 @@
 
 import pandas as pd
 import torch
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from relbook.drawing import style
@@ -17,7 +18,7 @@ STROKE = {False: "plain", True: "augmented"}  # by whether there are crops and f
 
 
 @style.styled
-def draws(image, settings, *, count=7, seed=0):
+def draws(image, settings, *, count=7, seed=0) -> Figure:
     """An image and `count` random deformations of it, a row a setting (δ, c); a heavy frame around those that fold.
 
     Args:
@@ -42,7 +43,7 @@ def draws(image, settings, *, count=7, seed=0):
 
 
 @drawn
-def with_and_without(rows, zoo=None):
+def with_and_without(rows: pd.DataFrame, zoo=None) -> Figure:
     """B Fig. 12: R of the same network trained without and with crops and flips, a pair a seed, a panel a data set.
 
     rows: of this study, of which the networks trained without deformations count; zoo: the pairs of
@@ -79,7 +80,7 @@ def with_and_without(rows, zoo=None):
 
 
 @drawn
-def against_displacement(rows):
+def against_displacement(rows: pd.DataFrame) -> Figure:
     """R, D and the test error against the δ of the training images, one row of panels a data set."""
     table = tables.means(rows)
     datasets = list(dict.fromkeys(table["dataset"]))
@@ -108,7 +109,7 @@ def against_displacement(rows):
 
 
 @drawn
-def error_against_stability(rows):
+def error_against_stability(rows: pd.DataFrame) -> Figure:
     """The test error against R, one panel a data set: arrows lead from δ = 0 to the largest δ of the training images."""
     table = tables.means(rows)
     datasets = list(dict.fromkeys(table["dataset"]))

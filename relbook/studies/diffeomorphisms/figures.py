@@ -3,7 +3,9 @@
 import math
 
 import numpy as np
+import pandas as pd
 import torch
+from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Patch
 
 from relbook.drawing import style
@@ -15,14 +17,14 @@ SAMPLE_FACTORS = (0.012, 0.25, 0.8, 20.0)  # their temperatures, in units of the
 LINES = 9  # of the grid that is deformed with these images, each way
 
 
-def fold_boundary(rows, quantile=0.5, rule="code"):
+def fold_boundary(rows: pd.DataFrame, quantile=0.5, rule="code"):
     """cut -> temperature below which a fraction 1 - quantile of the draws is free of folds."""
     chosen = rows[(rows["rule"] == rule) & (rows["quantile"] == quantile)].sort_values("cut")
     return chosen["cut"].to_numpy(), chosen["critical_temperature"].to_numpy()
 
 
 @style.styled
-def phase_diagram(rows, image, *, seed=0):
+def phase_diagram(rows: pd.DataFrame, image, *, seed=0) -> Figure:
     """B Fig. 1: temperature against cut-off, with the region of visible diffeomorphisms, and pictures deformed there.
 
     Coloured points: where the measurements on networks are made. A grid is deformed with each picture; its letter says
@@ -117,7 +119,7 @@ def deformed(image, cut, temperature, *, seed=0):
 
 
 @style.styled
-def noise_and_deformation(image, *, displacement=1.0, cut=3, seed=0):
+def noise_and_deformation(image, *, displacement=1.0, cut=3, seed=0) -> Figure:
     """B Fig. 2: an image x, a diffeomorphism τx and the image with white noise of exactly the same norm.
 
     Left, the plane through x, τx and x + η in the space of images, drawn to scale: both perturbations lie on
@@ -154,7 +156,7 @@ def noise_and_deformation(image, *, displacement=1.0, cut=3, seed=0):
 
 
 @style.styled
-def example(image, *, displacement=1.0, cut=3, arrows=16, seed=0):
+def example(image, *, displacement=1.0, cut=3, arrows=16, seed=0) -> Figure:
     """A Fig. 1, left: an image, the displacement field of one draw, and the deformed image. image: [channel, n, n]."""
     size = image.shape[-1]
     generator = torch.Generator().manual_seed(seed)

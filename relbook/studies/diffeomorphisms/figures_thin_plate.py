@@ -2,6 +2,7 @@
 
 import torch
 from matplotlib import patheffects
+from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from relbook.drawing import style
@@ -21,7 +22,7 @@ def _show(ax, image, title=""):
 
 
 @style.styled
-def examples(images, *, copies=4, seed=0):
+def examples(images, *, copies=4, seed=0) -> Figure:
     """C Fig. 1: originals on the left, deformed copies of each to their right.
 
     Args:
@@ -43,7 +44,7 @@ def examples(images, *, copies=4, seed=0):
 
 
 @style.styled
-def construction(image, *, points=4, maximum=40.0, arrows=14, seed=0):
+def construction(image, *, points=4, maximum=40.0, arrows=14, seed=0) -> Figure:
     """C Fig. 2: how a deformation is made, in four steps. image: [channel, n, n] in [0, 1]; maximum: pixels.
 
     Arrows are drawn to scale from the source p − τ(p) to the pixel p, as in the caption of C.
@@ -83,7 +84,7 @@ def _arrows(ax, x, y, dx, dy, *, colour, width=0.005):
 
 
 @style.styled
-def templates(images, *, strengths=(1, 2, 3, 4), columns=8, points=3, seed=0):
+def templates(images, *, strengths=(1, 2, 3, 4), columns=8, points=3, seed=0) -> Figure:
     """C Fig. 5, left: what the classes of the synthetic tasks look like, one row a strength.
 
     Args:
@@ -110,7 +111,7 @@ def templates(images, *, strengths=(1, 2, 3, 4), columns=8, points=3, seed=0):
 
 
 @style.styled
-def ensembles(*, size=32, setting=thin_plate.PAPER["cifar10"], displacement=1.0, cut=3):
+def ensembles(*, size=32, setting=thin_plate.PAPER["cifar10"], displacement=1.0, cut=3) -> Figure:
     """The ensemble of C beside that of B, exactly: how far pixels move along the middle row, and at which wave numbers."""
     cases = [
         (f"C: {setting['points']} × {setting['points']} points, ±{setting['maximum']:g} px",

@@ -4,6 +4,8 @@ Every function takes the rows of the study `encoding` at one scale and draws the
 """
 
 import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from relbook.drawing import style
@@ -22,7 +24,7 @@ OCTAVES = ("< 1/16", "1/16–1/8", "1/8–1/4", "> 1/4")
 
 
 @drawn
-def factors(rows):
+def factors(rows: pd.DataFrame) -> Figure:
     """Test error, D, G and R of the networks trained on copies over those of their twins, an encoding a column.
 
     A symbol is a pair (halved: with crops and flips), the bar their geometric mean with its 95 % interval.
@@ -73,7 +75,7 @@ def factors(rows):
 
 
 @drawn
-def by_depth(rows):
+def by_depth(rows: pd.DataFrame) -> Figure:
     """D, G and R at every depth, copies of quality 75, 4:2:0, over originals: a line a network, geometric mean over its pairs."""
     table = tables.ratios(tables.layers(rows))
     fig, axes = style.figure(1, 3, height=3.2, sharey=True)
@@ -98,7 +100,7 @@ def by_depth(rows):
 
 
 @drawn
-def by_frequency(rows):
+def by_frequency(rows: pd.DataFrame) -> Figure:
     """G at the output by octave of the noise's frequency, grey noise and colour: copies (quality 75, 4:2:0) over originals."""
     table = tables.ratios(tables.outputs(rows))
     kinds = [

@@ -1,5 +1,8 @@
 """Networks that others trained on ImageNet: R against depth (B Fig. 14), from rows of the study `imagenet`."""
 
+import pandas as pd
+from matplotlib.figure import Figure
+
 from relbook.drawing import style
 from relbook.drawing.nets import drawn, label, legend, look, nothing
 from relbook.studies.zoo import tables
@@ -8,7 +11,7 @@ STAGES = ("trained", "init", "shuffled")
 
 
 @drawn
-def depth_profiles(rows):
+def depth_profiles(rows: pd.DataFrame) -> Figure:
     """R against relative depth, a panel a network: trained, at initialisation, trained with channels shuffled (A Fig. 3)."""
     table = tables.profiles(rows) if len(rows) else rows
     names = sorted(table["architecture"].unique()) if len(table) else []

@@ -8,6 +8,8 @@
 import math
 
 import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from relbook.drawing import style
@@ -28,7 +30,7 @@ FEW = FuncFormatter(lambda value, _: f"{value:g}" if f"{value:.0e}"[0] in "25" e
 
 
 @style.styled
-def against_size(rows):
+def against_size(rows: pd.DataFrame) -> Figure:
     """R (above) and test error (below) against P for feature and lazy training, one column a network."""
     found = _reached(rows)
     names = [name for name in TITLES if name in set(found.network)]
@@ -52,7 +54,7 @@ def against_size(rows):
 
 
 @style.styled
-def against_alpha(rows):
+def against_alpha(rows: pd.DataFrame) -> Figure:
     """R, D, G and the change of weights and tangent kernel against α, at the size that has most α.
 
     Marks at the right edge are the exact lazy limit.
@@ -87,7 +89,7 @@ def against_alpha(rows):
 
 
 @style.styled
-def layers(rows, network="fc_l4"):
+def layers(rows: pd.DataFrame, network="fc_l4") -> Figure:
     """D, G and R by layer before and after training in the two regimes, at the largest P."""
     part = rows[(rows.kind == "sensitivity") & (rows.network == network)]
     part = part.assign(alpha=part.alpha.astype(float).fillna(lazy_images.LIMIT))

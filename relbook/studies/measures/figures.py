@@ -4,6 +4,8 @@ Functions take tables of `relbook.studies.measures.tables`, but `agreement`, whi
 """
 
 import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from relbook.drawing import style
@@ -30,7 +32,7 @@ def _points(ax, table, x, y):
 
 
 @drawn
-def agreement(rows):
+def agreement(rows: pd.DataFrame) -> Figure:
     """Left, deformations exchanged: D with B's against D with C's. Right, distance exchanged: D against cosine."""
     fig, axes = style.figure(1, 2, height=3.9)
     handles = []
@@ -47,7 +49,7 @@ def agreement(rows):
 
 
 @drawn
-def against_error(table):
+def against_error(table: pd.DataFrame) -> Figure:
     """Test error against every measure, one mark a network; Spearman's rank correlation in each title."""
     fig, axes = style.figure(2, 3, height=5.8, sharey=True)
     handles, correlations = [], tables.ranks(table)
@@ -66,7 +68,7 @@ def against_error(table):
 
 
 @style.styled
-def rank_correlations(table):
+def rank_correlations(table: pd.DataFrame) -> Figure:
     """Spearman's rank correlations of all measures and the error, as numbers on shades."""
     matrix = tables.ranks(table)
     fig, ax = style.figure(height=5.2)
@@ -82,7 +84,7 @@ def rank_correlations(table):
 
 
 @drawn
-def random_over_real(table):
+def random_over_real(table: pd.DataFrame) -> Figure:
     """Every measure of networks trained on random labels over that of their twins trained on real ones."""
     fig, ax = style.figure(height=3.6)
     ratios, handles = tables.twins(table), []

@@ -6,6 +6,8 @@
 """
 
 import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
 from matplotlib.patches import Arc
 from matplotlib.ticker import NullFormatter
 
@@ -14,7 +16,7 @@ from relstab import diffeo
 
 
 @style.styled
-def modes(table, cut):
+def modes(table: pd.DataFrame, cut) -> Figure:
     """Which modes either rule keeps at one cut-off, and the true displacement at nominal δ = 1 against the cut-off.
 
     Args:
@@ -61,7 +63,7 @@ def modes(table, cut):
 
 
 @style.styled
-def fold_boundary(table):
+def fold_boundary(table: pd.DataFrame) -> Figure:
     """T c² at which half of the fields fold, beside the bound of the text and that of the code.
 
     Args:
@@ -88,7 +90,7 @@ def fold_boundary(table):
 
 
 @style.styled
-def medians(table):
+def medians(table: pd.DataFrame) -> Figure:
     """R by two kinds of median over R by means, a mark a network, against R by means.
 
     Args:
@@ -120,7 +122,7 @@ def medians(table):
 
 
 @style.styled
-def learning_rates(curves):
+def learning_rates(curves) -> Figure:
     """Learning rates against the epoch: curves is {label: rates}, the first what the text says."""
     fig, ax = style.figure(height=2.9)
     looks = zip(curves.items(), (style.BLUE, style.RED), (style.PAPER, style.CODE), strict=True)
@@ -134,7 +136,7 @@ def learning_rates(curves):
 
 
 @style.styled
-def selection(rows, gains, *, seed=0):
+def selection(rows: pd.DataFrame, gains, *, seed=0) -> Figure:
     """Left, the error of one network on two halves of the test images; right, what picking the best epoch gains.
 
     Args:
@@ -171,7 +173,7 @@ def selection(rows, gains, *, seed=0):
 
 
 @style.styled
-def baseline(table, quoted):
+def baseline(table: pd.DataFrame, quoted) -> Figure:
     """Mean TV/L1 of untrained filters, a line a law and a mark a reading, and the quoted value.
 
     Args:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import ListedColormap, Normalize
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from relbook.drawing import style
@@ -60,7 +61,7 @@ def _law(ax, table, x, y, **look):
 
 
 @drawn
-def error(rows, dataset="cifar10-lossless"):
+def error(rows: pd.DataFrame, dataset="cifar10-lossless") -> Figure:
     """Test error against R, a symbol a network, with B's line and the line of the fitted natural networks."""
     table = tables.networks(rows, dataset=dataset)
     fig, ax = style.figure(height=4.6)
@@ -101,7 +102,7 @@ def error(rows, dataset="cifar10-lossless"):
 
 
 @drawn
-def sensitivities(rows):
+def sensitivities(rows: pd.DataFrame) -> Figure:
     """Test error against D, G and R (means), one row with a common axis."""
     table = tables.networks(rows, statistic="mean")
     fig, axes = style.figure(1, 3, height=3.9, sharey=True)
@@ -125,7 +126,7 @@ def sensitivities(rows):
 
 
 @drawn
-def against_displacement(rows):
+def against_displacement(rows: pd.DataFrame) -> Figure:
     """R against δ for both interpolations: median over natural networks on CIFAR-10, quartiles, and each of them thin."""
     table = tables.sweep(rows)
     table = (
@@ -158,7 +159,7 @@ def against_displacement(rows):
 
 
 @drawn
-def two_variables(rows):
+def two_variables(rows: pd.DataFrame) -> Figure:
     """Error against what the fitted networks' regressions give from R alone and from D and G."""
     table = tables.fitted(tables.natural(rows, statistic="mean"))
     fig, axes = style.figure(1, 2, height=3.9, sharey=True)
@@ -189,7 +190,7 @@ def two_variables(rows):
 
 
 @drawn
-def changes(rows):
+def changes(rows: pd.DataFrame) -> Figure:
     """What training multiplied D, G and R by at the output, and what shuffled channels multiply R by, against training error."""
     table = tables.networks(rows, statistic="mean")
     fig, axes = style.figure(2, 2, height=5.8, sharex=True)
@@ -219,7 +220,7 @@ def changes(rows):
 
 
 @drawn
-def depth_profiles(rows, depths=(0, 0.2, 0.4, 0.6, 0.8, 1)):
+def depth_profiles(rows: pd.DataFrame, depths=(0, 0.2, 0.4, 0.6, 0.8, 1)) -> Figure:
     """R by depth of the networks on CIFAR-10 that are not refused, a panel a family: thin each, thick their median.
 
     Args:
@@ -263,7 +264,7 @@ def depth_profiles(rows, depths=(0, 0.2, 0.4, 0.6, 0.8, 1)):
 
 
 @drawn
-def matched(rows, depths=(0, 0.2, 0.4, 0.6, 0.8, 1)):
+def matched(rows: pd.DataFrame, depths=(0, 0.2, 0.4, 0.6, 0.8, 1)) -> Figure:
     """Noise of the deformation's spectrum: R against R with white noise, the error against it, and both R by depth.
 
     By depth: the median over fitted networks of R, linear in relative depth between a network's layers, at `depths`.

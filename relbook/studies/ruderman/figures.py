@@ -5,6 +5,8 @@ convolutions and, at 3, 6, 9 and 12, the downsamplings.
 """
 
 import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
 
 from relbook.drawing import style
 from relbook.drawing.nets import legend, nothing
@@ -23,13 +25,13 @@ SENSITIVITY = "normalised cosine distance"
 
 
 @style.styled
-def stability(rows):
+def stability(rows: pd.DataFrame) -> Figure:
     """C Fig. 3c, d: sensitivity by layer at initialisation and after training on real labels."""
     return _profiles(rows, [("real", "init", "at initialisation"), ("real", "trained", "trained")])
 
 
 @style.styled
-def labels(rows):
+def labels(rows: pd.DataFrame) -> Figure:
     """C Fig. 7, with the control that it lacks: random labels, and real ones with all else equal."""
     return _profiles(
         rows, [("matched", "trained", "real labels, all else equal"), ("random", "trained", "random labels")]
@@ -67,7 +69,7 @@ def _halvings(ax):
 
 
 @style.styled
-def smoothing(rows):
+def smoothing(rows: pd.DataFrame) -> Figure:
     """C Fig. 4: sensitivity by layer of untrained networks whose filters were blurred by sigma pixels."""
     table = tables.by_sigma(rows)
     fig, axes = style.figure(2, 3, height=5.2, sharex=True, sharey=True)
@@ -96,7 +98,7 @@ def smoothing(rows):
 
 
 @style.styled
-def strengths(rows):
+def strengths(rows: pd.DataFrame) -> Figure:
     """C Fig. 5b: total variation of the filters by layer, for tasks of deformed templates of growing strength."""
     fig, ax = style.figure(height=3.6)
     after, before = tables.by_strength(rows), tables.by_strength(rows, "init")
@@ -114,7 +116,7 @@ def strengths(rows):
 
 
 @style.styled
-def smoothness(rows):
+def smoothness(rows: pd.DataFrame) -> Figure:
     """C Fig. 6b, c: total variation of the filters by layer, after training on real and on random labels."""
     panels = [
         ("real", "real labels"),

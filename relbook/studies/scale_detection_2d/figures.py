@@ -6,6 +6,8 @@ Functions take the rows of the study `scale_detection_2d` at one scale (`relbook
 from collections import Counter
 
 import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
 
 from relbook.drawing import style
 from relbook.drawing.nets import drawn, legend, look, net, nothing, shade
@@ -17,7 +19,7 @@ STAGES = ("trained", "shuffled", "init")
 
 
 @drawn
-def error_scatter(rows):
+def error_scatter(rows: pd.DataFrame) -> Figure:
     """A Fig. 6: test error against D, G and R of the output, a point per architecture, seeds averaged.
 
     The axes are those of the convolutional networks; an arrow in a corner says where the fully connected ones lie. Below
@@ -59,7 +61,7 @@ def error_scatter(rows):
 
 
 @drawn
-def depth_profiles(rows):
+def depth_profiles(rows: pd.DataFrame) -> Figure:
     """A Fig. 7: D, G and R by relative depth in VGG nets, a column each: trained, with channels shuffled, at initialisation."""
     found = {
         name: {stage: tables.main_profile(rows, name, stage) for stage in STAGES} for name in tables.PROFILED
@@ -90,7 +92,7 @@ def depth_profiles(rows):
 
 
 @drawn
-def shuffling_by_width(rows, architectures=("vgg11_bn", "vgg11")):
+def shuffling_by_width(rows: pd.DataFrame, architectures=("vgg11_bn", "vgg11")) -> Figure:
     """What shuffling the channels multiplies D, G and R with, by relative depth, a line per net and width."""
     fig, axes = style.figure(1, 3, height=3.7, sharey=True)
     handles = []
@@ -115,6 +117,6 @@ def shuffling_by_width(rows, architectures=("vgg11_bn", "vgg11")):
 
 
 @drawn
-def mode_growth(rows, architecture="vgg11_bn"):
+def mode_growth(rows: pd.DataFrame, architecture="vgg11_bn"):
     """A Fig. 4, second row: growth of the filters' Laplacian modes on scale detection, a panel a layer."""
     return zoo_layers.growth_panels(tables.growth(rows, architecture), architecture)

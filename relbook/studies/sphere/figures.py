@@ -8,6 +8,8 @@
 import math
 
 import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
 
 from relbook.drawing import style
 from relbook.studies.sphere import study as sphere
@@ -29,7 +31,7 @@ SIZE = "training points $P$"
 
 
 @style.styled
-def neurons(rows):
+def neurons(rows: pd.DataFrame) -> Figure:
     """Slides D: neurons at |c| w and the training points on the circle; each panel has its own scale."""
     picture = rows[rows.sign.notna()]
     points, rest = picture[picture.sign == 0], picture[picture.sign != 0]
@@ -64,7 +66,7 @@ def neurons(rows):
 
 
 @style.styled
-def concentration(rows):
+def concentration(rows: pd.DataFrame) -> Figure:
     """Concentration of the neurons' directions, after over before, against P, by dimension."""
     part = sphere.measures(rows)
     table = part.pivot_table(index=["dimension", "train", "member"], columns="alpha", values="concentration")
@@ -78,7 +80,7 @@ def concentration(rows):
 
 
 @style.styled
-def lazy_and_feature(rows):
+def lazy_and_feature(rows: pd.DataFrame) -> Figure:
     """Slides D, "Lazy vs. feature performance": test error and rotation sensitivity against P."""
     part = sphere.measures(rows)
     dimensions = sorted(part.dimension.unique())

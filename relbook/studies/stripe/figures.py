@@ -6,7 +6,9 @@
 """
 
 import numpy as np
+import pandas as pd
 import torch
+from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from relbook.drawing import style
@@ -24,7 +26,7 @@ SIZE = "training-set size $P$"
 
 
 @style.styled
-def relative_stability(rows, *, points=500, seed=0):
+def relative_stability(rows: pd.DataFrame, *, points=500, seed=0) -> Figure:
     """B Fig. 7: the data in the plane of the informative and one invariant direction, and R_f against P.
 
     Right: small marks are networks, the line their geometric mean, by the declared rule; hollow marks before
@@ -58,7 +60,7 @@ def relative_stability(rows, *, points=500, seed=0):
 
 
 @style.styled
-def alignment(rows):
+def alignment(rows: pd.DataFrame) -> Figure:
     """The alignment law Λ ~ √P, and R_f against Λ for every network of the study over d/(Λ² + d - 1)."""
     fig, (left, right) = style.figure(1, 2, height=3.3)
     _scatter(left, rows, "Lambda", "o", style.BLUE, f"exponent {_exponent(rows, 'Lambda')}")
@@ -84,7 +86,7 @@ def alignment(rows):
 
 
 @style.styled
-def rules(rows):
+def rules(rows: pd.DataFrame) -> Figure:
     """Exponents of R_f and Λ in P against the stop, by optimiser and α, with standard errors over seeds."""
     fig, axes = style.figure(1, 2, height=3.7)
     stops = sorted(rows.stop[rows.stop < 1].unique(), reverse=True)

@@ -4,6 +4,8 @@ Every function takes the rows of the study `trajectories` (or `widths`) at one s
 """
 
 import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from relbook.drawing import style
@@ -22,7 +24,7 @@ STROKE = {False: "plain", True: "augmented"}  # by whether there are crops and f
 
 
 @drawn
-def along(rows):
+def along(rows: pd.DataFrame) -> Figure:
     """A column a network, a row a quantity: against epochs, by schedule (colour) and augmentation (dashes); first seed."""
     table = tables.points(rows)
     table = table[table["seed"] == table["seed"].min()] if len(table) else table
@@ -54,7 +56,7 @@ def along(rows):
 
 
 @drawn
-def plane(rows):
+def plane(rows: pd.DataFrame) -> Figure:
     """Paths of networks in the plane of test error and R, from the first epoch (small) to the end (large); dotted: B's law.
 
     Long dashes, halved symbols: with crops and flips.
@@ -84,7 +86,7 @@ def plane(rows):
 
 
 @drawn
-def by_width(rows):
+def by_width(rows: pd.DataFrame) -> Figure:
     """Test error, R, G and D at the end against the width; a symbol a seed, the line their geometric mean."""
     last = tables.last(rows)
     fig, axes = style.figure(1, 4, height=2.9)

@@ -5,6 +5,8 @@ what is there; networks that diverged or collapsed are left out (`zoo_tables.fai
 """
 
 import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
@@ -18,7 +20,7 @@ FEWEST = 5  # networks for a correlation
 
 
 @drawn
-def displacement_sweep(rows, *, columns=3):
+def displacement_sweep(rows: pd.DataFrame, *, columns=3) -> Figure:
     """B Fig. 3, left: R against the displacement δ, at initialisation and trained, per cut-off.
 
     A panel per network that was probed at several δ; squares: Gaussian instead of bilinear interpolation.
@@ -53,7 +55,7 @@ def displacement_sweep(rows, *, columns=3):
 
 
 @drawn
-def dots(rows, architectures, imagenet=None, *, paper=None):
+def dots(rows: pd.DataFrame, architectures, imagenet=None, *, paper=None) -> Figure:
     """B Fig. 3 centre and Fig. 4 top: R(δ = 1) per data set, initialised (hollow) and trained (filled).
 
     Args:
@@ -135,7 +137,7 @@ def _unlined(line):
 
 
 @drawn
-def learning_curve(rows, quantity="R"):
+def learning_curve(rows: pd.DataFrame, quantity="R") -> Figure:
     """B Figs. 3 right, 4 bottom and 13: R (or D, G) against the number P of training images.
 
     Dashed: initialisation. A panel per data set. The triangle's hypotenuse has slope -1, the law of the
@@ -220,7 +222,9 @@ def _statistics(table, quantity, between=", "):
 
 
 @drawn
-def error_against(rows, quantity="R", *, datasets=None, names=True, bars=False, **probe):
+def error_against(
+    rows: pd.DataFrame, quantity="R", *, datasets=None, names=True, bars=False, **probe
+) -> Figure:
     """B Fig. 5 (R), 15 and 16 (D, G), 19 (bars over seeds): test error against a sensitivity.
 
     One point a network, seeds averaged; black-rimmed: trained by others. For R the fitted
@@ -248,7 +252,7 @@ def error_against(rows, quantity="R", *, datasets=None, names=True, bars=False, 
 
 
 @drawn
-def error_row(rows, *, quantities="DGR", **probe):
+def error_row(rows: pd.DataFrame, *, quantities="DGR", **probe) -> Figure:
     """B Figs. 15 to 17 and A Fig. 1 centre in one row: error against D, G and R, one axis of errors.
 
     Below each axis the correlation of the logarithms over three groups of networks. Lines: power laws fitted to the
@@ -280,7 +284,7 @@ def error_row(rows, *, quantities="DGR", **probe):
 
 
 @drawn
-def by_size(rows):
+def by_size(rows: pd.DataFrame) -> Figure:
     """R and the test error of the networks on CIFAR-10 against their width; a line an architecture, the rest points.
 
     Dashed: R of trained networks in the paper, 0.01 to 0.1. The networks of an architecture may also differ in epochs.
@@ -306,7 +310,7 @@ def by_size(rows):
 
 
 @drawn
-def error_panels(rows, panels):
+def error_panels(rows: pd.DataFrame, panels) -> Figure:
     """B Figs. 17, 20, 21: test error against a sensitivity, a panel per choice of data sets and of probe.
 
     Args:
@@ -334,7 +338,7 @@ def error_panels(rows, panels):
 
 
 @drawn
-def sensitivities_against_size(rows, cuts=(3, 5, 15), *, primitive=False):
+def sensitivities_against_size(rows: pd.DataFrame, cuts=(3, 5, 15), *, primitive=False) -> Figure:
     """B Figs. 6 and 22: G, D and R against the number of training images, a panel a network and data set.
 
     Shades are cut-offs, c = 3 the darkest, with bars over the seeds.
@@ -379,7 +383,7 @@ def sensitivities_against_size(rows, cuts=(3, 5, 15), *, primitive=False):
 
 
 @drawn
-def trajectories(rows):
+def trajectories(rows: pd.DataFrame) -> Figure:
     """B Fig. 18: how a network moves in the plane of R and error as its training set grows, by data set.
 
     The large marks are the largest sets; the dotted line is ε = 0.2 √R.
@@ -407,7 +411,7 @@ def trajectories(rows):
 
 
 @drawn
-def encodings(rows):
+def encodings(rows: pd.DataFrame) -> Figure:
     """R of networks trained on JPEGs: on true pixels against on the same pictures as JPEG (in no paper)."""
     table = tables.encodings(rows)
     table = table[(table["noise"] == 0) & (table["train_size"] == 0)]

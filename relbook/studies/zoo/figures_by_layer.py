@@ -4,7 +4,9 @@ Functions take the rows of the study `zoo` at one scale, but `pooling`, which is
 """
 
 import numpy as np
+import pandas as pd
 import torch
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import ConnectionPatch, Rectangle
 
@@ -18,7 +20,7 @@ EIGENVALUES = (0, 1, 2, 3, 4, 6)  # of the grid Laplacian on 3 x 3 sites
 
 
 @drawn
-def depth_profiles(rows, *, datasets=None, quantity="R"):
+def depth_profiles(rows: pd.DataFrame, *, datasets=None, quantity="R") -> Figure:
     """B Fig. 14: R (or D, G) against relative depth, at initialisation (dashed) and after training, a panel a network.
 
     Args:
@@ -29,7 +31,7 @@ def depth_profiles(rows, *, datasets=None, quantity="R"):
 
 
 @drawn
-def shuffled_profiles(rows, quantities="R", *, datasets=None):
+def shuffled_profiles(rows: pd.DataFrame, quantities="R", *, datasets=None) -> Figure:
     """A Fig. 3 ("R", or "DG" for its parts): trained (full) and with shuffled channels (mean), a panel a network.
 
     Args:
@@ -78,7 +80,7 @@ def _multiples(rows, kinds, quantities):
 
 
 @drawn
-def noise_correlations(rows, pictures=()):
+def noise_correlations(rows: pd.DataFrame, pictures=()) -> Figure:
     """A Fig. 1, right: correlation of log error with log D, log G, log R, against the images' noise.
 
     Bars span 95 % of the bootstrap over networks; the axis is logarithmic right of zero. The vertical line is the norm of
@@ -126,7 +128,7 @@ def noise_correlations(rows, pictures=()):
     return fig
 
 
-def noisy_pictures(rows, image, std, *, generator):
+def noisy_pictures(rows: pd.DataFrame, image, std, *, generator):
     """The image [channel, n, n] in [0, 1] with noise of each level of the networks' sweep, as arrays for `imshow`.
 
     std: of the channels, in whose units the noise is; clipped to what a screen shows.
@@ -138,7 +140,7 @@ def noisy_pictures(rows, image, std, *, generator):
 
 
 @drawn
-def noise_scatter(rows):
+def noise_scatter(rows: pd.DataFrame) -> Figure:
     """A Fig. 10: test error against D, G and R (columns), a row per norm of the noise."""
     table = tables.noise_networks(rows)
     levels = sorted(table["noise"].unique())
@@ -166,7 +168,7 @@ def noise_scatter(rows):
 
 
 @drawn
-def mode_growth(rows, *, datasets=None, architecture="vgg11_bn"):
+def mode_growth(rows: pd.DataFrame, *, datasets=None, architecture="vgg11_bn") -> Figure:
     """A Fig. 4, first row: growth γ(t)/γ(0) of the filters' Laplacian modes, a panel a layer, low modes dark.
 
     Modes of equal eigenvalue are averaged: single ones depend on the eigensolver. The largest width is shown.
@@ -174,7 +176,7 @@ def mode_growth(rows, *, datasets=None, architecture="vgg11_bn"):
     return growth_panels(tables.filters(rows, architecture, datasets), architecture)
 
 
-def growth_panels(table, architecture):
+def growth_panels(table: pd.DataFrame, architecture) -> Figure:
     """A panel a layer of growth against epochs, from columns depth, epoch, eigenvalue, growth."""
     if table.empty:
         fig, ax = style.figure()
@@ -207,7 +209,7 @@ CORNER = np.array([[1.0, 0.0, 0.0], [1.0, 0.0, 0.0], [1.0, 1.0, 1.0]])  # an L, 
 
 
 @drawn
-def pooling():
+def pooling() -> Figure:
     """A Fig. 2, computed: spatial and channel pooling, how each number arises.
 
     (a) Average pooling, 2 x 2 with stride 1, of a 3 x 3 map: the frame leads to its mean. (b) Two filters that are turns
