@@ -35,7 +35,7 @@ def test_shown_is_the_largest_scale_with_rows():
     assert registry.shown("toy").attrs["scale"] == "tiny"
     store.get_or_run(toy.configs("gpu")[:1])
     frame = registry.shown("toy")
-    assert frame.attrs == {"study": "toy", "scale": "gpu", "missing": 2, "units": 3}
+    assert frame.attrs == {"study": "toy", "scale": "gpu", "asked": "tiny", "missing": 2, "units": 3}
     assert set(frame["scale"]) == {"gpu"}
     assert registry.shown("toy", "paper").attrs["scale"] == "paper"
     assert registry.shown("toy", "paper").empty
