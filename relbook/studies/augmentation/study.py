@@ -18,7 +18,9 @@ Sensitivities are B's medians ("component_median"), as in B Fig. 12. A network t
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import ClassVar
 
 import torch
@@ -74,19 +76,25 @@ class Augmented(OnImages, OfArchitecture):
     seed: int = 0
     probes: int = 500
 
-    def data_digest(self):
+    def data_digest(self) -> str:
         """The bytes of the data sets that are trained on and probed."""
         return digest(self.dataset)
 
     @property
-    def cost_minutes(self):
+    def cost_minutes(self) -> float:
         """Estimated minutes of training, from the step times of the zoo."""
         extra = DEFORMATION_MS if self.displacement and self.scale in ("tiny", "laptop") else 0
         return round(
             self.epochs * math.ceil(training_images(self) / 128) * (zoo.step_ms(self) + extra) / 60000, 2
         )
 
-    def run(self, *, workspace=None, progress=None, device="cpu"):
+    def run(
+        self,
+        *,
+        workspace: Path | None = None,
+        progress: Callable | None = None,
+        device: str | torch.device = "cpu",
+    ) -> list[dict]:
         """Probe, train, probe again; with a `workspace` an interrupted training goes on from its last epoch."""
         dataset, device = loaded(self.dataset), torch.device(device)
         split, test = dataset.train, dataset.test

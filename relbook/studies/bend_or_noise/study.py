@@ -11,7 +11,9 @@ error on the images that are probed, status and seconds.
 """
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import torch
@@ -32,7 +34,13 @@ class Swept(zoo.Network):
     study: ClassVar[str] = "bend_or_noise"
     version: ClassVar[int] = 1
 
-    def run(self, *, workspace=None, progress=None, device="cpu"):
+    def run(
+        self,
+        *,
+        workspace: Path | None = None,
+        progress: Callable | None = None,
+        device: str | torch.device = "cpu",
+    ) -> list[dict]:
         """Probe, train (or load the published weights), probe again."""
         device = torch.device(device)
         model = self.build().to(device, memory_format=torch.channels_last)
@@ -68,7 +76,7 @@ class Swept(zoo.Network):
         return rows
 
 
-def configs(scale):
+def configs(scale: str) -> list:
     """The units of a scale."""
     blocks = scales.BEND_OR_NOISE[scales.check(scale)]
     return [unit for block in blocks for unit in zoo.expand(scale, block, Swept)]

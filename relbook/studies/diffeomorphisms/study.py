@@ -16,7 +16,9 @@ True
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import torch
@@ -43,10 +45,16 @@ class Ensemble:
     samples: int
     grid: int
 
-    def data_digest(self):
+    def data_digest(self) -> str:
         return ""
 
-    def run(self, *, workspace=None, progress=None, device="cpu"):
+    def run(
+        self,
+        *,
+        workspace: Path | None = None,
+        progress: Callable | None = None,
+        device: str | torch.device = "cpu",
+    ) -> list[dict]:
         """Rows: per quantile of the draws the critical temperature, with the mean squared moves at T = 1.
 
         centre2, image2: mean squared displacement at the centre and over the image, in image widths², per unit T;
@@ -105,7 +113,7 @@ def trapezoid(values: Float[Tensor, "batch grid grid"]) -> Float[Tensor, " batch
     return torch.trapezoid(torch.trapezoid(values, dim=-1), dim=-1) / (values.shape[-1] - 1) ** 2
 
 
-def configs(scale):
+def configs(scale: str) -> list:
     """One ensemble per cut-off and mode rule."""
     table = scales.DIFFEOMORPHISMS[scales.check(scale)]
     return [

@@ -19,7 +19,9 @@ same weights and see the same images in the same order with the same crops and f
 
 import functools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import torch
@@ -65,22 +67,28 @@ class Encoded(OfArchitecture):
         """The data set that is probed: the originals of what is trained on."""
         return ENCODINGS[self.dataset].original if self.dataset in ENCODINGS else self.dataset
 
-    def data_digest(self):
+    def data_digest(self) -> str:
         """The bytes of what is trained on and probed."""
         folder = environment.folder("RELSTAB_DATA")
         return "-".join(_digest(name, folder) for name in dict.fromkeys((self.dataset, self.original)))
 
-    def require(self, *, download=True):
+    def require(self, *, download: bool = True) -> None:
         """Raise FileNotFoundError when the originals are missing on this machine."""
         data.require(self.original, download=download)
 
     @property
-    def cost_minutes(self):
+    def cost_minutes(self) -> float:
         """Estimated minutes of training on one core, from the zoo's step times."""
         count = self.train_size or (3000 if self.original == "fashion-mini" else 8068)
         return round(self.epochs * math.ceil(count / 128) * zoo.step_ms(self) / 60000, 2)
 
-    def run(self, *, workspace=None, progress=None, device="cpu"):
+    def run(
+        self,
+        *,
+        workspace: Path | None = None,
+        progress: Callable | None = None,
+        device: str | torch.device = "cpu",
+    ) -> list[dict]:
         """Probe, train, probe again; with a `workspace` an interrupted training goes on from its last epoch."""
         own, original = loaded(self.dataset), loaded(self.original)
         device = torch.device(device)

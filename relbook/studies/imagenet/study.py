@@ -20,6 +20,7 @@ The pictures are a public sample, probably from the training set, so that no err
 
 import hashlib
 import importlib.util
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -74,22 +75,28 @@ class Network:
     recipe: str = "published"
     epochs: int = 0
 
-    def data_digest(self):
+    def data_digest(self) -> str:
         """The bytes of the pictures and of the weights."""
         return f"{pictures(self.probes)[1]}-{_sha256(weights_file(self.architecture))}"
 
-    def require(self, *, download=True):
+    def require(self, *, download: bool = True) -> None:
         """Raise FileNotFoundError when pictures or weights are missing on this machine."""
         sample()
         weights_file(self.architecture)
 
     @property
-    def cost_minutes(self):
+    def cost_minutes(self) -> float:
         """Estimated minutes on one core; on a GPU, guessed to be 50 times faster."""
         minutes = 8 * self.probes / 250
         return minutes / 50 if self.scale in ("gpu", "paper") else minutes
 
-    def run(self, *, workspace=None, progress=None, device="cpu"):
+    def run(
+        self,
+        *,
+        workspace: Path | None = None,
+        progress: Callable | None = None,
+        device: str | torch.device = "cpu",
+    ) -> list[dict]:
         """Probe the network at initialisation and trained."""
         device = torch.device(device)
         images = data.normalise(pictures(self.probes)[0], *(3 * part for part in NORMALISATIONS["unit"]))
@@ -221,7 +228,7 @@ def error_bars(rows):
     return pd.DataFrame({"pictures": whole["probes"], "R": whole["R"], "standard_error": spread})
 
 
-def configs(scale):
+def configs(scale: str) -> list:
     """The units of a scale; none at scale tiny, which must run without weights and pictures."""
     table = scales.IMAGENET[scales.check(scale)]
     options = {name: value for name, value in table.items() if name != "nets"}

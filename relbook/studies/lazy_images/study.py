@@ -24,7 +24,9 @@ Rows, by column ``kind``:
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import pandas as pd
@@ -76,16 +78,16 @@ class LazyImages:
     probes: int
     limit: int
 
-    def data_digest(self):
+    def data_digest(self) -> str:
         """The images, by their bytes."""
         return data.digest(self.dataset)
 
-    def require(self, *, download=True):
+    def require(self, *, download: bool = True) -> None:
         """Raise FileNotFoundError when the images are missing on this machine."""
         data.require(self.dataset, download=download)
 
     @property
-    def cost_minutes(self):
+    def cost_minutes(self) -> float:
         """Rough cost on one core (gpu, paper: a GPU), from the operations of the steps that pilots took."""
         layers, hidden = int(self.network.removeprefix("fc_l")), HIDDEN * self.width
         steps = min(self.limit, 6 * layers * self.train**0.5)
@@ -93,7 +95,13 @@ class LazyImages:
         passes = 6 if self.alpha is None else 3  # of 2 operations a weight and image
         return round(passes * 2 * self.train * weights * steps / SPEED[self.scale] / 60, 3)
 
-    def run(self, *, workspace=None, progress=None, device="cpu"):
+    def run(
+        self,
+        *,
+        workspace: Path | None = None,
+        progress: Callable | None = None,
+        device: str | torch.device = "cpu",
+    ) -> list[dict]:
         """Train and probe; rows as in the module's docstring."""
         dataset, device = loaded(self.dataset), torch.device(device)
         split = data.random_subset(dataset.train, self.train, seed=self.seed, balanced=True).to(device)

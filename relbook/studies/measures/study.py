@@ -23,7 +23,9 @@ cosine_output and cosine_maxent tell them apart. Networks without such filters h
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import ClassVar
 
 import torch
@@ -64,15 +66,21 @@ class Measured(OnImages, OfArchitecture):
         units = (one for unit in _whole(self.scale) for one in (unit, *unit.alternatives()))
         return next(unit for unit in units if _name(unit) == self)
 
-    def data_digest(self):
+    def data_digest(self) -> str:
         """That of the network's own rows."""
         return self.network().data_digest()
 
-    def require(self, *, download=True):
+    def require(self, *, download: bool = True) -> None:
         """Raise FileNotFoundError when what the network needs is missing on this machine."""
         self.network().require(download=download)
 
-    def run(self, *, workspace=None, progress=None, device="cpu"):
+    def run(
+        self,
+        *,
+        workspace: Path | None = None,
+        progress: Callable | None = None,
+        device: str | torch.device = "cpu",
+    ) -> list[dict]:
         """Measure the network; it is trained first where the working store has no weights of it."""
         unit = self.network()
         try:
@@ -146,7 +154,7 @@ def _name(unit):
     return Measured(**chosen)
 
 
-def configs(scale):
+def configs(scale: str) -> list:
     """One unit for every network of the zoo that was trained on all images, without noise, in its order."""
     return list(dict.fromkeys(_name(unit) for unit in _whole(scale)))
 

@@ -24,6 +24,7 @@ two networks are trained on the spot, in seconds.
 import copy
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -109,7 +110,7 @@ class Network:
         """The network's line of the table."""
         return entries(self.scale)[self.name]
 
-    def data_digest(self):
+    def data_digest(self) -> str:
         """The images, the description and the tensors."""
         described = json.dumps([self.entry["spec"], self.entry["norm"]], sort_keys=True)
         images = "-".join(map(data.digest, sources(self.dataset)))
@@ -118,7 +119,7 @@ class Network:
             weights_file(self.entry)  # which `tensors` holds to the digest
         return "-".join(parts)
 
-    def require(self, *, download=True):
+    def require(self, *, download: bool = True) -> None:
         """Raise FileNotFoundError, with where to get them, when images or tensors are missing on this machine."""
         for name in sources(self.dataset):
             data.require(name, download=download)
@@ -126,7 +127,7 @@ class Network:
             weights_file(self.entry)
 
     @property
-    def cost_minutes(self):
+    def cost_minutes(self) -> float:
         """Estimated minutes on one core, from its multiplications an image; on a GPU, guessed to be 50 times faster."""
         images = 3 * self.probes * (self.draws + len(self.cuts) + 1) + 3 * self.sweep_probes * (
             len(INTERPOLATIONS) * len(self.displacements) + 2 * self.shuffles
@@ -135,7 +136,13 @@ class Network:
         minutes = 0.1 + images * self.entry["million_macs"] / 8e3 / 60
         return round(minutes / (50 if self.scale in ("gpu", "paper") else 1), 2)
 
-    def run(self, *, workspace=None, progress=None, device="cpu"):
+    def run(
+        self,
+        *,
+        workspace: Path | None = None,
+        progress: Callable | None = None,
+        device: str | torch.device = "cpu",
+    ) -> list[dict]:
         """Rebuild, classify, probe."""
         device = torch.device(device)
         sets, entry = image_sets(self.dataset), self.entry
@@ -237,13 +244,19 @@ class Matched(Network):
     spectrum: str = "matched"
 
     @property
-    def cost_minutes(self):
+    def cost_minutes(self) -> float:
         """Estimated minutes on one core, as a network's."""
         images = 3 * self.probes * (self.draws + 1) + 3 * 2 * self.init_probes
         minutes = 0.03 + images * self.entry["million_macs"] / 8e3 / 60
         return round(minutes / (50 if self.scale in ("gpu", "paper") else 1), 2)
 
-    def run(self, *, workspace=None, progress=None, device="cpu"):
+    def run(
+        self,
+        *,
+        workspace: Path | None = None,
+        progress: Callable | None = None,
+        device: str | torch.device = "cpu",
+    ) -> list[dict]:
         """Rebuild, probe."""
 
         def placed(net):
@@ -397,7 +410,7 @@ def entries(scale):
     return {entry["name"]: entry for entry in table}
 
 
-def configs(scale):
+def configs(scale: str) -> list:
     """The units of a scale, the fastest networks first; then the same networks against matched noise."""
     options = scales.OTHERS[scales.check(scale)]
     return [

@@ -20,7 +20,9 @@ A comparison of real with random labels is fair only if all else is equal: `_MAT
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import ClassVar
 
 import torch
@@ -51,14 +53,20 @@ class _Trained(OnImages):
     version: ClassVar[int] = 1
 
     @property
-    def cost_minutes(self):
+    def cost_minutes(self) -> float:
         """Estimated minutes of training, on one core or (scales gpu, paper) one GPU, guessed 300 times faster."""
         step = STEP_MS * (self.width / 0.5) ** 1.6
         if self.scale in ("gpu", "paper"):
             step = max(1.0, step / 300)
         return round(self.epochs * math.ceil(self.images / 128) * step / 60000, 2)
 
-    def run(self, *, workspace=None, progress=None, device="cpu"):
+    def run(
+        self,
+        *,
+        workspace: Path | None = None,
+        progress: Callable | None = None,
+        device: str | torch.device = "cpu",
+    ) -> list[dict]:
         """Probe, train, probe again; with a `workspace` an interrupted training goes on from its last epoch."""
         device = torch.device(device)
         train, test = self.splits()
@@ -117,7 +125,7 @@ class Network(_Trained):
     precision: str = "float32"
     seed: int = 0
 
-    def data_digest(self):
+    def data_digest(self) -> str:
         """The bytes of the data sets that are trained on and probed."""
         return digest(self.dataset)
 
@@ -173,7 +181,7 @@ class Templates(_Trained):
     precision: str = "float32"
     seed: int = 0
 
-    def data_digest(self):
+    def data_digest(self) -> str:
         """The bytes of the data set whose pictures are deformed."""
         return data.digest(self.dataset)
 
@@ -217,11 +225,17 @@ class Smoothed(OnImages):
 
     cost_minutes: ClassVar[float] = 0.05
 
-    def data_digest(self):
+    def data_digest(self) -> str:
         """The bytes of the data set that is probed."""
         return data.digest(probe_sets(self.dataset)[0])
 
-    def run(self, *, workspace=None, progress=None, device="cpu"):
+    def run(
+        self,
+        *,
+        workspace: Path | None = None,
+        progress: Callable | None = None,
+        device: str | torch.device = "cpu",
+    ) -> list[dict]:
         """Rows of the kinds cosine and filters for every sigma (pixels), the same draw of weights."""
         images = test_images(self.dataset, probe_sets(self.dataset)[0]).images[:PROBES].float() / 255
         model = models.build(

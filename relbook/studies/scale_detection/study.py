@@ -10,7 +10,9 @@ dropped.
 (1, 32, 32, 2, 6000.0)
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -80,11 +82,17 @@ class LineEnsemble:
         clocks = self.limit if self.interpolations else self.clocks
         return clocks * self.recipe.clock(self.layers) * operations / SPEED[self.scale] / 60
 
-    def data_digest(self):
+    def data_digest(self) -> str:
         """The data are all pairs of pixels: nothing is read."""
         return ""
 
-    def run(self, *, workspace=None, progress=None, device="cpu"):
+    def run(
+        self,
+        *,
+        workspace: Path | None = None,
+        progress: Callable | None = None,
+        device: str | torch.device = "cpu",
+    ) -> list[dict]:
         """Rows by member, stage ("init", "trained"), moves and layer k, as `probes.ensemble` makes them.
 
         With them, per member, what `ensembles.Fit` tells (steps, status, interpolation, train_hinge,

@@ -17,8 +17,10 @@ the scale ξ (task 1, hinge loss), and is probed before and after, with its chan
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from types import SimpleNamespace
 from typing import ClassVar
 
@@ -66,17 +68,23 @@ class Network(OfArchitecture):
     shuffles: int = 0
     seed: int = 0
 
-    def data_digest(self):
+    def data_digest(self) -> str:
         """The data are pairs of pixels: nothing is read."""
         return ""
 
     @property
-    def cost_minutes(self):
+    def cost_minutes(self) -> float:
         """Estimated minutes of training, on one core or (scales gpu, paper) one GPU."""
         cpu = 1.0 if self.scale in ("gpu", "paper") else FLOAT32_COST
         return round(self.epochs * math.ceil(self.train / 128) * step_ms(self) * cpu / 60000, 2)
 
-    def run(self, *, workspace=None, progress=None, device="cpu"):
+    def run(
+        self,
+        *,
+        workspace: Path | None = None,
+        progress: Callable | None = None,
+        device: str | torch.device = "cpu",
+    ) -> list[dict]:
         """Train and probe; with a `workspace` an interrupted training goes on from its last epoch."""
         device = torch.device(device)
         train, test, probes = pictures(self)
@@ -159,7 +167,7 @@ def measure(model, stage, probes, *, shuffles=0):
     return rows
 
 
-def configs(scale):
+def configs(scale: str) -> list:
     """The units of a scale, in the order of their value per minute."""
     blocks = scales.SCALE_DETECTION_2D[scales.check(scale)]
     return list(dict.fromkeys(unit for block in blocks for unit in expand(scale, block, Network)))

@@ -18,8 +18,10 @@ networks (`relbook.studies.sphere.ntk`), and appears as α = ∞.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import ClassVar
 
 import pandas as pd
@@ -69,11 +71,17 @@ class Sphere:
         )
         return operations / SPEED[self.scale] / 60
 
-    def data_digest(self):
+    def data_digest(self) -> str:
         """The data are random numbers: nothing is read."""
         return ""
 
-    def run(self, *, workspace=None, progress=None, device="cpu"):
+    def run(
+        self,
+        *,
+        workspace: Path | None = None,
+        progress: Callable | None = None,
+        device: str | torch.device = "cpu",
+    ) -> list[dict]:
         """Rows by alpha and member: steps, train_mse, test_mse, S, concentration and weight_change.
 
         For α = ∞, the exact lazy limit, `concentration` is that of the members at their start. With a `workspace` an
@@ -110,11 +118,17 @@ class Neurons:
     alphas: tuple[float, ...]
     limit: int
 
-    def data_digest(self):
+    def data_digest(self) -> str:
         """The data are random numbers: nothing is read."""
         return ""
 
-    def run(self, *, workspace=None, progress=None, device="cpu"):
+    def run(
+        self,
+        *,
+        workspace: Path | None = None,
+        progress: Callable | None = None,
+        device: str | torch.device = "cpu",
+    ) -> list[dict]:
         """Rows by neuron, with alpha (0 for the start): its position |c| w = (u, v), and the sign of c.
 
         Rows with sign 0 are the training points.

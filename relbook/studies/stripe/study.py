@@ -18,8 +18,10 @@ the margins are still violated. The other stops, α's and optimisers show how mu
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -77,11 +79,17 @@ class Stripe:
         operations = 10 * self.members * self.train * self.width * DIMENSION * self.limit
         return operations / SPEED[self.scale] / 60
 
-    def data_digest(self):
+    def data_digest(self) -> str:
         """The data are random numbers: nothing is read."""
         return ""
 
-    def run(self, *, workspace=None, progress=None, device="cpu"):
+    def run(
+        self,
+        *,
+        workspace: Path | None = None,
+        progress: Callable | None = None,
+        device: str | torch.device = "cpu",
+    ) -> list[dict]:
         """Rows by member and stop (1.0: before training): steps, violated, R, Lambda, test_error.
 
         A member that never reaches a stop has no row for it. With a `workspace` an interrupted run goes on from its

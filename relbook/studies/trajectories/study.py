@@ -16,7 +16,9 @@ A network of the data set "cifar10-lossless-8k" is trained on 8,068 images and t
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import ClassVar
 
 import torch
@@ -59,23 +61,29 @@ class Trajectory(OfArchitecture):
     seed: int = 0
     probes: int = 500
 
-    def data_digest(self):
+    def data_digest(self) -> str:
         """The bytes of the data set."""
         return data.digest(self.dataset)
 
-    def require(self, *, download=True):
+    def require(self, *, download: bool = True) -> None:
         """Raise FileNotFoundError when the data are missing on this machine."""
         data.require(self.dataset, download=download)
 
     @property
-    def cost_minutes(self):
+    def cost_minutes(self) -> float:
         """Estimated minutes of training on one core, from the zoo's step times."""
         count = self.train_size or {"fashion-mini": 3000, "cifar10-lossless-8k": 8068}.get(
             self.dataset, 50000
         )
         return round(self.epochs * math.ceil(count / 128) * zoo.step_ms(self) / 60000, 2)
 
-    def run(self, *, workspace=None, progress=None, device="cpu"):
+    def run(
+        self,
+        *,
+        workspace: Path | None = None,
+        progress: Callable | None = None,
+        device: str | torch.device = "cpu",
+    ) -> list[dict]:
         """Train and probe on the way; with a `workspace` an interrupted training goes on from its last epoch."""
         dataset, device = loaded(self.dataset), torch.device(device)
         train = dataset.train

@@ -25,6 +25,7 @@ import functools
 import hashlib
 import itertools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import ClassVar
@@ -85,21 +86,21 @@ class Network(OnImages, OfArchitecture):
     cuts: tuple[int, ...] = (3,)
     displacements: tuple[float, ...] = ()
 
-    def data_digest(self):
+    def data_digest(self) -> str:
         """What the rows depend on beside the fields: the bytes of the data sets and of published weights."""
         parts = [digest(self.dataset)]
         if self.recipe == "published":
             parts.append(hashlib.sha256(published_file(self.architecture).read_bytes()).hexdigest())
         return "-".join(parts)
 
-    def require(self, *, download=True):
+    def require(self, *, download: bool = True) -> None:
         """Raise FileNotFoundError when data or published weights are missing on this machine."""
         super().require(download=download)
         if self.recipe == "published":
             published_file(self.architecture)
 
     @property
-    def cost_minutes(self):
+    def cost_minutes(self) -> float:
         """Estimated minutes of training on one core, from step times at width 1/4; at the scales "gpu" and
         "paper" on a GPU, guessed to be 300 times faster, with no step below 1 ms."""
         if self.recipe == "published":
@@ -107,7 +108,13 @@ class Network(OnImages, OfArchitecture):
         step = step_ms(self)
         return round(self.epochs * math.ceil(training_images(self) / 128) * step / 60000, 4)
 
-    def run(self, *, workspace=None, progress=None, device="cpu"):
+    def run(
+        self,
+        *,
+        workspace: Path | None = None,
+        progress: Callable | None = None,
+        device: str | torch.device = "cpu",
+    ) -> list[dict]:
         """Train and probe; with a `workspace` there are checkpoints, and weights in `weights_file(self)`."""
         dataset, device = loaded(self.dataset), torch.device(device)
         model = self.build().to(device, memory_format=torch.channels_last)
@@ -213,7 +220,7 @@ def trained(unit):
     return model
 
 
-def configs(scale):
+def configs(scale: str) -> list:
     """The units of a scale, in the order of their value per minute."""
     return list(_units(scales.check(scale)))
 
