@@ -1,7 +1,7 @@
 """All networks of the book in one table, their architectures beside those of Petrini 2021, and how they are trained.
 
 >>> facts("resnet18")
-{'layers': 18, 'batch norm': 'yes', 'skips': 'yes', 'parameters': 11172810}
+{'layers': 18, 'batch norm': 'yes', 'skips': 'yes', 'parameters': 11173962}
 """
 
 import functools
