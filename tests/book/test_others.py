@@ -533,6 +533,38 @@ def test_every_network_that_is_not_refused_is_a_point():
     assert labels[2:] == [*tables.FAMILIES, "robust"]
 
 
+def test_profiles_are_drawn_by_family_with_their_median():
+    """Two chains whose R falls as 1/4 and as 1/16 of the depth, a dense network, and one that is refused."""
+    lines = [{"name": "a", "R": 1.0, "error": 0.1, "train": 0.01}, {"name": "b", "R": 1.0, "error": 0.2, "train": 0.3},
+             {"name": "c", "R": 1.0, "error": 0.3, "train": 0.3, "architecture": "fc10"},
+             {"name": "bad", "R": 1.0, "error": 0.9, "train": 0.9}]  # fmt: skip
+    profiles = [
+        {"name": name, "kind": "profile", "dataset": "cifar10-lossless", "architecture": shape, "stage": stage,
+         "layer": f"l{k}", "depth": k, "relative_depth": k / 2, "D": 1.0, "G": 1.0, "R": by * base ** -(k / 2)}
+        for name, base, shape in (("a", 4.0, "c8k3 fc10"), ("b", 16.0, "c8k3 fc10"), ("c", 9.0, "fc10"), ("bad", 3.0, "fc10"))
+        for stage, by in (("trained", 1.0), ("init", 5.0)) for k in range(3)
+    ]  # fmt: skip
+    fig = figures.depth_profiles(
+        pd.concat([made_up(lines), pd.DataFrame(profiles)], ignore_index=True), depths=(0, 1)
+    )
+    chains, dense = fig.axes[:2]
+    assert [ax.get_title() for ax in (chains, dense)] == ["convolutional: 2", "fully connected: 1"]
+    thin = [
+        line.get_ydata().tolist()
+        for line in chains.lines
+        if line.get_linewidth() == 0.8 and len(line.get_xdata()) == 3
+    ]
+    assert thin == [pytest.approx([1, 0.5, 0.25]), pytest.approx([1, 0.25, 1 / 16])]
+    thick = {
+        line.get_linestyle(): line.get_ydata().tolist() for line in chains.lines if line.get_marker() == "o"
+    }
+    assert thick == {"-": pytest.approx([1, 1 / 8]), "--": pytest.approx([5, 5 / 8])}  # between 1/4 and 1/16
+    assert len(dense.lines) == 4  # the refused one is none of them
+    assert any(
+        "no networks" in text.get_text() for text in figures.depth_profiles(pd.DataFrame()).axes[0].texts
+    )
+
+
 def test_the_three_sensitivities_share_the_axis_of_the_error():
     rows = zoo_of_families()
     table = tables.networks(rows, statistic="mean")

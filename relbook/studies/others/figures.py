@@ -234,8 +234,8 @@ def depth_profiles(rows: pd.DataFrame, depths=(0, 0.2, 0.4, 0.6, 0.8, 1)) -> Fig
     families = [family for family in tables.FAMILIES if family in set(found["family"])]
     lines = -(-max(len(families), 1) // 3)
     fig, axes = style.figure(lines, 3, height=2.4 * lines + 0.7, sharex=True, sharey=True, squeeze=False)
-    for ax in axes.flat[max(len(families), 1) :]:
-        ax.set_visible(False)
+    for ax in axes.flat[len(families) :]:
+        nothing(ax, "")
     if not families:
         nothing(axes[0, 0])
         return fig
