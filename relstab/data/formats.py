@@ -203,8 +203,9 @@ def decode(
 ) -> tuple[UInt8[np.ndarray, "height width 3"], bool]:
     """A picture file as RGB array, and whether it was grey: short side to `short`, then the central square.
 
-    Bilinear with antialiasing, as torchvision's Resize; None leaves that step out. Raises ValueError for
-    pictures of more than 8 bits a channel, which PIL would clip.
+    Bilinear with antialiasing, as torchvision's Resize; None leaves that step out. As torchvision's ImageFolder: what
+    lies under transparent pixels counts, the orientation in EXIF does not, of an animation the first frame is taken.
+    Raises ValueError for pictures of more than 8 bits a channel, which PIL would clip.
     """
     try:
         opened = Image.open(io.BytesIO(content))

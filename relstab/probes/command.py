@@ -44,7 +44,8 @@ def add_arguments(sub):
         ("--option", "KEY=VALUE", "an argument of the factory, e.g. num_classes=10", many),
         ("--weights", "FILE", "state dict (.pt, .pth, .safetensors), one for each --model, in their order; without it "
          "the net is probed at initialisation", many),
-        ("--images", "PATH", "a folder of images, an .npz, or the name of a data set", {"required": True}),
+        ("--images", "PATH", "a folder of images (taken as stored, whatever EXIF or transparency say, of an animation the "
+         "first), an .npz, or the name of a data set", {"required": True}),
         ("--count", "N", "how many images (default: 500, as in the papers)", {"type": int, "default": 500}),
         ("--size", "N", "resize and crop images to N x N pixels", {"type": int}),
         ("--layers", "NAMES", "blocks, output, all, or module names with commas (default: blocks)", {"default": "blocks"}),

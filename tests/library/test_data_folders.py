@@ -81,6 +81,19 @@ def test_size_resizes_the_short_side_and_crops_the_centre(tmp_path):
     assert bool((half > 150).all())  # antialiasing takes a little from beyond the edge
 
 
+def test_pictures_are_taken_as_stored(tmp_path):
+    """As torchvision does, and as `relstab probe --help` says: colours under transparency, no EXIF, the first frame."""
+    colour = pixels(1)
+    save(tmp_path / "1.png", np.concatenate([colour, np.zeros((10, 12, 1), np.uint8)], -1))
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    Image.fromarray(colour).save(tmp_path / "2.png", exif=turned)
+    frames = [Image.fromarray(pixels(seed)) for seed in (1, 2)]
+    frames[0].save(tmp_path / "3.webp", save_all=True, append_images=frames[1:], lossless=True)
+    for image in load_folder(tmp_path).images:
+        np.testing.assert_array_equal(image.permute(1, 2, 0), colour)
+
+
 def test_count_is_evenly_spaced(tmp_path):
     for i in range(10):
         save(tmp_path / f"class{i // 5}" / f"{i}.png", np.full((4, 4, 3), i, np.uint8))
