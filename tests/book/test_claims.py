@@ -54,6 +54,30 @@ def test_the_word_says_how_a_claim_differs():
         assert shown.in_words("differs", difference=kind) == f"differs ({words})"
 
 
+@pytest.mark.parametrize("verdict", Verdict)
+def test_a_sentence_says_the_verdict_of_its_claim(verdict, monkeypatch):
+    """Whatever the rows are: the word is that of the line, never typed."""
+    import pandas as pd
+
+    found = pd.DataFrame([line(id="b-5-R", verdict=str(verdict))])
+    monkeypatch.setattr(papers, "evaluate", lambda chosen: found)
+    text = page.told("The law {law.word}, at {law.number}.", law="b-5-R").bundle["text/markdown"]
+    assert text == f"The law {shown.WORDS[verdict]}, at 0.896 [0.673, 0.982]."
+
+
+def test_sentences_of_the_notebooks_tell_claims_that_are_judged():
+    """Every id in a call of `page.told` is live; every name that it gives is used, and with the verdict if it is said."""
+    live = {claim.id for claim in papers.ledger()}
+    calls = 0
+    for path in (Path(__file__).parents[2] / "notebooks").rglob("*.md"):
+        for call in re.findall(r"^page\.told\((.*?)^(?:\))?```", path.read_text(), re.S | re.M):
+            calls += 1
+            names = dict(re.findall(r'(\w+)="([abcdo]-[a-zA-Z0-9-]+)"', call))
+            assert names and set(names.values()) <= live, path.name
+            assert set(names) == set(re.findall(r"\{(\w+)\.", call)), path.name
+    assert calls >= 8
+
+
 def test_rows_escape_what_they_print_and_unfold_without_scripts():
     html = shown.table([line()], {"b-5-toy": "relbook.studies.zoo.claims.error_correlation"})
     assert "a &lt; b." in html and html.count("<details") == 1 and " open" not in html

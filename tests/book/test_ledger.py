@@ -5,7 +5,6 @@ import itertools
 import math
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -184,21 +183,23 @@ def test_no_interval_has_changed():
         assert now == known, folder
 
 
-def test_lock_lines_are_only_added():
-    root = Path(ledger.FOLDERS)
-    for folder in ledger.folders():
-        path = root / folder / "claims.lock"
-        history = subprocess.run(["git", "log", "--follow", "--format=%H", "--", path.name], cwd=path.parent,
-                                 capture_output=True, text=True, check=False)  # fmt: skip
-        if history.returncode or not history.stdout.strip():
-            continue  # no history here: an archive, or a file that is not committed yet
-        commit = history.stdout.split()[0]
-        name = subprocess.run(["git", "show", f"{commit}:./{path.name}"], cwd=path.parent, capture_output=True,
-                              text=True, check=False)  # fmt: skip
-        if name.returncode:
-            continue
-        before = name.stdout.splitlines()
-        assert path.read_text().splitlines()[: len(before)] == before, folder
+def git(*arguments):
+    """What git prints about the checkout; nothing where there is no history: an archive, a shallow clone."""
+    ran = subprocess.run(["git", *arguments], cwd=ledger.FOLDERS, capture_output=True, text=True, check=False)
+    return "" if ran.returncode else ran.stdout
+
+
+def lock_of(commit, folder):
+    return git("show", f"{commit}:./{folder}/claims.lock").splitlines()
+
+
+@pytest.mark.parametrize("folder", ledger.folders())
+def test_lock_lines_are_only_added(folder):
+    """Every line of every earlier version of a lock is in today's: no interval was rewritten together with its hash."""
+    now = (ledger.FOLDERS / folder / "claims.lock").read_text().splitlines()
+    assert len({line.rpartition(" ")[0] for line in now}) == len(now), "two hashes for one interval"
+    commits = git("log", "--format=%H", "--", f"{folder}/claims.lock").split()
+    assert {line for commit in commits for line in lock_of(commit, folder)} - set(now) == set()
 
 
 def test_an_interval_that_changes_in_place_is_refused(tmp_path):
@@ -271,7 +272,13 @@ def test_a_theorem_has_no_interval_of_its_own():
     assert line["low"] == line["estimate"] == line["high"] == pytest.approx(math.pi / 4, rel=0.02)
 
 
-def test_a_reason_is_flagged_when_its_verdict_has_changed():
+@pytest.fixture(scope="module")
+def published():
+    """The whole ledger judged on the published rows: {id: line}."""
+    return {line["id"]: line for line in papers.evaluate(scale="laptop").to_dict("records")}
+
+
+def test_a_reason_is_flagged_when_its_verdict_has_changed(published):
     """Of the published rows, where all units of a study are there: reasons explain the verdict that stands."""
     from relbook import registry
 
@@ -281,19 +288,34 @@ def test_a_reason_is_flagged_when_its_verdict_has_changed():
         if registry.rows(name, "laptop", compute=False).attrs["missing"] == 0
     }
     claims = [c for c in papers.ledger() if c.reason and set(c.studies) <= whole]
-    table = papers.evaluate(claims, scale="laptop").set_index("id")
-    changed = {c.id: (str(c.reason.verdict), table.loc[c.id, "verdict"]) for c in claims
-               if c.reason.verdict != table.loc[c.id, "verdict"]}  # fmt: skip
+    changed = {c.id: (str(c.reason.verdict), published[c.id]["verdict"]) for c in claims
+               if c.reason.verdict != published[c.id]["verdict"]}  # fmt: skip
     assert changed == {}, "write a new reason, dated, for the verdict that stands"
 
 
-def test_every_failure_has_a_reason():
+def test_every_failure_has_a_reason(published):
     """In the published rows; what fails there without a written reason is named."""
-    claims = [c for c in papers.ledger() if not c.reason and c.measure]
-    table = papers.evaluate(claims)
-    counted = table["kind"].eq("statement") & table["paper"].ne("ours")
-    fails = table.loc[table["verdict"].eq("fails") & counted, "id"]
-    assert set(fails) == set()
+    bare = [
+        c.id
+        for c in papers.ledger()
+        if not c.reason and c.measure and c.kind == "statement" and c.paper != "ours"
+    ]
+    assert [id_ for id_ in bare if published[id_]["verdict"] == Verdict.FAILS] == []
+
+
+def test_what_is_open_says_what_would_decide(published):
+    open_ = [line for line in published.values() if line["verdict"] not in (Verdict.HOLDS, Verdict.DIFFERS)]
+    assert [line["id"] for line in open_ if not line["decides"].strip()] == []
+
+
+def test_what_entered_is_named_and_counted(published):
+    """No unit twice; of networks trained on JPEG copies and on originals never both, where one of them is meant."""
+    for line in published.values():
+        units = line["units"] or []
+        assert len(set(units)) == len(units), line["id"]
+        assert not units or line["n"] in (None, len(units)), line["id"]
+        if line["population"].startswith("trained here on the JPEG copy"):
+            assert all("lossless" not in unit and "mnist" not in unit for unit in units), line["id"]
 
 
 def test_what_fails_or_is_undecided_says_what_would_decide():

@@ -159,6 +159,16 @@ def test_a_wrong_solution_is_off_the_ramp(monkeypatch):
     assert two_pixels.off_the_ramp().estimate > 1
 
 
+def test_first_layers_are_compared(monkeypatch):
+    """Three pixels are summed at once, or one seen: 0.6996 over 0.2507 (Monte-Carlo in `test_two_pixels`)."""
+    assert two_pixels.first_layers().estimate == pytest.approx(2.791, abs=1e-3)
+    table = pd.DataFrame(
+        {"layer": ["first", "windows"] * 2, "solution": ["low", "low", "high", "high"], "D": [2.0, 5, 1, 9]}
+    )
+    monkeypatch.setattr(two_pixels, "layer_sensitivities", lambda: table)
+    assert two_pixels.first_layers().estimate == 0.5
+
+
 def test_smoothness_of_layers_scatters_as_one_over_the_root():
     first, larger = (omissions.scatter_of_layer(filters=n).estimate for n in (96, 9600))
     assert first / larger == pytest.approx(10)

@@ -63,7 +63,7 @@ STATEMENTS = {
     "D: few atoms": ["d-lazy-atoms"],
     "D: connected networks unlearn stability": ["d-lazy-images-unlearn-one", "d-lazy-images-unlearn-three"],
     "D: receptive field 2k + 1": ["d-two-pixels-field"],
-    "D: inner layers of the constructions": ["d-two-pixels-layers"],
+    "D: inner layers of the constructions": ["d-two-pixels-first-layer"],
     "D: other scales": ["d-two-pixels-scales"],
 }  # fmt: skip
 

@@ -50,18 +50,19 @@ def _means(values, codes):
     )
 
 
-def _resampled(statistic, tables_, seed):
+def _resampled(statistic, tables_, seed, sides=("",)):
     """Bootstrap of a function of (values, codes) pairs, one for each table; networks in strata of table and downsampling.
 
     Args:
         tables_: tables of the same layers, [networks, layers]; a statistic sees values [layers, draws, networks].
+        sides: What tells the units of the tables apart.
     """
     if any(table.empty for table in tables_):
         return nothing()
     sizes = np.cumsum([0, *(len(table) for table in tables_)])
     values = np.concatenate([table.to_numpy(float) for table in tables_]).T
     codes = np.concatenate([100 * i + _codes(table) for i, table in enumerate(tables_)])
-    units = [unit for table in tables_ for unit in _units(table)]
+    units = [f"{unit}{side}" for side, table in zip(sides, tables_, strict=False) for unit in _units(table)]
     if any(len(np.unique(codes[a:b])) < len(DOWNSAMPLINGS) for a, b in itertools.pairwise(sizes)):
         return nothing()
 
@@ -97,7 +98,7 @@ def spread_ratio(
     def ratio(a, b):
         return getattr((a.std(0, ddof=1) / b.std(0, ddof=1)), pick)(0)
 
-    return _resampled(ratio, sides, seed)
+    return _resampled(ratio, sides, seed, [f" ({', '.join(side)})" for side in (after, before)])
 
 
 def order_at_start(rows, *, seed):

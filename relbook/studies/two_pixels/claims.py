@@ -2,7 +2,7 @@
 
 from relbook.measurement import exact
 from relbook.studies.scale_detection.tasks import line_task
-from relbook.studies.two_pixels.solutions import SOLUTIONS, output
+from relbook.studies.two_pixels.solutions import SOLUTIONS, layer_sensitivities, output
 from relstab.theory.diffusion import walk
 
 
@@ -21,3 +21,9 @@ def off_the_ramp(*, scales=(7,)):
 def layer_that_sees(*, scale, filter_size):
     """The first layer in which a neuron's receptive field is as wide as the scale."""
     return exact(next(k for k in range(1, 100) if len(walk(k, filter_size)[0]) >= scale))
+
+
+def first_layers():
+    """D of the first layer of the high-frequency solution over that of the low-frequency one."""
+    D = layer_sensitivities().set_index(["layer", "solution"])["D"]
+    return exact(D["first", "high"] / D["first", "low"])
