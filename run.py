@@ -21,7 +21,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
-EXTRAS = ("probe", "theory", "book", "dev", "cluster")
+EXTRAS = ("probe", "book", "dev", "cluster")
 
 
 def main(arguments):
