@@ -24,7 +24,6 @@ from matplotlib.lines import Line2D
 from relbook.drawing import style
 
 SIZE = 3.0  # of a mark, in points
-COLUMNS = 4  # of the legend, at most
 _LEFT_OUT = re.compile(r" ×[0-9/.]+|\s*\([0-9,]+ images\)|:.*$|, (?:P = |[0-9]+ networks|correlation).*$")
 _STATISTICS = re.compile(r"^\s*(?:[0-9]|all |(?:rank )?correlation)")
 
@@ -156,5 +155,8 @@ def _legend(fig, label):
     title = old.get_title().get_text() if old else ""
     if old:
         old.remove()
-    columns = min(old._ncols, COLUMNS) if old else 1
-    fig.legend(handles, names, loc="outside lower center", ncols=columns, title=title or None)
+    for columns in range(old._ncols if old else 1, 0, -1):  # as many as the figure is wide enough for
+        new = fig.legend(handles, names, loc="outside lower center", ncols=columns, title=title or None)
+        if columns == 1 or new.get_window_extent().width <= fig.bbox.width:
+            break
+        new.remove()

@@ -83,6 +83,18 @@ def test_pictures_of_pixels_have_nothing_beside_them():
     assert pair(lambda fig, value: fig.subplots().imshow(np.full((2, 2), value)), 1, 2)[1] == 0
 
 
+def test_the_legend_stays_inside_the_figure():
+    figs = Figure(figsize=(4, 3)), Figure()
+    for fig, R in zip(figs, (1, 2), strict=True):
+        for k in range(4):
+            fig.subplots().plot([R], [k + R], "o", label=f"a network with a name {k}")
+    figs[0].legend(loc="outside lower center", ncols=2)
+    assert beside.beside(*figs, "what this page computed itself, at scale tiny") == 4
+    legend = figs[0].legends[0]
+    assert legend.get_window_extent().width <= figs[0].bbox.width
+    assert len(legend.get_texts()) == 5
+
+
 @pytest.fixture
 def shelves(monkeypatch):
     """tiny has R = 2, laptop R = 1; what is larger is empty."""
