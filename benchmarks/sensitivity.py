@@ -234,17 +234,17 @@ def main():
     tables = {
         "Where the time goes: lenet, 256 x 3 x 32 x 32, chunks of 128": parts(*lenet),
         "Sweeps: lenet, 128 x 3 x 32 x 32, chunks of 32": sweeps("lenet", 1, 32, 128, 32),
-        "Sweeps: resnet18, width 0.25, 32 x 3 x 32 x 32, chunks of 16": sweeps("resnet18", 0.25, 32, 32, 16),
+        "Sweeps: resnet18, width 0.25, 16 x 3 x 32 x 32, chunks of 8": sweeps("resnet18", 0.25, 32, 16, 8),
         "Sweeps: the same at initialisation, whose BatchNorm sees all images at once":
-        sweeps("resnet18", 0.25, 32, 32, 16, seen=False),
+        sweeps("resnet18", 0.25, 32, 16, 8, seen=False),
     } | {
         f"{name}, width {width:g}: {count} x 3 x {size} x {size}, chunks of {chunk}":
         speed(name, width, size, count, chunk)
         for name, width, size, count, chunk in (
             lenet,
             ("vgg11_bn", 0.25, 32, 128, 64),
-            ("resnet18", 0.25, 32, 128, 64),
-            ("resnet18", 1, 32, 32, 16),
+            ("resnet18", 0.25, 32, 64, 32),
+            ("resnet18", 1, 32, 16, 8),
             ("torchvision resnet50", 1, 224, 8, 4),
         )
     }  # fmt: skip
