@@ -144,13 +144,13 @@ def test_the_exponent_of_the_width():
 
 
 def test_every_claim_can_hold_and_fail():
-    good = made_up(R=(1.0, 0.2, 0.2, 0.2, 0.1), error=(0.9, 0.9, 0.6, 0.6, 0.3))
-    bad = made_up(R=(1.0, 1.0, 1.0, 0.1, 0.2), error=(0.9, 0.3, 0.3, 0.4, 0.3), G=(1, 1, 1, 0.5, 0.4))
+    good = made_up(R=(1.0, 0.2, 0.2, 0.2, 0.1), error=(0.9, 0.9, 0.6, 0.6, 0.3), G=(1, 0.2, 0.2, 0.2, 0.3))
+    bad = made_up(R=(1.0, 1.0, 1.0, 0.1, 0.2), error=(0.9, 0.3, 0.3, 0.4, 0.3), G=(0.1, 1, 1, 0.5, 0.4))
     wide = [made_up(6, width=w, R=(1, 1, 1, 1, 0.3 * w**a), error=(0.9, 0.9, 0.9, 0.9, 0.4 * w**b))
             for a, b in ((0.2, -0.1), (-0.2, 0.1)) for w in (0.125, 0.25)]  # fmt: skip
     rows = {"trajectories": (good, bad), "widths": (pd.concat(wide[:2]), pd.concat(wide[2:]))}
-    ours = [claim for claim in ledger.claims() if claim.folder in rows]
-    assert len(ours) == 6
+    ours = [claim for claim in ledger.claims() if claim.folder in rows and not claim.retired]
+    assert len(ours) == 7
     for claim in ours:
         verdicts = [claim.judge({claim.folder: table}, "laptop")["verdict"] for table in rows[claim.folder]]
         assert verdicts == ["holds", "fails"], claim.id
@@ -173,3 +173,23 @@ def test_figures_draw_the_points():
 @pytest.mark.parametrize("draw", [figures.along, figures.plane, figures.by_width])
 def test_figures_say_that_there_is_nothing(draw):
     assert any("no networks" in text.get_text() for text in draw(pd.DataFrame()).axes[0].texts)
+
+
+def test_a_rise_of_R_is_no_fall_however_early():
+    epochs, error = [0.0, 1.0, 2.0, 4.0], [0.9, 0.9, 0.5, 0.3]
+    falling, rising, late = [1.0, 0.3, 0.2, 0.2], [1.0, 4.0, 4.0, 4.0], [1.0, 1.0, 1.0, 0.2]
+    lines = []
+    for seed, R in enumerate((falling, rising, late, falling)):
+        unit = dict.fromkeys(tables.UNIT, 0) | {
+            "architecture": "lenet",
+            "recipe": "step",
+            "augment": False,
+            "seed": seed,
+        }
+        lines.append({**unit, "kind": "training", "status": "ok"})
+        for values in zip(epochs, error, R, strict=True):
+            point = dict(zip(("epoch", "test_error", "R_median"), values, strict=True))
+            lines.append({**unit, **dict.fromkeys(tables.MEASURED, 1.0), "kind": "point", **point})
+    rows = pd.DataFrame(lines)
+    found = claims.falls_first(rows, first="R_median", second="test_error", seed=0)
+    assert found.estimate == 0.5 and len(found.units) == 4

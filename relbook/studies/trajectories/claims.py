@@ -22,6 +22,18 @@ def half_way(rows, *, first, second, seed):
     return bootstrap(geometric, values, units=names, seed=seed)
 
 
+def falls_first(rows, *, first, second, seed):
+    """Share of networks in which `first` falls from the first point to the last, and has half of its fall before `second`."""
+    names, values = [], []
+    for name, one in tables.networks(rows):
+        times = [
+            tables.half_way(one["epoch"].to_numpy(), one[column].to_numpy()) for column in (first, second)
+        ]
+        names.append(name)
+        values.append(float(one[first].iloc[-1] < one[first].iloc[0] and times[0] < times[1]))
+    return bootstrap(mean, values, units=names, seed=seed) if names else nothing()
+
+
 def end_over(rows, *, quantity, start, seed):
     """A quantity at the end over its value when the training set was "fitted", or before "annealing"; geometric mean."""
     at = {"fitted": tables.when_fitted, "annealing": tables.before_annealing}[start]
