@@ -289,3 +289,26 @@ def test_low_modes_grow_where_R_falls(growth, rank):
     rows = pd.DataFrame([row for seed in (0, 1, 2) for row in profile_of(seed, (9.0, 64, 32, 8, 1), growth)])
     found = claims.growth_where_R_falls(rows, seed=0)
     assert found.estimate == pytest.approx(rank) and found.n == 3
+
+
+def test_how_bright_a_pixel_is_matters_where_there_are_biases():
+    """A network without biases is homogeneous: D, G and R are those of pictures of any brightness. LeNet has biases."""
+    import relstab
+
+    pictures = study.pictures(SMALL)[1].images[:8]
+
+    def R(model, brightness):
+        found = relstab.sensitivity(
+            model, brightness * pictures, layers="output", generator=torch.Generator().manual_seed(0)
+        )
+        return float(found["R"].iloc[-1])
+
+    start = torch.Generator().manual_seed(0)
+    model = models.build("lenet", in_channels=1, num_classes=1, image_size=32, generator=start).eval()
+    dim, bright = (R(model, value) for value in (0.01, 1.0))
+    assert abs(dim / bright - 1) > 0.01
+    for name, parameter in model.named_parameters():
+        if name.endswith("bias"):
+            torch.nn.init.zeros_(parameter)
+    dim, bright = (R(model, value) for value in (0.01, 1.0))
+    assert dim == pytest.approx(bright, rel=1e-3)

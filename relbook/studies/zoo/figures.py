@@ -64,9 +64,11 @@ def dots(rows: pd.DataFrame, architectures, imagenet=None, *, paper=None) -> Fig
         imagenet: rows of the study `imagenet`, for a panel of networks that others trained on ImageNet.
     """
     others = imagenet is not None and len(imagenet) > 0
+    sets = tables.on_full_set(rows).groupby("architecture")["dataset"].nunique()
     fig, axes = style.figure(
-        1 + others, len(architectures), height=3.4 + 2.3 * others, squeeze=False, sharey=True
-    )
+        1 + others, len(architectures), height=3.4 + 2.3 * others, squeeze=False, sharey=True,
+        width_ratios=[1 + sets.get(name, 1) for name in architectures],
+    )  # fmt: skip
     for ax, architecture in zip(axes[0], architectures, strict=False):
         found = {}
         for (position, stage), table in _dot_tables(rows, tuple(CUT_COLOURS)):
