@@ -178,3 +178,14 @@ def test_layers_are_drawn_by_layer_window_and_channels():
         ]
         assert axes[3 + k].lines[0].get_xydata().tolist() == [[3, 18 * (k + 1)], [5, 30 * (k + 1)]]
         assert axes[6 + k].lines[1].get_xydata().tolist() == [[3, 150 * (k + 1)], [7, 350 * (k + 1)]]
+
+
+def test_learned_filters_are_sorted_and_their_constant_part_is_counted():
+    before = [np.array([[[3.0], [-1.0]], [[1.0], [-3.0]]]), np.array([[[1.0, 0.0], [1.0, 0.0]]])]
+    after = [np.array([[[2.0], [2.0]], [[-1.0], [-1.0]]]), np.array([[[1.0, 2.0], [0.0, 0.0]]])]
+    left, right, share = figures.learned_filters(before, after).axes
+    assert left.images[0].get_array().tolist() == [[1, -3], [3, -1]]
+    assert right.images[0].get_array().tolist() == [[-1, -1], [2, 2]]
+    shares = {line.get_label(): line.get_xydata().tolist() for line in share.lines}
+    assert shares["at initialisation"] == [pytest.approx([1, 8 / 2 / 20]), pytest.approx([2, 1])]
+    assert shares["trained"] == [pytest.approx([1, 1]), pytest.approx([2, 0.5])]

@@ -325,6 +325,41 @@ def two_pixel_layers(output: pd.DataFrame, layers: pd.DataFrame, xi: int = 7, ch
     return fig
 
 
+@style.styled
+def learned_filters(before: list[np.ndarray], after: list[np.ndarray]) -> Figure:
+    """D, "filters actually learn to pool": those of the first layer, and the share of the constant filter by layer.
+
+    Args:
+        before: The filters of each layer at initialisation, [channel, tap, channel below].
+        after: The same after training.
+    """
+    size = before[0].shape[1]
+    fig, (left, right, share) = style.figure(1, 3, height=3.4, gridspec_kw={"width_ratios": [1, 1, 1.6]})
+    for ax, filters, title in ((left, before, "before"), (right, after, "after training")):
+        taps = filters[0][:, :, 0]
+        taps = taps[np.argsort(taps.sum(1))]
+        ax.imshow(taps, cmap="PuOr", aspect="auto", vmin=-abs(taps).max(), vmax=abs(taps).max())
+        ax.set(title=title, xlabel="tap", xticks=range(size), xticklabels=range(1, size + 1), yticks=[])
+        ax.grid(False)
+    left.set_ylabel("channels of the first layer")
+    layers = range(1, len(before) + 1)
+    for stage, filters in (("init", before), ("trained", after)):
+        shares = [(w.sum(1) ** 2).sum() / size / (w**2).sum() for w in filters]
+        share.plot(
+            layers, shares, marker="o", label=style.STROKES[stage].words, **style.stroke(stage, style.BLUE)
+        )
+    share.axhline(1 / size, **style.GUIDE)
+    share.set(
+        title="in the constant filter",
+        xlabel="layer",
+        ylabel="share of squared weights",
+        ylim=(0, 1),
+        xticks=layers,
+    )
+    fig.legend(*share.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    return fig
+
+
 def _first_layers(axis):
     """Filters of the first layer of both solutions, a row of three taps for each channel."""
     taps = {"low": [(1, 1, 1)], "high": [(1, 0, 0), (0, 1, 0), (0, 0, 1)]}
