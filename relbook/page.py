@@ -22,6 +22,7 @@ class Display:
         return (self.bundle, {"relstab": {"stated": self.stated}}) if self.stated else self.bundle
 
 
+LONG = 30  # lines; a longer table scrolls in its own frame
 SHOWS = ("published", "computed", "both")
 
 
@@ -161,7 +162,9 @@ def table(frame, **whole):
     ['family', 'R', 'dense', '0.12']
     """
     options = {"index": False, "float_format": "{:.2f}".format}
-    html = f'<div class="table-frame">{frame.to_html(border=0, **options)}</div>'
+    html = (
+        f'<div class="table-frame{" long" * (len(frame) > LONG)}">{frame.to_html(border=0, **options)}</div>'
+    )
     _keep(html.encode(), {f"{name}.csv": part.to_csv(index=False).encode() for name, part in whole.items()})
     return Display(text_html=html, text_plain=frame.to_string(**options))
 

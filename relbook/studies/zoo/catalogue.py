@@ -17,6 +17,8 @@ from relstab.train import recipes
 IN_FIGURE_5 = ("fc_l2", "fc_l4", "fc_l6", "lenet", "alexnet", "vgg11", "vgg16", "vgg19", "vgg11_bn", "vgg16_bn",
                "vgg19_bn", "resnet18", "resnet34", "resnet50", "efficientnet_b0")  # Petrini 2021  # fmt: skip
 WITH_SKIPS = {"resnet", "cifar_resnet", "efficientnet"}
+COLUMNS = ["data", "network", "error", "D", "G", "R", "parameters", "layers", "batch norm", "skips", "epochs", "seeds",
+           "trained by"]  # fmt: skip
 TRAINER = "akamaster/pytorch_resnet_cifar10"  # of the ResNets 20 to 56
 
 
@@ -63,7 +65,7 @@ def every(zoo: pd.DataFrame, imagenet: pd.DataFrame, public: pd.DataFrame) -> pd
     the output, δ = 1, c = 3, from medians per component.
     """
     parts = [_zoo(zoo), _lite(imagenet), _public(public)]
-    table = pd.concat([part for part in parts if len(part)], ignore_index=True)
+    table = pd.concat([part for part in parts if len(part)], ignore_index=True).reindex(columns=COLUMNS)
     return table.sort_values(["data", "error"], na_position="first", ignore_index=True)
 
 
