@@ -50,4 +50,4 @@ def _panel(ax, lines, used):
     ax.set_yticks(range(len(used)), used, fontsize=8)
     ax.tick_params(axis="x", labelsize=8)
     ax.locator_params(axis="x", nbins=3)
-    ax.set_title(f"{sign} {first['id']}", fontsize=8.5, loc="left")
+    ax.set_title(f"{sign} {first['id']}", fontsize=9, loc="left")
