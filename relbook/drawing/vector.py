@@ -37,8 +37,8 @@ def themed(svg: str, text: str) -> str:
 def plotted(fig) -> pd.DataFrame:
     """What a figure shows, one line a point: panel, kind, series, x, y, low, high, in the units of the axes.
 
-    panel: number and title of the axes; series: the label of the legend; kind: "line", "points", "bar" or "text", a word
-    beside a point, whose text is the series. low and high: ends of a bar. Pictures and shades are no points.
+    panel: number and title of the axes; series: the label of the legend; kind: "line", "points", "bar", "interval"
+    (an error bar) or "text", a word beside a point, whose text is the series. low and high: ends of a bar or interval. Pictures and shades are no points.
 
     >>> from matplotlib.figure import Figure
     >>> fig = Figure()
@@ -62,6 +62,8 @@ def plotted(fig) -> pd.DataFrame:
                 lines += [
                     {**panel, "kind": "points", "series": _label(found), "x": a, "y": b} for a, b in points
                 ]
+            elif isinstance(found, mpl.collections.LineCollection):
+                lines += [{**panel, "kind": "interval", **ends} for ends in _intervals(found)]
         for bar in (
             part for group in ax.containers for part in group if isinstance(part, mpl.patches.Rectangle)
         ):
@@ -85,6 +87,17 @@ def plotted(fig) -> pd.DataFrame:
             )
     columns = ["panel", "kind", "series", "x", "y", "low", "high", "x is", "y is"]
     return pd.DataFrame(lines, columns=columns).dropna(axis="columns", how="all")
+
+
+def _intervals(found):
+    """Error bars, upright ones as x, low, high, level ones as y, low, high."""
+    for segment in found.get_segments():
+        if len(segment) == 2:
+            (a, b), (c, d) = segment
+            if a == c:
+                yield {"x": a, "low": min(b, d), "high": max(b, d)}
+            elif b == d:
+                yield {"y": b, "low": min(a, c), "high": max(a, c)}
 
 
 def _label(artist):

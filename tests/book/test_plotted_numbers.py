@@ -327,3 +327,18 @@ def test_omissions_plot_their_tables():
     ax = omissions.baseline(rough, 1.87).axes[0]
     assert curve(ax, "mean over single filters") == near([(1.9, 1), (1.8, 0)])
     assert curve(ax, "ratio of sums, the formula") == near([(1.7, 1), (1.6, 0)])
+
+
+def test_the_table_of_a_figure_holds_its_error_bars():
+    from matplotlib.figure import Figure
+
+    from relbook.drawing import vector
+
+    fig = Figure()
+    ax = fig.subplots()
+    ax.errorbar([1.0], [5.0], yerr=[[2.0], [3.0]], fmt="o")
+    ax.hlines(7.0, 2.0, 4.0)
+    table = vector.plotted(fig)
+    upright, level = table[table["kind"] == "interval"].to_dict("records")
+    assert (upright["x"], upright["low"], upright["high"]) == (1, 3, 8)
+    assert (level["y"], level["low"], level["high"]) == (7, 2, 4)
