@@ -38,7 +38,8 @@ def plotted(fig) -> pd.DataFrame:
     """What a figure shows, one line a point: panel, kind, series, x, y, low, high, in the units of the axes.
 
     panel: number and title of the axes; series: the label of the legend; kind: "line", "points", "bar", "interval"
-    (an error bar) or "text", a word beside a point, whose text is the series. low and high: ends of a bar or interval. Pictures and shades are no points.
+    (an error bar) or "text", a word beside a point, whose text is the series. low and high: ends of a bar or an
+    interval. Pictures and shades are no points.
 
     >>> from matplotlib.figure import Figure
     >>> fig = Figure()

@@ -26,7 +26,8 @@ from relbook.press import notebook
 
 _COLUMNS = (
     "The CSV of a figure holds its plotted numbers, one line a point: the panel (number and title), the kind of mark, its "
-    "series in the legend, x and y in the units of the axes, low and high for bars and intervals. A *text* is a word beside a point."
+    "series in the legend, x and y in the units of the axes, low and high for bars and intervals. "
+    "A *text* is a word beside a point."
 )
 _KINDS = {".svg": "SVG", ".pdf": "PDF", ".csv": "numbers (CSV)"}
 
