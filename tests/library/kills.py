@@ -33,6 +33,7 @@ import psutil
 from relstab.store import records
 
 PATIENCE = 20.0  # seconds until every process of a killed run must be gone
+TIMES = ("seconds", "images_per_second")  # measured ones, in rows of the zoo: no two runs have the same
 MARK = "RELSTAB_KILLS"  # environment variable by which its processes are known
 WAYS = ("kill the command", "kill the group", "kill a worker", "SIGTERM", "SIGINT")
 # SIGINT as in a terminal: a shell lets what runs in the background ignore it
@@ -62,13 +63,16 @@ def gone(token, patience=PATIENCE):
 
 
 def stored(root, field="rows"):
-    """{name of a unit: its rows as JSON, or another field} of a store; ValueError for a file that is no whole record."""
+    """{name of a unit: its rows as JSON, without `TIMES`, or another field}; ValueError for what is no whole record."""
     found = {}
     for path in Path(root).glob("*/*/*.json"):
         if any(part.startswith(".") for part in path.relative_to(root).parts):
             continue
         record = records.loads(path.read_bytes())
-        found[path.relative_to(root).as_posix()] = json.dumps(record[field])
+        value = record[field]
+        if field == "rows":
+            value = [{key: row[key] for key in row if key not in TIMES} for row in value]
+        found[path.relative_to(root).as_posix()] = json.dumps(value)
     return found
 
 
