@@ -1,4 +1,4 @@
-"""Small multiples of `relbook.against_scale.table`: a panel a claim, a line a kind of networks, the accepted band behind."""
+"""Small multiples of `relbook.studies.zoo.against_scale.table`: a panel a claim, a line a kind of networks."""
 
 import numpy as np
 

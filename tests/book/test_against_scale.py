@@ -5,12 +5,12 @@ import math
 import pandas as pd
 import pytest
 
-from relbook import against_scale, ledger, papers
-from relbook.against_scale import PLACES, Point, moves
+from relbook import ledger, papers
 from relbook.drawing import against_scale as drawing
 from relbook.ledger import Accepted
 from relbook.measurement import Measurement, exact, nothing
-from relbook.studies.zoo import tables
+from relbook.studies.zoo import against_scale, tables
+from relbook.studies.zoo.against_scale import PLACES, Point, moves
 
 
 def measured(low, estimate, high, n=6):

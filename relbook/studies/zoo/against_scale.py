@@ -5,6 +5,7 @@ longest training of the architectures that were trained in several ways, of all 
 networks that others trained, by the claims that repeat it on those (`repeats` in `claims.toml`): all of them, residual
 networks trained in full, and those that fit their training set.
 
+>>> from relbook.ledger import Accepted
 >>> from relbook.measurement import exact
 >>> moves([Point("a", exact(0.2)), Point("b", exact(0.7))], Accepted(0.8, 1.0))
 'towards the paper'
@@ -16,8 +17,6 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from relbook import papers, registry
-from relbook.ledger import Accepted
 from relbook.measurement import Measurement, remembering
 from relbook.studies.zoo import tables
 
@@ -35,10 +34,14 @@ class Point(NamedTuple):
     found: Measurement
 
 
-def moves(found: list[Point], accepted: Accepted) -> str:
+def moves(found: list[Point], accepted) -> str:
     """Where the estimates go from the first to the last point: towards what is accepted, away, or neither.
 
     "flat" if the last interval holds the first estimate; "within" if both ends are accepted.
+
+    Args:
+        found: At least one point.
+        accepted: An interval of the ledger, with `low` and `high`.
     """
     first, last = found[0].found, found[-1].found
     distances = [max(accepted.low - one.estimate, one.estimate - accepted.high, 0) for one in (first, last)]
@@ -66,11 +69,15 @@ def points(claim, rows, repeated) -> list[Point]:
     ]
 
 
-def table(scale: str = "laptop") -> pd.DataFrame:
-    """A line a claim and kind of networks, of the claims that have a number at both ends of training here."""
-    live = papers.ledger()
+def table(live, rows, *, scale: str = "laptop") -> pd.DataFrame:
+    """A line a claim and kind of networks, of the claims that have a number at both ends of training here.
+
+    Args:
+        live: The ledger's claims, `relbook.papers.ledger`.
+        rows: {study: its rows at the scale}, of "zoo" and "others".
+        scale: Of the accepted intervals.
+    """
     with remembering():
-        rows = {name: registry.rows(name, scale, compute=False) for name in ("zoo", "others")}
         repeated = {(claim.repeats["claim"], claim.repeats["on"]): claim.measured(
             {study: rows[study] for study in claim.studies}) for claim in live if claim.repeats}  # fmt: skip
         lines = []
