@@ -268,7 +268,7 @@ def test_lazy_networks_by_size_and_by_alpha(monkeypatch):
          for a, alpha in enumerate((lazy.lazy_images.FEATURE, lazy.lazy_images.LAZY))]
     )  # fmt: skip
     monkeypatch.setattr(lazy.lazy_images, "networks", lambda rows: table)
-    axes = np.reshape(lazy.against_size(None).axes, (2, 2))
+    axes = np.reshape(lazy.against_size(pd.DataFrame()).axes, (2, 2))
     for n, column in enumerate(axes.T, start=1):
         for ax, factor in zip(column, (1, 4), strict=True):  # R, test error
             lines = {
@@ -278,7 +278,7 @@ def test_lazy_networks_by_size_and_by_alpha(monkeypatch):
                 expected = [[P, factor * 10.0**n * P * (1 + a)] for P in (16, 64)]
                 assert lines[lazy.REGIMES[regime][0]] == near(expected)
         assert column[0].containers[-1].lines[0].get_ydata().tolist() == pytest.approx([5 * n] * 2)
-    for ax, (k, column) in zip(lazy.against_alpha(None).axes, enumerate(columns), strict=True):
+    for ax, (k, column) in zip(lazy.against_alpha(pd.DataFrame()).axes, enumerate(columns), strict=True):
         expected = [[alpha, (k + 1) * 10 * 16 * (1 + a)]
                     for a, alpha in enumerate((lazy.lazy_images.FEATURE, lazy.lazy_images.LAZY))]  # fmt: skip
         assert ax.containers[0].lines[0].get_xydata().tolist() == near(expected), column
@@ -291,7 +291,7 @@ def test_the_sphere_has_points_across_and_one_line_a_regime(monkeypatch):
          for a, alpha in ((2.0, 0.03), (4.0, 100.0), (1.0, math.inf))]
     )  # fmt: skip
     monkeypatch.setattr(sphere.sphere, "measures", lambda rows: table)
-    axes = np.reshape(sphere.lazy_and_feature(None).axes, (2, 2))
+    axes = np.reshape(sphere.lazy_and_feature(pd.DataFrame()).axes, (2, 2))
     for line, factor in zip(axes, (3, 7), strict=True):
         for ax, d in zip(line, (3, 5), strict=True):
             lines = {
@@ -299,7 +299,7 @@ def test_the_sphere_has_points_across_and_one_line_a_regime(monkeypatch):
             }
             for a, alpha in ((2, 0.03), (4, 100.0), (1, math.inf)):
                 assert lines[sphere.REGIMES[alpha][0]] == near([[P, factor * P * d * a] for P in (16, 32)])
-    for ax in sphere.concentration(None).axes:
+    for ax in sphere.concentration(pd.DataFrame()).axes:
         heights = [container.lines[0].get_ydata().tolist() for container in ax.containers]
         assert heights == [pytest.approx([2, 2]), pytest.approx([4, 4])]
 
