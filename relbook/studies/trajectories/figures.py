@@ -89,11 +89,11 @@ def plane(rows: pd.DataFrame) -> Figure:
 def by_width(rows: pd.DataFrame) -> Figure:
     """Test error, R, G and D at the end against the width; a symbol a seed, the line their geometric mean."""
     last = tables.last(rows)
-    fig, axes = style.figure(1, 4, height=2.9)
     if last.empty:
-        for ax in axes:
-            nothing(ax)
+        fig, ax = style.figure(height=1.5)
+        nothing(ax)
         return fig
+    fig, axes = style.figure(1, 4, height=2.9)
     _, colour, marker = look(last["architecture"].iloc[0])
     for ax, column in zip(axes, ("test_error", "R_median", "G_median", "D_median"), strict=True):
         ax.plot(last["width"], last[column], marker, color=colour, ms=4, alpha=0.5)
