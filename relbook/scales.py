@@ -62,7 +62,7 @@ _CIFAR = {"dataset": "cifar10-jpeg", "augment": True, "cuts": (3, 5, 15)}
 _ORIGINAL = {**_CIFAR, "dataset": "cifar10"}  # where only the JPEG copy is found, that serves
 _OTHERS = {"dataset": "cifar10-lossless", "recipe": "published", "shuffles": 5, "cuts": (3, 5, 15)}
 _OTHERS |= {"nets": tuple((f"cifar_resnet{layers}", 1, 0) for layers in (20, 32, 44, 56))}
-_TABLE_1 = ("fc_l2", "fc_l4", "fc_l6", "lenet", "alexnet", "vgg11", "vgg16", "vgg19", "vgg11_bn", "vgg16_bn",
+TABLE_1 = ("fc_l2", "fc_l4", "fc_l6", "lenet", "alexnet", "vgg11", "vgg16", "vgg19", "vgg11_bn", "vgg16_bn",
             "vgg19_bn", "resnet18", "resnet34", "resnet50", "efficientnet_b0")  # B Table 1 and Fig. 5  # fmt: skip
 _NOISY = ("fc_l2", "fc_l4", "fc_l6", "lenet", "alexnet", "vgg11", "vgg11_bn", "vgg16_bn", "vgg19_bn", "resnet18",
           "resnet34", "resnet50", "efficientnet_b0")  # A Figs. 1 and 10  # fmt: skip
@@ -120,7 +120,7 @@ ZOO = {
          "nets": (("vgg11_bn", 1, 30), ("resnet18", 1, 30), ("efficientnet_b0", 1, 30), ("fc_l4", 1, 60),
                   ("lenet", 1, 60))},
         {**_ORIGINAL, "precision": "bfloat16", "shuffles": 10,
-         "nets": tuple((name, 1, 30) for name in _TABLE_1)},
+         "nets": tuple((name, 1, 30) for name in TABLE_1)},
         {**_ORIGINAL, "precision": "bfloat16", "train_size": _SIZES, "steps": 7800,
          "nets": (("resnet18", 1), ("efficientnet_b0", 1), ("fc_l4", 1), ("lenet", 1))},
         *({"dataset": name, "precision": "bfloat16", "cuts": (3, 5, 15), "train_size": _SIZES, "steps": 4000,
@@ -139,7 +139,7 @@ ZOO = {
         {**_ORIGINAL, "recipe": "b_paper", "train_size": _SIZES, "steps": 19550, "seed": [0, 1, 2],
          "nets": (("fc_l4", 1), ("lenet", 1))},
         {**_ORIGINAL, "recipe": "b_code", "shuffles": 10, "displacements": _DELTAS,
-         "seed": [0, 1, 2, 3, 4], "nets": tuple((name, 1, 250) for name in _TABLE_1)},
+         "seed": [0, 1, 2, 3, 4], "nets": tuple((name, 1, 250) for name in TABLE_1)},
         {**_ORIGINAL, "recipe": "b_code", "train_size": _SIZES, "steps": 97750,
          "seed": list(range(16)), "nets": (("resnet18", 1), ("efficientnet_b0", 1), ("fc_l4", 1), ("lenet", 1))},
         *({"dataset": name, "recipe": "b_code", "cuts": (3, 5, 15), "train_size": _SIZES, "steps": 97750,

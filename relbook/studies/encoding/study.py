@@ -27,7 +27,7 @@ from typing import ClassVar
 import torch
 
 from relbook import scales
-from relbook.studies.datasets import OfArchitecture
+from relbook.studies.datasets import OfArchitecture, training_images
 from relbook.studies.encoding import copies, spectrum
 from relbook.studies.encoding.copies import ENCODINGS, loaded
 from relbook.studies.zoo import study as zoo
@@ -79,7 +79,7 @@ class Encoded(OfArchitecture):
     @property
     def cost_minutes(self) -> float:
         """Estimated minutes of training on one core, from the zoo's step times."""
-        count = self.train_size or (3000 if self.original == "fashion-mini" else 8068)
+        count = training_images(self, self.original)
         return round(self.epochs * math.ceil(count / 128) * zoo.step_ms(self) / 60000, 2)
 
     def run(

@@ -21,6 +21,7 @@ COLOURS = ListedColormap(
     ["#0072B2", "#2F8FC4", "#56B4E9", "#E0B000", "#E69F00", "#E08020", "#D55E00", "#B04A00"]
 )
 SHADES = Normalize(0, 0.4, clip=True)  # steps of 0.05: below two of them a network counts as fitted
+DEPTHS = (0, 0.2, 0.4, 0.6, 0.8, 1)  # relative ones at which a median over networks is taken
 TITLES = {"D": "$D_f$", "G": "$G_f$", "R": "$R_f$"}
 
 
@@ -219,8 +220,17 @@ def changes(rows: pd.DataFrame) -> Figure:
     return fig
 
 
+def _median(curves, depths):
+    """The median of R over networks at relative depths, linear between a network's layers (logarithms)."""
+    logs = [
+        np.interp(depths, one["relative_depth"].to_numpy(float), np.log(one["R"].to_numpy(float)))
+        for one in curves
+    ]
+    return np.exp(np.median(logs, 0))
+
+
 @drawn
-def depth_profiles(rows: pd.DataFrame, depths=(0, 0.2, 0.4, 0.6, 0.8, 1)) -> Figure:
+def depth_profiles(rows: pd.DataFrame, depths=DEPTHS) -> Figure:
     """R by depth of the networks on CIFAR-10 that are not refused, a panel a family: thin each, thick their median.
 
     Args:
@@ -228,7 +238,7 @@ def depth_profiles(rows: pd.DataFrame, depths=(0, 0.2, 0.4, 0.6, 0.8, 1)) -> Fig
         depths: Where the median is taken, over R linear in relative depth between a network's layers (logarithms).
     """
     known = tables.networks(rows).set_index("name")
-    table = tables.profiles(rows) if len(rows) else pd.DataFrame(columns=["name", "R"])
+    table = tables.profiles(rows)
     table = table[table["name"].isin(known.index) & (table["R"] > 0)]
     found = known.loc[list(dict.fromkeys(table["name"]))] if len(table) else known[:0]
     families = [family for family in tables.FAMILIES if family in set(found["family"])]
@@ -248,10 +258,9 @@ def depth_profiles(rows: pd.DataFrame, depths=(0, 0.2, 0.4, 0.6, 0.8, 1)) -> Fig
                     continue
                 if stage == "trained":
                     ax.plot(one["relative_depth"], one["R"], color=_colour(error), lw=0.8, alpha=0.7)
-                across, R = (one[column].to_numpy(float) for column in ("relative_depth", "R"))
-                curves.append(np.interp(depths, across, np.log(R)))
+                curves.append(one)
             if curves:
-                median = np.exp(np.median(curves, 0))
+                median = _median(curves, depths)
                 ax.plot(depths, median, marker="o", ms=4, zorder=5, **style.stroke(stage, style.BLACK))
         ax.axhline(1, **style.GUIDE)
         count = int((found["family"] == family).sum())
@@ -264,7 +273,7 @@ def depth_profiles(rows: pd.DataFrame, depths=(0, 0.2, 0.4, 0.6, 0.8, 1)) -> Fig
 
 
 @drawn
-def matched(rows: pd.DataFrame, depths=(0, 0.2, 0.4, 0.6, 0.8, 1)) -> Figure:
+def matched(rows: pd.DataFrame, depths=DEPTHS) -> Figure:
     """Noise of the deformation's spectrum: R against R with white noise, the error against it, and both R by depth.
 
     By depth: the median over fitted networks of R, linear in relative depth between a network's layers, at `depths`.
@@ -285,13 +294,14 @@ def matched(rows: pd.DataFrame, depths=(0, 0.2, 0.4, 0.6, 0.8, 1)) -> Figure:
     if len(some) > 2:
         _law(axes[1], some, "R_matched", "test_error", color="#0072B2", lw=1.2)
     axes[1].set(xlabel="$R_f$, matched noise", ylabel="test error")
-    curves, handles = tables.by_depth(rows), _handles(table)
-    for noise, colour, marker in (("white", style.BLUE, "o"), ("matched", style.ORANGE, "s")):
-        one = curves[curves["noise"] == noise].sort_values("relative_depth")
-        values = [np.interp(depths, net["relative_depth"].astype(float), np.log(net["R"].astype(float)))
-                  for _, net in one.groupby("name")]  # fmt: skip
-        if values:
-            axes[2].plot(depths, np.exp(np.median(values, 0)), color=colour, marker=marker)
+    handles = _handles(table)
+    for noise, kind, colour, marker in (("white", "profile", style.BLUE, "o"),
+                                        ("matched", "matched_profile", style.ORANGE, "s")):  # fmt: skip
+        one = tables.profiles(rows, kind=kind)
+        one = one[one["name"].isin(some["name"]) & (one["stage"] == "trained") & (one["R"] > 0)]
+        curves = [net for _, net in one.sort_values("relative_depth").groupby("name")]
+        if curves:
+            axes[2].plot(depths, _median(curves, depths), color=colour, marker=marker)
             handles.append(Line2D([], [], color=colour, marker=marker, label=f"{noise} noise"))
     axes[2].set(xlabel="relative depth", ylabel="$R_k$, median", yscale="log")
     for ax in axes[:2]:

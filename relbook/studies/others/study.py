@@ -132,8 +132,11 @@ class Network:
         images = 3 * self.probes * (self.draws + len(self.cuts) + 1) + 3 * self.sweep_probes * (
             len(INTERPOLATIONS) * len(self.displacements) + 2 * self.shuffles
         )
-        images += 3 * 2 * self.init_probes + TRAINING_IMAGES
-        minutes = 0.1 + images * self.entry["million_macs"] / 8e3 / 60
+        return self._minutes(0.1, images + 3 * 2 * self.init_probes + TRAINING_IMAGES)
+
+    def _minutes(self, start, images):
+        """A start and the passes of so many images."""
+        minutes = start + images * self.entry["million_macs"] / 8e3 / 60
         return round(minutes / (50 if self.scale in ("gpu", "paper") else 1), 2)
 
     def run(
@@ -144,15 +147,10 @@ class Network:
         device: str | torch.device = "cpu",
     ) -> list[dict]:
         """Rebuild, classify, probe."""
-        device = torch.device(device)
         sets, entry = image_sets(self.dataset), self.entry
-
-        def placed(net):
-            return net.to(device, memory_format=torch.channels_last)
-
-        fresh = placed(networks.build(entry["spec"], seed=self.seed))
+        fresh = self.fresh(device)
         rows = self.outputs(fresh, sets["test"], "init") + self.profile(fresh, "init")
-        model = placed(networks.fill(networks.build(entry["spec"]), tensors(self)))
+        model = self.trained(device)
         row = {"kind": "network", "status": "ok", "published_error": entry["published_error"],
                "repository": entry["repository"], "digest": entry["digest"], "robust": entry["robust"],
                "training_images": len(sets["train"]),
@@ -187,6 +185,17 @@ class Network:
                 rows += self.profile(net, "trained", kind="shuffled", probes=self.sweep_probes, shuffle=draw,
                                      batch_norm=batch_norm)  # fmt: skip
         return [row, *rows]
+
+    def fresh(self, device):
+        """The architecture at a fresh initialisation."""
+        return networks.build(self.entry["spec"], seed=self.seed).to(
+            device, memory_format=torch.channels_last
+        )
+
+    def trained(self, device):
+        """The network with its tensors."""
+        model = networks.fill(networks.build(self.entry["spec"]), tensors(self))
+        return model.to(device, memory_format=torch.channels_last)
 
     def normalise(self, images):
         """Pixels as the network's source normalised them."""
@@ -246,9 +255,7 @@ class Matched(Network):
     @property
     def cost_minutes(self) -> float:
         """Estimated minutes on one core, as a network's."""
-        images = 3 * self.probes * (self.draws + 1) + 3 * 2 * self.init_probes
-        minutes = 0.03 + images * self.entry["million_macs"] / 8e3 / 60
-        return round(minutes / (50 if self.scale in ("gpu", "paper") else 1), 2)
+        return self._minutes(0.03, 3 * self.probes * (self.draws + 1) + 3 * 2 * self.init_probes)
 
     def run(
         self,
@@ -258,15 +265,11 @@ class Matched(Network):
         device: str | torch.device = "cpu",
     ) -> list[dict]:
         """Rebuild, probe."""
-
-        def placed(net):
-            return net.to(device, memory_format=torch.channels_last)
-
-        test = image_sets(self.dataset)["test"]
-        model = placed(networks.fill(networks.build(self.entry["spec"]), tensors(self)))
-        fresh = placed(networks.build(self.entry["spec"], seed=self.seed))
-        rows = []
-        for net, stage, draws in ((model, "trained", self.draws), (fresh, "init", 1)):
+        test, rows = image_sets(self.dataset)["test"], []
+        for net, stage, draws in (
+            (self.trained(device), "trained", self.draws),
+            (self.fresh(device), "init", 1),
+        ):
             rows += self.outputs(net, test, stage, draws=draws, noise=self.spectrum, kind="matched")
             rows += self.profile(net, stage, noise=self.spectrum, kind="matched_profile")
         return rows

@@ -113,28 +113,6 @@ def matched(rows: pd.DataFrame, **options) -> pd.DataFrame:
     return table
 
 
-def by_depth(rows: pd.DataFrame) -> pd.DataFrame:
-    """R (means) by layer of the fitted natural networks on CIFAR-10: name, repository, relative_depth, R, noise."""
-    names = set(fitted(matched(rows, statistic="mean"))["name"])
-    columns = ["name", "repository", "relative_depth", "R", "noise"]
-    if not names:
-        return pd.DataFrame(columns=columns)
-    chosen = rows[rows["name"].isin(names) & (rows["stage"] == "trained") & (rows["R"] > 0)].drop(
-        columns="noise", errors="ignore"
-    )
-    repositories = found(rows).set_index("name")["repository"]
-    parts = [
-        chosen[chosen["kind"] == kind].assign(noise=noise)
-        for kind, noise in (("profile", "white"), ("matched_profile", "matched"))
-    ]
-    table = pd.concat(parts)
-    return (
-        table.assign(repository=table["name"].map(repositories))
-        .reindex(columns=columns)
-        .reset_index(drop=True)
-    )
-
-
 def natural(rows: pd.DataFrame, **options) -> pd.DataFrame:
     """Those of `networks` that were not trained to be robust."""
     table = networks(rows, **options)
@@ -190,11 +168,18 @@ def shuffled(rows: pd.DataFrame) -> pd.DataFrame:
     return table.assign(ratio=table["R_shuffled"] / table["R"])
 
 
-def profiles(rows: pd.DataFrame) -> pd.DataFrame:
-    """D, G, R by relative depth, at initialisation and trained, networks that are not refused."""
+def profiles(rows: pd.DataFrame, *, kind: str = "profile") -> pd.DataFrame:
+    """D, G, R by relative depth, at initialisation and trained, networks that are not refused.
+
+    Args:
+        kind: "profile" with white noise, "matched_profile" with noise of the deformation's spectrum.
+    """
+    columns = ["name", "dataset", "stage", "layer", "depth", "relative_depth", *QUANTITIES]
+    if rows.empty:
+        return pd.DataFrame(columns=columns)
     accepted = found(rows).query("refused == ''")["name"]
-    table = rows[(rows["kind"] == "profile") & rows["name"].isin(accepted)]
-    return table[["name", "dataset", "stage", "layer", "depth", "relative_depth", *QUANTITIES]]
+    table = rows[(rows["kind"] == kind) & rows["name"].isin(accepted)]
+    return table.reindex(columns=columns)
 
 
 def refusals(rows: pd.DataFrame) -> pd.DataFrame:

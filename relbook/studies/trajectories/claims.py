@@ -6,16 +6,19 @@ from relbook.measurement import bootstrap, correlation, geometric, mean, nothing
 from relbook.studies.trajectories import tables
 
 
+def _half_times(rows, *columns):
+    """(name, points, epochs at which the columns have half of their change) of each network."""
+    for name, one in tables.networks(rows):
+        yield (
+            name,
+            one,
+            [tables.half_way(one["epoch"].to_numpy(), one[column].to_numpy()) for column in columns],
+        )
+
+
 def half_way(rows, *, first, second, seed):
     """The time at which log `first` has half of its change over that of log `second`, geometric mean over networks."""
-    found = [
-        (
-            name,
-            *(tables.half_way(one["epoch"].to_numpy(), one[column].to_numpy()) for column in (first, second)),
-        )
-        for name, one in tables.networks(rows)
-    ]
-    found = [(name, a / b) for name, a, b in found if a > 0 and b > 0]
+    found = [(name, a / b) for name, _, (a, b) in _half_times(rows, first, second) if a > 0 and b > 0]
     if not found:
         return nothing()
     names, values = zip(*found, strict=True)
@@ -24,14 +27,12 @@ def half_way(rows, *, first, second, seed):
 
 def falls_first(rows, *, first, second, seed):
     """Share of networks in which `first` falls from the first point to the last, and has half of its fall before `second`."""
-    names, values = [], []
-    for name, one in tables.networks(rows):
-        times = [
-            tables.half_way(one["epoch"].to_numpy(), one[column].to_numpy()) for column in (first, second)
-        ]
-        names.append(name)
-        values.append(float(one[first].iloc[-1] < one[first].iloc[0] and times[0] < times[1]))
-    return bootstrap(mean, values, units=names, seed=seed) if names else nothing()
+    found = [(name, float(one[first].iloc[-1] < one[first].iloc[0] and a < b))
+             for name, one, (a, b) in _half_times(rows, first, second)]  # fmt: skip
+    if not found:
+        return nothing()
+    names, values = zip(*found, strict=True)
+    return bootstrap(mean, values, units=names, seed=seed)
 
 
 def end_over(rows, *, quantity, start, seed):

@@ -25,7 +25,7 @@ import torch
 from torch import nn
 
 from relbook import scales
-from relbook.studies.datasets import OfArchitecture, loaded
+from relbook.studies.datasets import OfArchitecture, loaded, training_images
 from relbook.studies.zoo import study as zoo
 from relstab import data, models
 from relstab.probes.sensitivity import sensitivity
@@ -72,10 +72,7 @@ class Trajectory(OfArchitecture):
     @property
     def cost_minutes(self) -> float:
         """Estimated minutes of training on one core, from the zoo's step times."""
-        count = self.train_size or {"fashion-mini": 3000, "cifar10-lossless-8k": 8068}.get(
-            self.dataset, 50000
-        )
-        return round(self.epochs * math.ceil(count / 128) * zoo.step_ms(self) / 60000, 2)
+        return round(self.epochs * math.ceil(training_images(self) / 128) * zoo.step_ms(self) / 60000, 2)
 
     def run(
         self,

@@ -9,13 +9,12 @@ import functools
 import pandas as pd
 import torch
 
+from relbook import scales
 from relbook.drawing.nets import label, net
 from relbook.studies.zoo import study, tables
 from relstab import models
 from relstab.train import recipes
 
-IN_FIGURE_5 = ("fc_l2", "fc_l4", "fc_l6", "lenet", "alexnet", "vgg11", "vgg16", "vgg19", "vgg11_bn", "vgg16_bn",
-               "vgg19_bn", "resnet18", "resnet34", "resnet50", "efficientnet_b0")  # Petrini 2021  # fmt: skip
 WITH_SKIPS = {"resnet", "cifar_resnet", "efficientnet"}
 COLUMNS = ["data", "network", "error", "D", "G", "R", "parameters", "layers", "batch norm", "skips", "epochs", "seeds",
            "trained by"]  # fmt: skip
@@ -48,10 +47,10 @@ def architectures(zoo: pd.DataFrame) -> pd.DataFrame:
     found = tables.networks(zoo)
     found = found[found["dataset"].str.startswith("cifar10")]
     lines = []
-    for name in dict.fromkeys([*IN_FIGURE_5, *sorted(found["architecture"].unique())]):
+    for name in dict.fromkeys([*scales.TABLE_1, *sorted(found["architecture"].unique())]):
         widths = sorted(found.loc[found["architecture"] == name, "width"].unique(), reverse=True)
         lines.append({
-            "network": label(name), **facts(name), "in the paper's Fig. 5": "yes" if name in IN_FIGURE_5 else "no",
+            "network": label(name), **facts(name), "in the paper's Fig. 5": "yes" if name in scales.TABLE_1 else "no",
             "width here": ", ".join(net("", width).strip() or "1" for width in widths) or "not trained",
         })  # fmt: skip
     table = pd.DataFrame(lines)
