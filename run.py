@@ -69,10 +69,7 @@ def test(python, options):
     browser = [] if any("tests/site" in option for option in options) else ["--ignore=tests/site"]
     typed = ["--jaxtyping-packages=relstab,relbook,beartype.beartype"]
     spread = ["-n", "logical", "--dist", "worksteal"]  # one process a core; a later -n counts
-    commands = [
-        *([] if chosen else LINT),
-        ["-m", "pytest", *typed, *spread, *browser, *options],
-    ]
+    commands = [*([] if chosen else LINT), ["-m", "pytest", *typed, *spread, *browser, *options]]
     codes = [subprocess.call([python, *command]) for command in commands]
     return next((code for code in codes if code), 0)
 
@@ -173,9 +170,7 @@ def unmet(lines):
 def satisfies(version, bound):
     """Whether a version meets one bound; only the numbers before any letter count: 1.0.4.post1 is 1.0.4."""
     operator, limit = re.fullmatch(r"(>=|<=|==|<|>|!=)\s*([0-9.]+)", bound.strip()).groups()
-    a, b = (
-        tuple(map(int, re.match(r"[0-9]+(?:\.[0-9]+)*", text)[0].split("."))) for text in (version, limit)
-    )
+    a, b = (tuple(map(int, re.match(r"[0-9]+(?:\.[0-9]+)*", text)[0].split("."))) for text in (version, limit))
     length = max(len(a), len(b))
     a, b = (numbers + (0,) * (length - len(numbers)) for numbers in (a, b))
     return {">=": a >= b, "<=": a <= b, "==": a == b, "<": a < b, ">": a > b, "!=": a != b}[operator]

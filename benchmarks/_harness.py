@@ -79,17 +79,8 @@ def write(name, title, notes, conditions, tables):
     """
     RESULTS.mkdir(exist_ok=True)
     record = {"title": title, "machine": conditions, "tables": tables}
-    (RESULTS / f"{name}.json").write_text(
-        json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    )
-    lines = [
-        f"# {title}",
-        "",
-        notes,
-        "",
-        ", ".join(f"{key} {value}" for key, value in conditions.items()),
-        "",
-    ]
+    (RESULTS / f"{name}.json").write_text(json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    lines = [f"# {title}", "", notes, "", ", ".join(f"{key} {value}" for key, value in conditions.items()), ""]
     for heading, rows in tables.items():
         columns = list(rows[0])
         lines += [f"## {heading}", "", _line(columns), _line(["---"] * len(columns))]

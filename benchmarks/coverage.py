@@ -71,8 +71,10 @@ def main():
         rows.append(coverage(case, repetitions))
         print(rows[-1], flush=True)
     notes = (
-        f"{repetitions} repetitions of {IMAGES} pictures of fashion-mini, drawn with replacement, with new τ and η each "
-        f"time, δ = 1, c = 3; the truth is R of all pictures over {TRUTH_DRAWS} draws. Aimed at: 90 to 98 % for the mean."
+        f"{repetitions} repetitions of {IMAGES} pictures of fashion-mini, drawn with replacement, with new τ "
+        "and η each "
+        f"time, δ = 1, c = 3; the truth is R of all pictures over {TRUTH_DRAWS} draws. Aimed at: 90 to 98 % "
+        "for the mean."
     )
     _harness.write(
         "coverage", "Coverage of the 95 % interval of R", notes, _harness.machine("torch"), {"Coverage": rows}

@@ -28,10 +28,12 @@ def seeded():
 
 def loop(images, coefficients, temperature, interpolate):
     """The deformation of every image in turn, with about 25 small operations each."""
-    return torch.stack([
-        interpolate(image, *one_field(single, temperature, image.shape[-1]))
-        for image, single in zip(images, coefficients, strict=True)
-    ])  # fmt: skip
+    return torch.stack(
+        [
+            interpolate(image, *one_field(single, temperature, image.shape[-1]))
+            for image, single in zip(images, coefficients, strict=True)
+        ]
+    )
 
 
 def one_field(coefficients, temperature, size):
@@ -78,9 +80,7 @@ def compare(batch, size, *, repeats):
     temperature = diffeo.temperature(DELTA, CUT, size)
 
     def ours(given, interpolation):
-        return diffeo.deform(
-            given, displacement=DELTA, cut=CUT, interpolation=interpolation, generator=seeded()
-        )
+        return diffeo.deform(given, displacement=DELTA, cut=CUT, interpolation=interpolation, generator=seeded())
 
     def by_loop(given, interpolate):
         drawn = diffeo.sample_coefficients(len(given), CUT, generator=seeded())
@@ -105,9 +105,7 @@ def compare(batch, size, *, repeats):
     ]
     check(ours(images, "bilinear"), by_loop(images, one_bilinear))
     if size <= 64:  # 224 x 224 would take 10 GB an image
-        cases.insert(
-            4, ("the same map, dense Gaussian", each, lambda x: by_loop(x, one_dense_gaussian), some, 3)
-        )
+        cases.insert(4, ("the same map, dense Gaussian", each, lambda x: by_loop(x, one_dense_gaussian), some, 3))
         check(ours(some, "gaussian"), by_loop(some, one_dense_gaussian))
     if _harness.version("kornia") != "not installed":
         from kornia.augmentation import RandomElasticTransform
@@ -116,9 +114,7 @@ def compare(batch, size, *, repeats):
         cases.append(("kornia RandomElasticTransform", each, kornia, images, 5))
     rows = [timed(*case) for case in cases]
     if _harness.version("kornia") == "not installed":
-        rows.append(
-            {**dict.fromkeys(rows[0]), "what": "kornia RandomElasticTransform", "fields": "not installed"}
-        )
+        rows.append({**dict.fromkeys(rows[0]), "what": "kornia RandomElasticTransform", "fields": "not installed"})
     for row in rows:
         milliseconds = row["ms per image"]
         row["times relstab"] = None if milliseconds is None else milliseconds / rows[0]["ms per image"]
@@ -164,10 +160,7 @@ def promises(rows):
 def main():
     _harness.single_thread()
     quiet = _harness.quiet()
-    tables = {
-        "512 x 3 x 32 x 32": compare(512, 32, repeats=15),
-        "16 x 3 x 224 x 224": compare(16, 224, repeats=9),
-    }
+    tables = {"512 x 3 x 32 x 32": compare(512, 32, repeats=15), "16 x 3 x 224 x 224": compare(16, 224, repeats=9)}
     slower = " ".join(losses(tables)) or "nowhere in this run, against the rows that are not relstab."
     notes = f"""CPU time of one thread, float32, cut {CUT}, δ = {DELTA:g} pixel. The loop and the dense
 Gaussian compute the same images as relstab (checked in this run); elastic transforms draw other fields, white

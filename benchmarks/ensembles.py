@@ -134,11 +134,10 @@ def main():
         f"CPU time of one thread, float32, {LAYERS} layers, ring of {LENGTH}, batches of {BATCH}. At 32 "
         f"channels 8 members in one batched product are {gain:.1f} times faster than one at a time with "
         + "conv1d. "
-        + ("Where it is slower: " + "; ".join(slower) if slower else "It is the fastest in every row") + "."
-    )  # fmt: skip
-    _harness.write(
-        "ensembles", "Training ensembles of small networks", notes, _harness.machine("torch"), tables
+        + ("Where it is slower: " + "; ".join(slower) if slower else "It is the fastest in every row")
+        + "."
     )
+    _harness.write("ensembles", "Training ensembles of small networks", notes, _harness.machine("torch"), tables)
 
 
 if __name__ == "__main__":

@@ -133,8 +133,9 @@ def speed(name, width, size, count, batch_size):
         low, median, high = (1e3 * t / count for t in statistics.quantiles(times, n=4, method="inclusive"))
         plain = seconds["plain forward pass"]
         ratio = statistics.median(t / p for t, p in zip(times, plain, strict=True))
-        rows.append({"what": what, "ms per image": median, "quartile 1": low, "quartile 3": high,
-                     "times a forward pass": ratio})  # fmt: skip
+        rows.append(
+            {"what": what, "ms per image": median, "quartile 1": low, "quartile 3": high, "times a forward pass": ratio}
+        )
     return rows
 
 
@@ -152,9 +153,7 @@ def parts(name, width, size, count, batch_size):
         "drawing τ and η, deforming the images": draw,
         "of it: the normal numbers of η": lambda: [torch.randn(images.shape[1:]) for _ in images],
         "of it: deform": lambda: diffeo.deform(images, generator=seeded()),
-        "table of the output": lambda: sensitivity(
-            model, images, layers="output", batch_size=batch_size, seed=0
-        ),
+        "table of the output": lambda: sensitivity(model, images, layers="output", batch_size=batch_size, seed=0),
         "table of the blocks": lambda: sensitivity(model, images, batch_size=batch_size, seed=0),
     }
     ratios = in_turn(functions)
@@ -189,8 +188,7 @@ def in_turn(functions):
                 seconds[what].append(time.process_time() - start)
     first = next(iter(seconds.values()))
     return {
-        what: statistics.median(t / f for t, f in zip(times, first, strict=True))
-        for what, times in seconds.items()
+        what: statistics.median(t / f for t, f in zip(times, first, strict=True)) for what, times in seconds.items()
     }
 
 
@@ -235,11 +233,13 @@ def main():
         "Where the time goes: lenet, 256 x 3 x 32 x 32, chunks of 128": parts(*lenet),
         "Sweeps: lenet, 128 x 3 x 32 x 32, chunks of 32": sweeps("lenet", 1, 32, 128, 32),
         "Sweeps: resnet18, width 0.25, 16 x 3 x 32 x 32, chunks of 8": sweeps("resnet18", 0.25, 32, 16, 8),
-        "Sweeps: the same at initialisation, whose BatchNorm sees all images at once":
-        sweeps("resnet18", 0.25, 32, 16, 8, seen=False),
+        "Sweeps: the same at initialisation, whose BatchNorm sees all images at once": sweeps(
+            "resnet18", 0.25, 32, 16, 8, seen=False
+        ),
     } | {
-        f"{name}, width {width:g}: {count} x 3 x {size} x {size}, chunks of {chunk}":
-        speed(name, width, size, count, chunk)
+        f"{name}, width {width:g}: {count} x 3 x {size} x {size}, chunks of {chunk}": speed(
+            name, width, size, count, chunk
+        )
         for name, width, size, count, chunk in (
             lenet,
             ("vgg11_bn", 0.25, 32, 128, 64),
@@ -247,18 +247,18 @@ def main():
             ("resnet18", 1, 32, 16, 8),
             ("torchvision resnet50", 1, 224, 8, 4),
         )
-    }  # fmt: skip
+    }
     blocks = [row for rows in tables.values() for row in rows if row.get("what") == "relstab, blocks"]
     slowest = max(row["times a forward pass"] for row in blocks)
-    swept = max(
-        row["times 18 calls"] for rows in tables.values() for row in rows if "sweep" in row.get("what", "")
-    )
+    swept = max(row["times 18 calls"] for rows in tables.values() for row in rows if "sweep" in row.get("what", ""))
     tables["Peak memory beyond model and images: torchvision resnet50, 224 x 224, chunks of 8"] = memory()
     notes = (
         "CPU time of one thread, float32; medians over turns. relstab's time includes drawing τ and η, a first pass "
         "of two images that finds the layers, a second of three that tries them, and the error bars. Slowest reading "
-        f"of the blocks: {slowest:.2f} times a plain forward pass (at most {LARGEST}). A sweep takes at most {swept:.2f} "
-        f"of its single calls (at most {SWEEP}). Memory is the growth of the peak resident set: keeping everything grows "
+        f"of the blocks: {slowest:.2f} times a plain forward pass (at most {LARGEST}). A sweep takes at most "
+        f"{swept:.2f} "
+        f"of its single calls (at most {SWEEP}). Memory is the growth of the peak resident set: keeping "
+        "everything grows "
         "in proportion to the number of images, streaming stays near one forward pass and the sums."
     )
     notes += "" if quiet else " **Taken on a busy machine.**"

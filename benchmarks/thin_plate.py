@@ -42,9 +42,7 @@ def scipy_deform(image, displacements):
 def compare(batch, size, points, maximum, *, repeats):
     """Rows for a batch of RGB images: what, milliseconds per image (median, quartiles), times relstab."""
     images = torch.rand(batch, 3, size, size, generator=torch.Generator().manual_seed(0))
-    drawn = thin_plate.sample_displacements(
-        batch, points, maximum, generator=torch.Generator().manual_seed(0)
-    )
+    drawn = thin_plate.sample_displacements(batch, points, maximum, generator=torch.Generator().manual_seed(0))
     arrays, given = images.numpy(), drawn.numpy()
 
     def fields():
@@ -69,9 +67,7 @@ def compare(batch, size, points, maximum, *, repeats):
     for what, function, runs in cases:
         seconds = _harness.measure(function, repeats=runs, warmup=1)
         low, median, high = (1e3 * seconds[key] / batch for key in ("low", "median", "high"))
-        rows.append(
-            {"what": what, "ms per image": median, "quartile 1": low, "quartile 3": high, "runs": runs}
-        )
+        rows.append({"what": what, "ms per image": median, "quartile 1": low, "quartile 3": high, "runs": runs})
     for row in rows:
         base = rows[2 if "fields" in row["what"] else 0]
         row["times relstab"] = row["ms per image"] / base["ms per image"]

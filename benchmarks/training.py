@@ -86,8 +86,9 @@ def clock():
 
 def build(architecture, width, dataset, seed=0):
     images = dataset.train.images
-    return models.build(architecture, in_channels=images.shape[1], image_size=images.shape[-1], width=width,
-                        generator=seeded(seed)).to(DEVICE)  # fmt: skip
+    return models.build(
+        architecture, in_channels=images.shape[1], image_size=images.shape[-1], width=width, generator=seeded(seed)
+    ).to(DEVICE)
 
 
 def ways(architecture, width, dataset):
@@ -128,15 +129,14 @@ def speed(dataset):
         rates = {}
         for name, function in ways(architecture, width, dataset).items():
             seconds = _harness.measure(function, repeats=repeats, warmup=1, clock=clock)
-            rates[name] = {"images / s": IMAGES / seconds["median"], "quartile 1": IMAGES / seconds["high"],
-                           "quartile 3": IMAGES / seconds["low"]}  # fmt: skip
+            rates[name] = {
+                "images / s": IMAGES / seconds["median"],
+                "quartile 1": IMAGES / seconds["high"],
+                "quartile 3": IMAGES / seconds["low"],
+            }
         loader, loop = rates["its loader alone"]["images / s"], rates["authors' style, float32"]["images / s"]
         bound = min(loader, 1 / (1 / loop - 1 / loader))
-        rates["authors' style, bound with a worker"] = {
-            "images / s": bound,
-            "quartile 1": None,
-            "quartile 3": None,
-        }
+        rates["authors' style, bound with a worker"] = {"images / s": bound, "quartile 1": None, "quartile 3": None}
         ours = rates["relstab.train, float32"]["images / s"]
         for name, rate in rates.items():
             bare = rates.get(f"bare forward and backward, {name.rpartition(', ')[2]}", {}).get("images / s")

@@ -14,42 +14,36 @@ def add_verbs(verb):
     """Declare the book's verbs; `verb(name, function, text)` makes the parser of one."""
 
     def scaled(sub, default="tiny"):
-        sub.add_argument("--scale", default=default, metavar="SCALE",
-                         help=f"{', '.join(scales.SCALES)} (default: {default or 'the largest with results'})")  # fmt: skip
+        sub.add_argument(
+            "--scale",
+            default=default,
+            metavar="SCALE",
+            help=f"{', '.join(scales.SCALES)} (default: {default or 'the largest with results'})",
+        )
 
     run = verb("run", _run, "execute the notebooks with papermill")
-    run.add_argument(
-        "names", nargs="*", metavar="NAME", help="notebooks, by any part of their path (default: all)"
-    )
+    run.add_argument("names", nargs="*", metavar="NAME", help="notebooks, by any part of their path (default: all)")
     book = verb("book", _book, "execute what changed and render the book as HTML")
     book.add_argument(
         "--only", action="append", metavar="NAME", help="re-execute only notebooks whose path contains NAME"
     )
     for sub in (run, book):
         scaled(sub)
-        sub.add_argument(
-            "--jobs", type=int, default=2, metavar="N", help="notebooks executed at a time (default: 2)"
-        )
+        sub.add_argument("--jobs", type=int, default=2, metavar="N", help="notebooks executed at a time (default: 2)")
 
     study = verb("study", _study, "compute the missing units of a study; stop it and start it again at will")
     study.add_argument("name", metavar="STUDY", help="a study, as listed by `relstab status`")
     scaled(study)
+    study.add_argument("--jobs", type=int, default=1, metavar="N", help="processes on this machine (default: 1)")
     study.add_argument(
-        "--jobs", type=int, default=1, metavar="N", help="processes on this machine (default: 1)"
-    )
-    study.add_argument(
-        "--scheduler",
-        metavar="tcp://HOST:PORT",
-        help="a dask scheduler that spreads the units over its workers",
+        "--scheduler", metavar="tcp://HOST:PORT", help="a dask scheduler that spreads the units over its workers"
     )
     study.add_argument(
         "--gpus", type=int, default=0, metavar="N", help="dask resource GPU that each unit takes (default: 0)"
     )
     study.add_argument("--budget", type=float, metavar="MINUTES", help="start no new unit after this time")
     study.add_argument("--dry-run", action="store_true", help="print what would run and its cost, and stop")
-    study.add_argument(
-        "--publish", action="store_true", help="copy the finished rows to results/, to be committed"
-    )
+    study.add_argument("--publish", action="store_true", help="copy the finished rows to results/, to be committed")
 
     study.add_argument(
         "--verify", action="store_true", help="compute published units again and compare, the quickest first"
@@ -64,10 +58,7 @@ def add_verbs(verb):
     claims.add_argument("--json", action="store_true", help="print a JSON list instead of a table")
     claims.add_argument("--all", action="store_true", help="with the rows that newer ones supersede")
     claims.add_argument(
-        "--units",
-        nargs="+",
-        metavar="ID",
-        help="only list the networks, sizes and seeds that enter these claims",
+        "--units", nargs="+", metavar="ID", help="only list the networks, sizes and seeds that enter these claims"
     )
 
     bench = verb("bench", _bench, "run a benchmark of a source checkout and write its table")
@@ -77,9 +68,7 @@ def add_verbs(verb):
 def _run(options):
     from relbook.press import execute
 
-    results = execute.execute(
-        names=options.names or None, scale=scales.check(options.scale), jobs=options.jobs
-    )
+    results = execute.execute(names=options.names or None, scale=scales.check(options.scale), jobs=options.jobs)
     return 0 if all(result.ok for result in results) else 1
 
 
@@ -131,9 +120,7 @@ def _verify(options):
     from relbook import audit
 
     end = math.inf if options.budget is None else time.monotonic() + 60 * options.budget
-    units = sorted(
-        audit.published(options.name, options.scale), key=lambda unit: unit[1]["provenance"]["seconds"]
-    )
+    units = sorted(audit.published(options.name, options.scale), key=lambda unit: unit[1]["provenance"]["seconds"])
     bad = done = 0
     for config, record in units:
         if time.monotonic() > end:
@@ -181,9 +168,9 @@ def _claims(options):
             for scale, units in papers.populations(claim, scale=options.scale).items():
                 print("\n    ".join([f"{claim.id} at scale {scale}: {len(units)} entered", *units]))
         return
-    lines = papers.evaluate(
-        papers.ledger(options.paper, superseded=options.all), scale=options.scale
-    ).to_dict("records")
+    lines = papers.evaluate(papers.ledger(options.paper, superseded=options.all), scale=options.scale).to_dict(
+        "records"
+    )
     if options.json:
         print(json.dumps(lines, indent=1, ensure_ascii=False))
         return

@@ -30,10 +30,11 @@ STATISTICS = ("mean", "median", "component_median")
 
 
 def medians(rows: pd.DataFrame) -> pd.DataFrame:
-    """R at the output of every trained network of the zoo by each statistic: dataset, architecture, then one a column."""
+    """R at the output of every trained network of the zoo by each statistic: dataset, architecture,
+    then one a column.
+    """
     parts = [
-        zoo_tables.outputs(rows, statistic=name)[[*zoo_tables.UNIT, "R"]].assign(statistic=name)
-        for name in STATISTICS
+        zoo_tables.outputs(rows, statistic=name)[[*zoo_tables.UNIT, "R"]].assign(statistic=name) for name in STATISTICS
     ]
     table = pd.concat(parts).pivot_table(index=zoo_tables.UNIT, columns="statistic", values="R", dropna=True)
     return table.reindex(columns=STATISTICS).dropna().reset_index()
@@ -84,9 +85,7 @@ class Finding:
 
     def __post_init__(self):
         if self.kind not in KINDS:
-            raise ValueError(
-                f"finding {self.anchor}: kind is {self.kind!r}; it must be one of {', '.join(KINDS)}"
-            )
+            raise ValueError(f"finding {self.anchor}: kind is {self.kind!r}; it must be one of {', '.join(KINDS)}")
 
 
 def _modes():
@@ -95,9 +94,7 @@ def _modes():
 
 
 def _centre():
-    return (
-        f"δ = 1 is {diffeo.displacement(diffeo.temperature(1.0, 3, 32), 3, 32, exact=True):.2f} px at c = 3"
-    )
+    return f"δ = 1 is {diffeo.displacement(diffeo.temperature(1.0, 3, 32), 3, 32, exact=True):.2f} px at c = 3"
 
 
 def _norm():
@@ -110,13 +107,14 @@ def _blur():
 
 def _medians():
     factor = largest_factor(medians(registry.shown("zoo")))
-    return f"{effects.median_ratio():.2f} of the median for a normal response; R changes by a factor of {factor:.2f} at most"
+    return (
+        f"{effects.median_ratio():.2f} of the median for a normal response; R changes by a factor of "
+        f"{factor:.2f} at most"
+    )
 
 
 def _radius():
-    return (
-        f"one radius for all lowers G by {effects.radii(effects.fashion())['lower by']:.0%} (Fashion-MNIST)"
-    )
+    return f"one radius for all lowers G by {effects.radii(effects.fashion())['lower by']:.0%} (Fashion-MNIST)"
 
 
 def _one_draw():
@@ -141,7 +139,10 @@ def _cosine():
 
 def _selection():
     gain = effects.optimism(effects.selection())
-    return f"{100 * gain['gain'].mean():.1f} points, {gain['in deviations'].mean():.1f} standard errors of a test set (FC-L4)"
+    return (
+        f"{100 * gain['gain'].mean():.1f} points, {gain['in deviations'].mean():.1f} standard errors of a test "
+        "set (FC-L4)"
+    )
 
 
 def _hidden():
@@ -150,10 +151,11 @@ def _hidden():
 
 
 def _gap():
-    counts = [
-        int((line_task(1, 32, 11, gap=4, convention=name).labels < 0).sum()) for name in ("paper", "code")
-    ]
-    return f"{counts[0]} or {counts[1]} far pairs on 32 pixels, g = 4; 2-D labels change in {_labels_changed(None):.2%} of moves"
+    counts = [int((line_task(1, 32, 11, gap=4, convention=name).labels < 0).sum()) for name in ("paper", "code")]
+    return (
+        f"{counts[0]} or {counts[1]} far pairs on 32 pixels, g = 4; 2-D labels change in "
+        f"{_labels_changed(None):.2%} of moves"
+    )
 
 
 def _diagonal():
@@ -176,7 +178,9 @@ def _rectified():
 def _clock():
     setting = line.PAPER[1]
     steps = ensembles.Recipe(learning_rate=0.01, ridge=0.01, clocks=1, limit=1).clock(setting["layers"])
-    return f"decay needs {steps:,.0f} steps, {8 * steps / setting['train']:,.0f} epochs, however soon the data are fitted"
+    return (
+        f"decay needs {steps:,.0f} steps, {8 * steps / setting['train']:,.0f} epochs, however soon the data are fitted"
+    )
 
 
 def _prop():
@@ -276,7 +280,9 @@ FINDINGS = (
 
 
 def summary() -> pd.DataFrame:
-    """All findings, a line each: anchor, title, place, kind, effect, choice, verdicts (of their claims, without repeats)."""
+    """All findings, a line each: anchor, title, place, kind, effect, choice, verdicts (of their claims,
+    without repeats).
+    """
     judged = papers.evaluate(papers.by_id(*{name: 0 for finding in FINDINGS for name in finding.claims}))
     verdict = judged.set_index("id")["verdict"]
     lines = []

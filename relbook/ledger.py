@@ -165,9 +165,7 @@ class Claim:
 
     def measured(self, rows) -> Measurement:
         """The claim's number from {study: rows}; `nothing` where there is no measure or a study has no rows."""
-        if self.measure is None or any(
-            rows.get(study) is None or rows[study].empty for study in self.studies
-        ):
+        if self.measure is None or any(rows.get(study) is None or rows[study].empty for study in self.studies):
             return nothing()
         options = dict(self.arguments)
         if "seed" in inspect.signature(self.function).parameters:
@@ -195,10 +193,7 @@ class Claim:
     def _verdict(self, found, accepted, scale):
         if math.isnan(found.estimate):
             missing = " and ".join(self.studies) or "the measure"
-            return (
-                Verdict.NOT_TESTED,
-                f"nothing of {missing} at scale {scale} can tell" if self.measure else "",
-            )
+            return (Verdict.NOT_TESTED, f"nothing of {missing} at scale {scale} can tell" if self.measure else "")
         if accepted is None:
             return Verdict.NOT_TESTED, f"no interval was set for scale {scale}"
         if not found.enough:
@@ -216,11 +211,7 @@ class Claim:
         return verdict, f"{found.low:.3g} to {found.high:.3g} is {why} {accepted}" if why else ""
 
     def _explanation(self, verdict):
-        return (
-            f"{self.reason.text} ({self.reason.cause})"
-            if self.reason and self.reason.verdict == verdict
-            else ""
-        )
+        return f"{self.reason.text} ({self.reason.cause})" if self.reason and self.reason.verdict == verdict else ""
 
     def retired_line(self) -> dict:
         """The line of a row that is judged no more: what it was, and why it went."""
@@ -247,10 +238,7 @@ def read(id_: str, table: Mapping, folder: str) -> Claim:
     try:
         table["studies"] = tuple(table.get("studies", [folder] if table.get("measure") else []))
         table["accept"] = {scale: _accepted(ends) for scale, ends in table.get("accept", {}).items()}
-        table["kind"], table["basis"] = (
-            Kind(table.get("kind", "statement")),
-            Basis(table.get("basis", "paper")),
-        )
+        table["kind"], table["basis"] = (Kind(table.get("kind", "statement")), Basis(table.get("basis", "paper")))
         if "differs" in table:
             one = table["differs"]
             table["differs"] = (Difference(one["kind"]), _accepted(one["interval"]), one["because"])
@@ -276,9 +264,7 @@ def _check(claim):
     if claim.paper not in PAPERS:
         raise ValueError(f"paper is {claim.paper!r}; it must be one of {', '.join(PAPERS)}")
     if claim.id[:2] != "abcdo"[PAPERS.index(claim.paper)] + "-":
-        raise ValueError(
-            f"the id must begin with {'abcdo'[PAPERS.index(claim.paper)]}-, the letter of {claim.paper}"
-        )
+        raise ValueError(f"the id must begin with {'abcdo'[PAPERS.index(claim.paper)]}-, the letter of {claim.paper}")
     for scale in claim.accept:
         if scale != ANY:
             scales.check(scale)
@@ -327,20 +313,22 @@ def claims(root: Path = FOLDERS) -> list[Claim]:
     live = set(ids) - retired
     for claim in found:
         if claim.repeats and (set(claim.repeats) != {"claim", "on"} or claim.repeats["claim"] not in live):
-            raise ValueError(f"claim {claim.id} repeats {dict(claim.repeats)}; it must name a claim of the ledger as "
-                             "`claim`, and say as `on` which networks it is about")  # fmt: skip
-        if claim.supersedes and claim.supersedes not in retired:
             raise ValueError(
-                f"claim {claim.id} supersedes {claim.supersedes!r}, which no retired row is called"
+                f"claim {claim.id} repeats {dict(claim.repeats)}; it must name a claim of the ledger as "
+                "`claim`, and say as `on` which networks it is about"
             )
+        if claim.supersedes and claim.supersedes not in retired:
+            raise ValueError(f"claim {claim.id} supersedes {claim.supersedes!r}, which no retired row is called")
     return found
 
 
 def digest(claim: Claim) -> dict[tuple[str, str], str]:
     """{(id, scale): hash} of a claim's intervals; the second interval of a claim that may differ is at "differs"."""
     intervals = dict(claim.accept) | ({"differs": claim.differs[1]} if claim.differs else {})
-    return {(claim.id, scale): hashlib.sha256(f"{claim.id} {scale} {one.low!r} {one.high!r}".encode()).hexdigest()[:16]
-            for scale, one in intervals.items()}  # fmt: skip
+    return {
+        (claim.id, scale): hashlib.sha256(f"{claim.id} {scale} {one.low!r} {one.high!r}".encode()).hexdigest()[:16]
+        for scale, one in intervals.items()
+    }
 
 
 def locked(path: Path) -> dict[tuple[str, str], str]:
@@ -363,8 +351,10 @@ def lock(root: Path = FOLDERS) -> int:
             now |= digest(claim) if claim.folder == folder else {}
         for key, value in known.items():
             if now.get(key) != value:
-                raise ValueError(f"the interval of {key[0]} at scale {key[1]} is not the one that was published; "
-                                 "restore it, retire the row, and let a new row supersede it")  # fmt: skip
+                raise ValueError(
+                    f"the interval of {key[0]} at scale {key[1]} is not the one that was published; "
+                    "restore it, retire the row, and let a new row supersede it"
+                )
         new = [f"{id_} {scale} {value}\n" for (id_, scale), value in now.items() if (id_, scale) not in known]
         if new:
             with path.open("a") as file:

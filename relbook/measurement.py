@@ -27,7 +27,9 @@ _memory: dict | None = None  # what `remembered` functions gave, while `remember
 
 @contextlib.contextmanager
 def remembering():
-    """For its duration `remembered` functions work out a table once for the same rows, which must not change meanwhile."""
+    """For its duration `remembered` functions work out a table once for the same rows,
+    which must not change meanwhile.
+    """
     global _memory
     outer, _memory = _memory, {} if _memory is None else _memory
     try:
@@ -56,10 +58,7 @@ def remembered(function: Callable) -> Callable:
             return function(rows, *arguments, **options)
         key = (function, id(rows), repr((arguments, sorted(options.items()))))
         if key not in _memory:
-            _memory[key] = (
-                rows,
-                function(rows, *arguments, **options),
-            )  # the rows too, so that no other gets their id
+            _memory[key] = (rows, function(rows, *arguments, **options))  # the rows too, so that no other gets their id
         return _memory[key][1].copy()
 
     return once
@@ -145,15 +144,15 @@ def bootstrap(statistic: Callable, *columns, units: Iterable, seed: int, needs: 
     arrays = [np.asarray(column, float) for column in columns]
     for array in arrays:
         if array.shape[-1:] != (len(names),):
-            raise ValueError(f"a column has shape {array.shape}; its last axis must have one value for each "
-                             f"of the {len(names)} units")  # fmt: skip
+            raise ValueError(
+                f"a column has shape {array.shape}; its last axis must have one value for each "
+                f"of the {len(names)} units"
+            )
     if not names:
         return nothing(needs=needs, what=what)
     generator = np.random.default_rng(seed)
     if clusters is not None:
-        labels, index, sizes = np.unique(
-            np.asarray(list(clusters), str), return_inverse=True, return_counts=True
-        )
+        labels, index, sizes = np.unique(np.asarray(list(clusters), str), return_inverse=True, return_counts=True)
         counts = generator.multinomial(len(labels), np.full(len(labels), 1 / len(labels)), size=DRAWS)
         counts = np.concatenate([np.ones((1, len(labels)), int), counts])
         values = statistic(*(array[..., None, :] for array in arrays), weights=(counts / sizes)[:, index])
@@ -161,10 +160,7 @@ def bootstrap(statistic: Callable, *columns, units: Iterable, seed: int, needs: 
         groups = len(labels)
     else:
         picks = _picks(generator, len(names), strata)
-        values = [
-            statistic(*(array[..., part] for array in arrays))
-            for part in (np.arange(len(names))[None], picks)
-        ]
+        values = [statistic(*(array[..., part] for array in arrays)) for part in (np.arange(len(names))[None], picks)]
         values = np.concatenate(values)
         different = np.full(len(values), distinct)
         if distinct > 1:

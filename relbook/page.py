@@ -104,9 +104,7 @@ def in_short(said, found, why, **claims):
         known = _told(claims)
         lines = {name: text.format(**known) for name, text in lines.items()}
     markdown = "\n>\n".join(f"> **{name}.** {text}" for name, text in lines.items())
-    return Display(
-        text_markdown=markdown, text_plain="\n".join(f"{name}. {text}" for name, text in lines.items())
-    )
+    return Display(text_markdown=markdown, text_plain="\n".join(f"{name}. {text}" for name, text in lines.items()))
 
 
 def stated(*tables) -> str:
@@ -147,7 +145,9 @@ def hashed(shown: bytes) -> str:
 
 
 def _keep(shown, files):
-    """Leave files for the runner in RELSTAB_DOWNLOADS, under a hash of what the page shows (`relbook.press.downloads`)."""
+    """Leave files for the runner in RELSTAB_DOWNLOADS, under a hash of what the page shows
+    (`relbook.press.downloads`).
+    """
     folder = environment.folder("RELSTAB_DOWNLOADS")
     if folder:
         for name, content in files.items():
@@ -162,9 +162,7 @@ def table(frame, **whole):
     ['family', 'R', 'dense', '0.12']
     """
     options = {"index": False, "float_format": "{:.2f}".format}
-    html = (
-        f'<div class="table-frame{" long" * (len(frame) > LONG)}">{frame.to_html(border=0, **options)}</div>'
-    )
+    html = f'<div class="table-frame{" long" * (len(frame) > LONG)}">{frame.to_html(border=0, **options)}</div>'
     _keep(html.encode(), {f"{name}.csv": part.to_csv(index=False).encode() for name, part in whole.items()})
     return Display(text_html=html, text_plain=frame.to_string(**options))
 
@@ -217,7 +215,8 @@ def sentence(text):
 
 
 def told(text, **claims):
-    """A paragraph whose numbers and verbs are those of claims: `{name.number}`, `{name.estimate}`, `{name.n}`, `{name.word}`.
+    """A paragraph whose numbers and verbs are those of claims: `{name.number}`, `{name.estimate}`, `{name.n}`,
+    `{name.word}`.
 
     Args:
         text: Markdown; `{name.word}` is the verb for the verdict (`relbook.shown.in_words`), so that no sentence
@@ -250,7 +249,8 @@ def findings(table):
         )
     heads = "".join(f"<th>{name}</th>" for name in ("what, where", "kind", "size of the effect", "this book"))
     return Display(
-        text_html=f'<div class="findings"><table><thead><tr>{heads}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>',
+        text_html=f"<div "
+        f'class="findings"><table><thead><tr>{heads}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>',
         text_plain=table.to_string(),
     )
 
@@ -284,7 +284,8 @@ def state(table):
     lines = table.to_dict("records")
     counts = {name: f"**{count}**" for name, count in shown.tally(lines).items()}
     text = (
-        f"Of {sum(shown.tally(lines).values())} statements of the papers {counts['holds']} hold, {counts['fails']} fail, "
+        f"Of {sum(shown.tally(lines).values())} statements of the papers {counts['holds']} hold, "
+        f"{counts['fails']} fail, "
         f"{counts['undecided']} are undecided, {counts['differs']} differ, and {counts['not tested']} are not tested."
     )
     return Display(text_markdown=text, text_plain=text.replace("*", ""))
@@ -297,8 +298,7 @@ def tally(table):
     from relbook import shown
 
     counts = {
-        shown.TITLES[paper]: shown.tally(part.to_dict("records"))
-        for paper, part in table.groupby("paper", sort=False)
+        shown.TITLES[paper]: shown.tally(part.to_dict("records")) for paper, part in table.groupby("paper", sort=False)
     }
     found = pd.DataFrame(counts).T
     return found[found.sum(axis=1) > 0]
@@ -349,9 +349,7 @@ def benchmark(name):
 
     path = origin.PACKAGE.parent / "benchmarks" / "results" / f"{name}.json"
     if not path.is_file():
-        raise FileNotFoundError(
-            f"benchmark is {name!r}: there is no {path}; `relstab bench {name}` writes it"
-        )
+        raise FileNotFoundError(f"benchmark is {name!r}: there is no {path}; `relstab bench {name}` writes it")
     record = json.loads(path.read_text())
     tables = {
         heading: pd.DataFrame(rows).set_index(["what", "fields"])[["ms per image", "times relstab"]]
@@ -361,8 +359,7 @@ def benchmark(name):
     table.index.names = [None, None]
     machine = f"Measured: {', '.join(f'{key} {value}' for key, value in record['machine'].items())}."
     return Display(
-        text_html=f"{table.to_html()}<p>{html.escape(machine)}</p>",
-        text_plain=f"{table.to_string()}\n{machine}",
+        text_html=f"{table.to_html()}<p>{html.escape(machine)}</p>", text_plain=f"{table.to_string()}\n{machine}"
     )
 
 

@@ -87,9 +87,7 @@ def _judged(claim, at, scale):
     return max(judged, key=_tells)  # of equals the first, that is the largest scale
 
 
-def populations(
-    claim, *, scale: str | None = None, rows: Mapping | None = None
-) -> dict[str, tuple[str, ...]]:
+def populations(claim, *, scale: str | None = None, rows: Mapping | None = None) -> dict[str, tuple[str, ...]]:
     """{scale: the units that enter}, the largest scale first: which networks, sizes and seeds the claim's number is of.
 
     Scales at which nothing enters are left out; arguments as those of `evaluate`.

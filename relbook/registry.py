@@ -89,7 +89,8 @@ def shown(study: str, scale: str = "tiny", *, needs=None) -> pd.DataFrame:
             nothing (None, 0, an empty table or list) are passed over, so that an unfinished larger scale hides no
             finished figure.
 
-    `attrs["scale"]` names the scale; where no larger scale has what is needed it is `scale`, and the frame may be empty.
+    `attrs["scale"]` names the scale; where no larger scale has what is needed it is `scale`, and the frame may be
+    empty.
 
     >>> shown("diffeomorphisms", "laptop").attrs["scale"] in ("laptop", "gpu", "paper")
     True
@@ -129,9 +130,7 @@ def publish(study: str, scale: str) -> int:
         ValueError: Scale tiny, which every reader computes; results that cannot be traced.
     """
     if scales.check(scale) == "tiny":
-        raise ValueError(
-            "scale is 'tiny'; it must be laptop, gpu or paper: tiny rows are computed by each reader"
-        )
+        raise ValueError("scale is 'tiny'; it must be laptop, gpu or paper: tiny rows are computed by each reader")
     return store.publish(configs(study, scale))
 
 

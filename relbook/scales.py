@@ -154,7 +154,8 @@ ZOO = {
 
 
 # Trained 2-D networks (A Figs. 4 row 2, 6, 7): blocks of units in the order of their value per minute, read as the
-# zoo's. Small fully connected nets and LeNet keep their width; fields: `relbook.studies.scale_detection_2d.study.Network`.
+# zoo's. Small fully connected nets and LeNet keep their width; fields:
+# `relbook.studies.scale_detection_2d.study.Network`.
 _FC_LENET = ("fc_l2", "fc_l4", "lenet")
 _DEEP = ("vgg11_bn", "vgg13_bn", "resnet10", "vgg11", "alexnet", "vgg16_bn", "resnet18")
 
@@ -164,9 +165,7 @@ def _task_nets(width, epochs, *names):
 
 
 SCALE_DETECTION_2D = {
-    "tiny": (
-        {"shuffles": 3, "nets": _task_nets(0.125, 15, *_FC_LENET, "vgg11_bn", "vgg13_bn", "resnet10")},
-    ),
+    "tiny": ({"shuffles": 3, "nets": _task_nets(0.125, 15, *_FC_LENET, "vgg11_bn", "vgg13_bn", "resnet10")},),
     "laptop": (
         {"shuffles": 5, "nets": _task_nets(0.25, 80, "vgg11_bn", *_FC_LENET, *_DEEP[1:])},
         {"shuffles": 5, "nets": _task_nets(0.125, 80, "vgg11_bn", "vgg11")},
@@ -176,14 +175,20 @@ SCALE_DETECTION_2D = {
     ),
     "gpu": (
         {"shuffles": 10, "seed": [0, 1, 2], "nets": _task_nets(1, 100, *_FC_LENET, *_DEEP, "efficientnet_b0")},
-        {"shuffles": 10, "seed": [0, 1, 2],
-         "nets": tuple((name, width, 100) for name in ("vgg11_bn", "vgg11") for width in (0.125, 0.25, 0.5))},
+        {
+            "shuffles": 10,
+            "seed": [0, 1, 2],
+            "nets": tuple((name, width, 100) for name in ("vgg11_bn", "vgg11") for width in (0.125, 0.25, 0.5)),
+        },
     ),
     "paper": (
-        {"shuffles": 10, "seed": list(range(10)),
-         "nets": _task_nets(1, 300, *_FC_LENET, *_DEEP, "resnet34", "efficientnet_b0")},
+        {
+            "shuffles": 10,
+            "seed": list(range(10)),
+            "nets": _task_nets(1, 300, *_FC_LENET, *_DEEP, "resnet34", "efficientnet_b0"),
+        },
     ),
-}  # fmt: skip
+}
 
 
 # Stripe model (B Fig. 7). The first block of a scale is the declared rule (gradient descent, alpha = 1e-4,
@@ -297,7 +302,8 @@ RUDERMAN = {
 }  # fmt: skip
 
 
-# Networks that others trained on ImageNet (B Figs. 3 centre and 14): fields of `relbook.studies.imagenet.study.Network`. None at
+# Networks that others trained on ImageNet (B Figs. 3 centre and 14): fields of
+# `relbook.studies.imagenet.study.Network`. None at
 # tiny, which has to run without their weights and without pictures of ImageNet.
 _LITE = tuple(f"efficientnet_lite{size}" for size in range(3))
 IMAGENET = {
@@ -310,11 +316,18 @@ IMAGENET = {
 
 # Networks of public repositories, which are only probed: fields of `relbook.studies.others.study.Network`.
 OTHERS = {
-    "tiny": {"probes": 100, "init_probes": 50, "draws": 2, "displacements": (0.5, 1.0), "sweep_probes": 50, "shuffles": 1},
+    "tiny": {
+        "probes": 100,
+        "init_probes": 50,
+        "draws": 2,
+        "displacements": (0.5, 1.0),
+        "sweep_probes": 50,
+        "shuffles": 1,
+    },
     "laptop": {},
     "gpu": {"shuffles": 10, "sweep_probes": 500},
     "paper": {"shuffles": 10, "sweep_probes": 500},
-}  # fmt: skip
+}
 
 
 # Fully connected nets on images (slides D): nets are (architecture, width); alpha = 10^5 is lazy, 0.03 feature
@@ -350,40 +363,59 @@ LAZY_IMAGES = {
 
 
 # Diffeomorphisms as augmentation (B Sec. 7): all pairs of (no) crops and flips and of a δ; blocks as the zoo's,
-# fields: `relbook.studies.augmentation.study.Augmented`. δ = 2 at c = 3 is within `diffeo.temperature_range` on 28 pixels.
+# fields: `relbook.studies.augmentation.study.Augmented`. δ = 2 at c = 3 is within `diffeo.temperature_range` on 28
+# pixels.
 _TREATMENTS = {"augment": [False, True], "displacement": [0.0, 1.0, 2.0]}
-_SUBSETS = {
-    **_TREATMENTS,
-    "train_size": 10000,
-    "precision": "bfloat16",
-    "dataset": ["cifar10-jpeg", "fashion-mnist"],
-}
+_SUBSETS = {**_TREATMENTS, "train_size": 10000, "precision": "bfloat16", "dataset": ["cifar10-jpeg", "fashion-mnist"]}
 _AUGMENTED = (("lenet", 1, 15), ("vgg11_bn", 0.125, 12), ("fc_l2", 1, 12))
 AUGMENTATION = {
-    "tiny": ({**_TREATMENTS, "dataset": "fashion-mini", "probes": 200, "nets": (("lenet", 1, 8), ("vgg11_bn", 0.0625, 4))},),
+    "tiny": (
+        {**_TREATMENTS, "dataset": "fashion-mini", "probes": 200, "nets": (("lenet", 1, 8), ("vgg11_bn", 0.0625, 4))},
+    ),
     "laptop": tuple({**_SUBSETS, "seed": seed, "nets": _AUGMENTED} for seed in (0, 1)),
     "gpu": (
-        {**_TREATMENTS, "dataset": ["cifar10", "fashion-mnist"], "precision": "bfloat16", "seed": [0, 1, 2],
-         "nets": (("lenet", 1, 60), ("vgg11_bn", 1, 30), ("resnet18", 1, 30), ("fc_l2", 1, 60))},
+        {
+            **_TREATMENTS,
+            "dataset": ["cifar10", "fashion-mnist"],
+            "precision": "bfloat16",
+            "seed": [0, 1, 2],
+            "nets": (("lenet", 1, 60), ("vgg11_bn", 1, 30), ("resnet18", 1, 30), ("fc_l2", 1, 60)),
+        },
     ),
     "paper": (
-        {**_TREATMENTS, "dataset": ["cifar10", "fashion-mnist"], "seed": [0, 1, 2, 3, 4],
-         "nets": (("lenet", 1, 250), ("vgg11_bn", 1, 250), ("resnet18", 1, 250), ("efficientnet_b0", 1, 250), ("fc_l2", 1, 250))},
+        {
+            **_TREATMENTS,
+            "dataset": ["cifar10", "fashion-mnist"],
+            "seed": [0, 1, 2, 3, 4],
+            "nets": (
+                ("lenet", 1, 250),
+                ("vgg11_bn", 1, 250),
+                ("resnet18", 1, 250),
+                ("efficientnet_b0", 1, 250),
+                ("fc_l2", 1, 250),
+            ),
+        },
     ),
-}  # fmt: skip
+}
 
 # The encoding of the training images: 8,068 lossless ones against their JPEG copies, all else equal. Blocks of units
 # in the order of their value per minute, read as the zoo's; fields: `relbook.studies.encoding.study.Encoded`.
 _PAIR = ["cifar10-lossless-8k", "cifar10-8k-jpeg75"]
 _MILDER = ["cifar10-8k-jpeg95", "cifar10-8k-jpeg75-444"]
 _PLANES = ["cifar10-8k-jpeg75-luminance", "cifar10-8k-jpeg75-chrominance"]
-_ENCODED = {"augment": True, "precision": "bfloat16",
-            "nets": (("lenet", 1, 60), ("vgg11_bn", 0.25, 30), ("resnet10", 0.125, 30))}  # fmt: skip
+_ENCODED = {
+    "augment": True,
+    "precision": "bfloat16",
+    "nets": (("lenet", 1, 60), ("vgg11_bn", 0.25, 30), ("resnet10", 0.125, 30)),
+}
 _ENCODED_WIDE = {"augment": [True, False], "dataset": [*_PAIR, *_MILDER, *_PLANES], "seed": [0, 1, 2, 3, 4]}
 ENCODING = {
     "tiny": (
-        {"dataset": ["fashion-mini", "fashion-mini-jpeg75"], "probes": 200,
-         "nets": (("lenet", 1, 8), ("vgg11_bn", 0.0625, 4))},
+        {
+            "dataset": ["fashion-mini", "fashion-mini-jpeg75"],
+            "probes": 200,
+            "nets": (("lenet", 1, 8), ("vgg11_bn", 0.0625, 4)),
+        },
     ),
     "laptop": (
         {**_ENCODED, "dataset": _PAIR},
@@ -396,10 +428,14 @@ ENCODING = {
         {**_ENCODED, "dataset": _PAIR, "seed": 2, "augment": [True, False]},
     ),
     "gpu": (
-        {**_ENCODED_WIDE, "precision": "bfloat16", "nets": (("lenet", 1, 200), ("vgg11_bn", 1, 100), ("resnet18", 1, 100))},
+        {
+            **_ENCODED_WIDE,
+            "precision": "bfloat16",
+            "nets": (("lenet", 1, 200), ("vgg11_bn", 1, 100), ("resnet18", 1, 100)),
+        },
     ),
     "paper": ({**_ENCODED_WIDE, "nets": (("lenet", 1, 250), ("vgg11_bn", 1, 250), ("resnet18", 1, 250))},),
-}  # fmt: skip
+}
 
 
 # The explorer on the front page: networks that are probed at every pair of a displacement and a cut-off.
@@ -411,13 +447,7 @@ _SWEPT = (
 )  # fmt: skip
 BEND_OR_NOISE = {
     "tiny": (
-        {
-            "dataset": "fashion-mini",
-            "probes": 50,
-            "displacements": (1.0,),
-            "cuts": (3,),
-            "nets": (("fc_l2", 1, 1),),
-        },
+        {"dataset": "fashion-mini", "probes": 50, "displacements": (1.0,), "cuts": (3,), "nets": (("fc_l2", 1, 1),)},
     ),
     "laptop": _SWEPT,
     "gpu": _SWEPT,
@@ -430,8 +460,12 @@ _ON_THE_WAY = {"dataset": "cifar10-lossless-8k", "precision": "bfloat16", "recip
 _WIDTHS = (("vgg11_bn", 0.125, 30), ("vgg11_bn", 0.25, 30), ("vgg11_bn", 0.5, 30), ("vgg11_bn", 1, 30))
 TRAJECTORIES = {
     "tiny": (
-        {"dataset": "fashion-mini", "probes": 200, "recipe": ["one_cycle", "step"],
-         "nets": (("lenet", 1, 6), ("vgg11_bn", 0.0625, 4))},
+        {
+            "dataset": "fashion-mini",
+            "probes": 200,
+            "recipe": ["one_cycle", "step"],
+            "nets": (("lenet", 1, 6), ("vgg11_bn", 0.0625, 4)),
+        },
     ),
     "laptop": (
         {**_ON_THE_WAY, "augment": [False, True], "nets": (("lenet", 1, 96), ("vgg11_bn", 0.25, 64))},
@@ -439,14 +473,30 @@ TRAJECTORIES = {
         {**_ON_THE_WAY, "augment": [False, True], "nets": (("cifar_resnet20", 1, 64),)},
     ),
     "gpu": (
-        {**_ON_THE_WAY, "augment": [False, True], "seed": [0, 1, 2],
-         "nets": (("lenet", 1, 200), ("vgg11", 1, 120), ("vgg11_bn", 1, 120), ("cifar_resnet20", 1, 120), ("resnet18", 1, 120))},
+        {
+            **_ON_THE_WAY,
+            "augment": [False, True],
+            "seed": [0, 1, 2],
+            "nets": (
+                ("lenet", 1, 200),
+                ("vgg11", 1, 120),
+                ("vgg11_bn", 1, 120),
+                ("cifar_resnet20", 1, 120),
+                ("resnet18", 1, 120),
+            ),
+        },
     ),
     "paper": (
-        {**_ON_THE_WAY, "dataset": "cifar10", "precision": "float32", "augment": [False, True], "seed": [0, 1, 2, 3, 4],
-         "nets": tuple((name, 1, 250) for name in ("lenet", "vgg11", "vgg11_bn", "resnet18"))},
+        {
+            **_ON_THE_WAY,
+            "dataset": "cifar10",
+            "precision": "float32",
+            "augment": [False, True],
+            "seed": [0, 1, 2, 3, 4],
+            "nets": tuple((name, 1, 250) for name in ("lenet", "vgg11", "vgg11_bn", "resnet18")),
+        },
     ),
-}  # fmt: skip
+}
 WIDTHS = {
     "tiny": ({"dataset": "fashion-mini", "probes": 200,
               "nets": (("vgg11_bn", 0.03125, 4), ("vgg11_bn", 0.0625, 4))},),

@@ -10,13 +10,7 @@ from typing import NamedTuple
 
 from relbook.ledger import Verdict
 
-MARKS = {
-    Verdict.HOLDS: "✓",
-    Verdict.FAILS: "✗",
-    Verdict.UNDECIDED: "?",
-    Verdict.DIFFERS: "≠",
-    Verdict.NOT_TESTED: "–",
-}
+MARKS = {Verdict.HOLDS: "✓", Verdict.FAILS: "✗", Verdict.UNDECIDED: "?", Verdict.DIFFERS: "≠", Verdict.NOT_TESTED: "–"}
 WORDS = {
     Verdict.HOLDS: "holds",
     Verdict.FAILS: "does not hold",
@@ -69,11 +63,7 @@ def in_words(verdict: str, subject: str = "", *, difference: str | None = None) 
     'The constant differs (a slip in print)'
     """
     word = WORDS[Verdict(verdict)]
-    kinds = {
-        "slip": "a slip in print",
-        "text and code": "text and code disagree",
-        "asymptotic": "true in its limit",
-    }
+    kinds = {"slip": "a slip in print", "text and code": "text and code disagree", "asymptotic": "true in its limit"}
     if verdict == Verdict.DIFFERS and difference:
         word = f"{word} ({kinds[difference]})"
     return f"{subject} {word}".strip()
@@ -189,9 +179,7 @@ def _row(line, source):
         if source
         else ""
     )
-    entries.append(
-        ("see", f'<a href="#{cell["figure"]}" {figure}>the figure</a>{code}; id <code>{cell["id"]}</code>')
-    )
+    entries.append(("see", f'<a href="#{cell["figure"]}" {figure}>the figure</a>{code}; id <code>{cell["id"]}</code>'))
     more = "".join(f"<dt>{name}</dt><dd>{text}</dd>" for name, text in entries if text)
     return (
         f'<details class="claim claim-{verdict.split()[0]}" id="claim-{cell["id"]}" {data}><summary>'
@@ -201,17 +189,20 @@ def _row(line, source):
 
 
 def grouped(lines: Iterable[Mapping], sources: Mapping[str, str] | None = None) -> str:
-    """The same by paper and section, each section folded under a line that counts its verdicts, below a search field."""
+    """The same by paper and section, each section folded under a line that counts its verdicts,
+    below a search field.
+    """
     lines = list(lines)
     filters = []
     for name in ("paper", "verdict"):
         values = dict.fromkeys(line[name] or "superseded" for line in lines)
         options = "".join(f'<option value="{v}">{html.escape(TITLES.get(v, v))}</option>' for v in values)
-        filters.append(
-            f'<label>{name} <select name="{name}"><option value="">all</option>{options}</select></label>'
-        )
+        filters.append(f'<label>{name} <select name="{name}"><option value="">all</option>{options}</select></label>')
     search = '<label>search <input type="search" name="q" placeholder="words, a figure, an id"></label>'
-    form = f'<form class="claim-filters" role="search">{search}{"".join(filters)}<output aria-live="polite"></output></form>'
+    form = (
+        f'<form class="claim-filters" role="search">{search}{"".join(filters)}<output '
+        'aria-live="polite"></output></form>'
+    )
     groups = {}
     for line in lines:
         groups.setdefault((line["paper"], line["section"]), []).append(line)
@@ -219,6 +210,8 @@ def grouped(lines: Iterable[Mapping], sources: Mapping[str, str] | None = None) 
     for (paper, section), members in groups.items():
         title = f"{TITLES[paper]}: {SECTIONS.get((paper, section), section)}"
         count = counted(members) or f"{len(members)} of ours"
-        parts.append(f'<details class="claim-group"><summary><b>{html.escape(title)}</b> <span>{count}</span></summary>'
-                     f"{table(members, sources)}</details>")  # fmt: skip
+        parts.append(
+            f'<details class="claim-group"><summary><b>{html.escape(title)}</b> <span>{count}</span></summary>'
+            f"{table(members, sources)}</details>"
+        )
     return f'{form}<div class="claim-groups">{"".join(parts)}</div>'

@@ -19,8 +19,20 @@ if TYPE_CHECKING:  # what `__getattr__` loads, for editors and type checkers
     from relstab.probes.sensitivity import sensitivity
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "data", "diffeo", "integrations", "models", "probes", "random", "sensitivity", "store", "theory",
-           "train", "vision"]  # fmt: skip
+__all__ = [
+    "__version__",
+    "data",
+    "diffeo",
+    "integrations",
+    "models",
+    "probes",
+    "random",
+    "sensitivity",
+    "store",
+    "theory",
+    "train",
+    "vision",
+]
 
 
 def __getattr__(name):

@@ -26,6 +26,5 @@ def extra(module: str, purpose: str):
         if (error.name or "").partition(".")[0] not in (package, ""):
             raise  # something that the package itself needs: its own sentence names it
         raise ModuleNotFoundError(
-            f"{purpose} needs the package {package}: pip install '{_BROUGHT_BY.get(package, package)}'",
-            name=package,
+            f"{purpose} needs the package {package}: pip install '{_BROUGHT_BY.get(package, package)}'", name=package
         ) from None

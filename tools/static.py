@@ -1,4 +1,5 @@
-"""What is checked without running it, beside lint: the types of the public API, the workflows, other machine-read files.
+"""What is checked without running it, beside lint: the types of the public API, the workflows,
+other machine-read files.
 
     python tools/static.py        in the lint step of `python3 run.py test`; needs no network
 
@@ -43,15 +44,7 @@ def commands():
     yield [sys.executable, "-m", "basedpyright", "--pythonpath", sys.executable]
     for schema, pattern in SCHEMAS.items():
         names = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob(pattern))
-        yield [
-            sys.executable,
-            "-m",
-            "check_jsonschema",
-            "--quiet",
-            "--builtin-schema",
-            f"vendor.{schema}",
-            *names,
-        ]
+        yield [sys.executable, "-m", "check_jsonschema", "--quiet", "--builtin-schema", f"vendor.{schema}", *names]
     zizmor = shutil.which("zizmor", path=str(Path(sys.executable).parent)) or "zizmor"
     yield [zizmor, "--offline", "--quiet", ".github"]
 

@@ -34,8 +34,11 @@ class Row(NamedTuple):
 
 def rows(text):
     """The table's rows; a row is a line of six cells whose first is in backquotes."""
-    cells = ([cell.strip().strip("`") for cell in line.strip("| \n").split("|")]
-             for line in text.splitlines() if line.startswith("| `"))  # fmt: skip
+    cells = (
+        [cell.strip().strip("`") for cell in line.strip("| \n").split("|")]
+        for line in text.splitlines()
+        if line.startswith("| `")
+    )
     return [Row(*line) for line in cells]
 
 
@@ -75,9 +78,7 @@ def fetch(folder=VENDOR, *, update=False):
 
 
 def _members(name, scratch):
-    packed = subprocess.run(
-        ["npm", "pack", "--silent", name], cwd=scratch, check=True, capture_output=True, text=True
-    )
+    packed = subprocess.run(["npm", "pack", "--silent", name], cwd=scratch, check=True, capture_output=True, text=True)
     with tarfile.open(Path(scratch) / packed.stdout.split()[-1]) as archive:
         return {m.name: archive.extractfile(m).read() for m in archive.getmembers() if m.isfile()}
 
@@ -94,10 +95,7 @@ def main():
     if not options.check:
         fetch(update=options.update)
     found = problems()
-    print(
-        "\n".join(found)
-        or f"book/assets/vendor: {len(rows((VENDOR / 'VENDOR.md').read_text()))} files as listed"
-    )
+    print("\n".join(found) or f"book/assets/vendor: {len(rows((VENDOR / 'VENDOR.md').read_text()))} files as listed")
     return bool(found)
 
 

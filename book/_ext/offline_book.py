@@ -11,9 +11,7 @@ def setup(app):
     def drop(app):
         for listeners in app.events.listeners.values():
             listeners[:] = [
-                listener
-                for listener in listeners
-                if getattr(listener.handler, "__name__", "") not in _UNWANTED
+                listener for listener in listeners if getattr(listener.handler, "__name__", "") not in _UNWANTED
             ]
 
     app.connect("builder-inited", drop, priority=0)

@@ -1,4 +1,5 @@
-"""Sphinx extension: what a reader uses beside the text: search, bibliography, cards for links, buttons, annotated source.
+"""Sphinx extension: what a reader uses beside the text: search, bibliography, cards for links, buttons,
+annotated source.
 
 - Ids of claims and figures such as b-5-slope are one word of the search, beside their parts.
 - The bibliography is sorted by author and labelled as the text cites: "Petrini et al., 2021".
@@ -56,13 +57,7 @@ class _Label(BaseLabelStyle):
     def format_labels(self, sorted_entries):
         for entry in sorted_entries:
             names = ["".join(person.last_names[-1:]) for person in entry.persons.get("author", [])]
-            who = (
-                names[0]
-                if len(names) == 1
-                else " and ".join(names)
-                if len(names) == 2
-                else f"{names[0]} et al."
-            )
+            who = names[0] if len(names) == 1 else " and ".join(names) if len(names) == 2 else f"{names[0]} et al."
             yield f"{who}, {entry.fields.get('year', '')}"
 
 
@@ -104,7 +99,9 @@ def formulas(text: str) -> str:
 
 
 class Annotated(SphinxDirective):
-    """The source of a module, each function under its docstring: prose and formulas first, then the code that does it."""
+    """The source of a module, each function under its docstring: prose and formulas first,
+    then the code that does it.
+    """
 
     required_arguments = 1
 
@@ -168,14 +165,16 @@ def _describe(app, pagename, templatename, context, doctree):
     text = next((" ".join(text.split()) for text in paragraphs if len(text) > 60), context.get("title", ""))
     if len(text) > _LONGEST:
         text = f"{text[:_LONGEST].rsplit(' ', 1)[0]} …"
-    tags = {"og:title": re.sub("<[^>]+>", "", context.get("title", "")), "og:site_name": app.config.project,
-            "og:type": "article", "og:description": text}  # fmt: skip
+    tags = {
+        "og:title": re.sub("<[^>]+>", "", context.get("title", "")),
+        "og:site_name": app.config.project,
+        "og:type": "article",
+        "og:description": text,
+    }
     if app.config.public:
         tags["og:url"] = f"{app.config.html_theme_options.get('repository_url', '')}"
     lines = [f'<meta name="description" content="{html.escape(text, quote=True)}">']
-    lines += [
-        f'<meta property="{name}" content="{html.escape(value, quote=True)}">' for name, value in tags.items()
-    ]
+    lines += [f'<meta property="{name}" content="{html.escape(value, quote=True)}">' for name, value in tags.items()]
     context["metatags"] = context.get("metatags", "") + "\n".join(lines)
 
 

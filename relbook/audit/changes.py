@@ -9,7 +9,8 @@ renamed module is no change, and a changed constant five calls below is one.
 Left out is what decides no number: how results are stored, how data are found and read, since the digest of what
 was read is in the key, and the table of scales, whose settings are.
 
->>> before = {"relstab/a.py": "def f(x):\\n    return x + 1\\nclass Unit:\\n    study = 'toy'\\n    def run(self): return f(1)"}
+>>> before = {"relstab/a.py":
+...           "def f(x):\\n    return x + 1\\nclass Unit:\\n    study = 'toy'\\n    def run(self): return f(1)"}
 >>> after = {"relstab/b.py": "def f(x):\\n    '''One more.'''\\n    return x + 2", "relstab/c.py":
 ...          "from relstab import b\\nclass Unit:\\n    study = 'toy'\\n    def run(self): return b.f(1)"}
 >>> changed(definitions(before, "toy"), definitions(after, "toy"))
@@ -82,10 +83,7 @@ class _Module:
                 yield (
                     (alias.asname, (alias.name, ""))
                     if alias.asname
-                    else (
-                        alias.name.split(".")[0],
-                        (alias.name.split(".")[0], ""),
-                    )
+                    else (alias.name.split(".")[0], (alias.name.split(".")[0], ""))
                 )
         elif isinstance(node, ast.ImportFrom):
             parts = self.name.split(".")
@@ -121,11 +119,7 @@ def _bound(statement: ast.stmt) -> list[str]:
         return [statement.name]
     if isinstance(statement, ast.Import | ast.ImportFrom):
         return []
-    return [
-        node.id
-        for node in ast.walk(statement)
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
-    ]
+    return [node.id for node in ast.walk(statement) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
 
 
 def _resolve(module: _Module, modules: Mapping[str, _Module], name: str) -> tuple[str, str] | None:
@@ -219,8 +213,4 @@ class _Normal(ast.NodeTransformer):
 
 
 def _is_text(node: ast.AST) -> bool:
-    return (
-        isinstance(node, ast.Expr)
-        and isinstance(node.value, ast.Constant)
-        and isinstance(node.value.value, str)
-    )
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)

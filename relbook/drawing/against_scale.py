@@ -6,8 +6,12 @@ from relbook.drawing import style
 from relbook.drawing.nets import drawn, nothing
 
 COLUMNS = 3
-SIGNS = {"towards the paper": ("→", style.GREEN), "away from the paper": ("←", style.RED), "flat": ("=", style.GREY),
-         "within what is accepted": ("✓", style.BLUE)}  # fmt: skip
+SIGNS = {
+    "towards the paper": ("→", style.GREEN),
+    "away from the paper": ("←", style.RED),
+    "flat": ("=", style.GREY),
+    "within what is accepted": ("✓", style.BLUE),
+}
 
 
 @drawn

@@ -1,8 +1,8 @@
 """What a notebook computed itself, small and grey, in the panels of a figure of published rows.
 
 Both figures come from the same function. A panel of the one belongs to the panel of the other that is about the same
-thing: the same title without width, size of the set and statistics; where titles say nothing, the same place and label of
-x. Curves and marks go over, as they stand in the units of the axes; lines that only guide the eye do not.
+thing: the same title without width, size of the set and statistics; where titles say nothing, the same place and label
+of x. Curves and marks go over, as they stand in the units of the axes; lines that only guide the eye do not.
 
 >>> from matplotlib.figure import Figure
 >>> published, computed = Figure(), Figure()
@@ -97,7 +97,9 @@ def _widen(ax, axis, low, high, values):
 
 
 def _marks(ax):
-    """(series, x, y, marker, dashes) of what stands for data: coloured lines, any marks, scattered points, tops of bars."""
+    """(series, x, y, marker, dashes) of what stands for data: coloured lines, any marks, scattered points,
+    tops of bars.
+    """
     for line in ax.lines:
         marked = line.get_marker() not in ("None", None, "", " ")
         guide = not marked and to_hex(line.get_color()).upper() in (style.GREY, style.BLACK, "#808080")

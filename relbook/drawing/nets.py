@@ -26,8 +26,12 @@ def label(name):
     if name in LABELS:
         return LABELS[name]
     name = name.removeprefix("cifar_")
-    families = {"vgg": "VGG", "resnet": "ResNet", "efficientnet_b": "EfficientNetB",
-                "efficientnet_lite": "EfficientNet-Lite"}  # fmt: skip
+    families = {
+        "vgg": "VGG",
+        "resnet": "ResNet",
+        "efficientnet_b": "EfficientNetB",
+        "efficientnet_lite": "EfficientNet-Lite",
+    }
     for prefix, written in families.items():
         if name.startswith(prefix):
             return written + name.removeprefix(prefix).replace("_bn", "bn")
@@ -60,9 +64,7 @@ def shade(colour, index):
 
 def same(table, dataset, architecture, width):
     """The lines of one network in a table."""
-    chosen = (
-        (table["dataset"] == dataset) & (table["architecture"] == architecture) & (table["width"] == width)
-    )
+    chosen = (table["dataset"] == dataset) & (table["architecture"] == architecture) & (table["width"] == width)
     return table[chosen]
 
 
@@ -130,8 +132,17 @@ def name_points(ax, points, names, *, size=9):
             if inside and not any(box.overlaps(other) for other in taken):
                 taken.append(box)
                 line = {"arrowstyle": "-", "color": style.GREY, "lw": 0.6, "shrinkA": 0, "shrinkB": 4}
-                ax.annotate(name, point, xytext=(right, up), textcoords="offset points", fontsize=size,
-                            ha="left" if right > 0 else "right", va="center", arrowprops=line, path_effects=HALO)  # fmt: skip
+                ax.annotate(
+                    name,
+                    point,
+                    xytext=(right, up),
+                    textcoords="offset points",
+                    fontsize=size,
+                    ha="left" if right > 0 else "right",
+                    va="center",
+                    arrowprops=line,
+                    path_effects=HALO,
+                )
                 break
 
 

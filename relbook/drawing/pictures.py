@@ -22,9 +22,7 @@ def portrait(size: int = 320) -> Float[Tensor, "3 size size"]:
     samples = extra("matplotlib.cbook", "the portrait")
     with samples.get_sample_data("grace_hopper.jpg") as file, Image.open(file) as photograph:
         side = min(photograph.size)
-        square = (
-            photograph.convert("RGB").crop((0, 0, side, side)).resize((size, size), Image.Resampling.LANCZOS)
-        )
+        square = photograph.convert("RGB").crop((0, 0, side, side)).resize((size, size), Image.Resampling.LANCZOS)
     return torch.from_numpy(np.asarray(square).copy()).permute(2, 0, 1).float() / 255
 
 

@@ -6,8 +6,8 @@ is Okabe and Ito's, distinguishable with the common forms of colour blindness; s
 every family has a marker of its own and every condition a line style.
 
 What a stroke means is the same in the whole book (`STROKES`, and `PAPER`, `CODE`, `OTHERS` below); a figure takes
-line styles, hollow and halved symbols from here only, and hatches nothing (a test holds it). An order, as that of widths
-or cut-offs, is told by shades (`graded`), never by dashes.
+line styles, hollow and halved symbols from here only, and hatches nothing (a test holds it). An order, as that of
+widths or cut-offs, is told by shades (`graded`), never by dashes.
 """
 
 import functools
@@ -58,12 +58,17 @@ FAMILIES = {
     "other": ("other", PURPLE, "*"),
 }
 
-QUANTITIES = {"D": (RED, "o", r"$D_f$, diffeomorphisms"), "G": (BLUE, "s", r"$G_f$, noise"),
-              "R": (GREEN, "D", r"$R_f = D_f / G_f$")}  # fmt: skip
+QUANTITIES = {
+    "D": (RED, "o", r"$D_f$, diffeomorphisms"),
+    "G": (BLUE, "s", r"$G_f$, noise"),
+    "R": (GREEN, "D", r"$R_f = D_f / G_f$"),
+}
 
 
 class Stroke(NamedTuple):
-    """A condition of a network: its line, how its symbol is filled ("full", "none" or "left"), its words in a legend."""
+    """A condition of a network: its line, how its symbol is filled ("full", "none" or "left"),
+    its words in a legend.
+    """
 
     line: str | tuple
     fill: str
@@ -79,14 +84,7 @@ STROKES = {
 }
 PAPER, CODE = (0, (1, 1.6)), (0, (5, 1.2, 1, 1.2, 1, 1.2))  # what a paper states, what its code does
 OTHERS = {"mec": BLACK, "mew": 1.1}  # rim of a network that others trained
-RING = {
-    "marker": "o",
-    "ls": "",
-    "mec": BLACK,
-    "mfc": "none",
-    "mew": 1.2,
-    "ms": 10,
-}  # around one that sticks out
+RING = {"marker": "o", "ls": "", "mec": BLACK, "mfc": "none", "mew": 1.2, "ms": 10}  # around one that sticks out
 GUIDE = {"color": GREY, "lw": 0.8, "zorder": 0}  # a value to compare with, as R = 1
 
 
@@ -97,8 +95,11 @@ def stroke(condition, colour):
     ('white', 'left', '-')
     """
     line, fill, _ = STROKES[condition]
-    face = {"full": {"mfc": colour}, "none": {"mfc": "white"},
-            "left": {"mfc": colour, "fillstyle": "left", "markerfacecoloralt": "white"}}[fill]  # fmt: skip
+    face = {
+        "full": {"mfc": colour},
+        "none": {"mfc": "white"},
+        "left": {"mfc": colour, "fillstyle": "left", "markerfacecoloralt": "white"},
+    }[fill]
     return {"color": colour, "ls": line, **face}
 
 
@@ -108,8 +109,7 @@ def key(*conditions, marker="o"):
     >>> [handle.get_label() for handle in key("trained", "init")]
     ['trained', 'at initialisation']
     """
-    return [Line2D([], [], marker=marker, label=STROKES[name].words, **stroke(name, GREY))
-            for name in conditions]  # fmt: skip
+    return [Line2D([], [], marker=marker, label=STROKES[name].words, **stroke(name, GREY)) for name in conditions]
 
 
 def graded(colour, count):
@@ -119,9 +119,7 @@ def graded(colour, count):
     ['#000000', '#4f4f4f', '#9e9e9e']
     """
     rgb, steps = to_rgb(colour), max(count - 1, 1)
-    return [
-        to_hex([part + (1 - part) * 0.62 * index / steps for part in rgb]) for index in range(max(count, 0))
-    ]
+    return [to_hex([part + (1 - part) * 0.62 * index / steps for part in rgb]) for index in range(max(count, 0))]
 
 
 def family(architecture):

@@ -5,7 +5,8 @@ matplotlib writes colours into every element. Here each becomes a CSS variable w
 into the text's colour and white into the page's. Text stays text, and can be searched.
 
 >>> themed('<svg width="72pt" height="36pt" viewBox="0 0 72 36"><path style="fill: #ffffff"/></svg>', "a line")
-'<svg class="figure" role="img" aria-label="a line" viewBox="0 0 72 36"><path style="fill: var(--ink-ffffff, #ffffff)"/></svg>'
+'<svg class="figure" role="img" aria-label="a line" viewBox="0 0 72 36"><path style="fill: var(--ink-ffffff,
+#ffffff)"/></svg>'
 """
 
 import html
@@ -54,38 +55,23 @@ def plotted(fig) -> pd.DataFrame:
         for line in ax.lines:
             x, y = np.broadcast_arrays(*(np.atleast_1d(line.get_data(orig=True)[k]) for k in (0, 1)))
             lines += [
-                {**panel, "kind": "line", "series": _label(line), "x": a, "y": b}
-                for a, b in zip(x, y, strict=True)
+                {**panel, "kind": "line", "series": _label(line), "x": a, "y": b} for a, b in zip(x, y, strict=True)
             ]
         for found in ax.collections:
             if isinstance(found, mpl.collections.PathCollection):
                 points = np.ma.getdata(found.get_offsets())
-                lines += [
-                    {**panel, "kind": "points", "series": _label(found), "x": a, "y": b} for a, b in points
-                ]
+                lines += [{**panel, "kind": "points", "series": _label(found), "x": a, "y": b} for a, b in points]
             elif isinstance(found, mpl.collections.LineCollection):
                 lines += [{**panel, "kind": "interval", **ends} for ends in _intervals(found)]
-        for bar in (
-            part for group in ax.containers for part in group if isinstance(part, mpl.patches.Rectangle)
-        ):
+        for bar in (part for group in ax.containers for part in group if isinstance(part, mpl.patches.Rectangle)):
             low, high = bar.get_y(), bar.get_y() + bar.get_height()
             place = bar.get_x() + bar.get_width() / 2
             lines.append(
-                {
-                    **panel,
-                    "kind": "bar",
-                    "series": _label(bar),
-                    "x": place,
-                    "y": high,
-                    "low": low,
-                    "high": high,
-                }
+                {**panel, "kind": "bar", "series": _label(bar), "x": place, "y": high, "low": low, "high": high}
             )
         for text in ax.texts:
             x, y = getattr(text, "xy", None) or text.get_position()
-            lines.append(
-                {**panel, "kind": "text", "series": " ".join(text.get_text().split()), "x": x, "y": y}
-            )
+            lines.append({**panel, "kind": "text", "series": " ".join(text.get_text().split()), "x": x, "y": y})
     columns = ["panel", "kind", "series", "x", "y", "low", "high", "x is", "y is"]
     return pd.DataFrame(lines, columns=columns).dropna(axis="columns", how="all")
 
@@ -102,6 +88,8 @@ def _intervals(found):
 
 
 def _label(artist):
-    """What the legend calls it; the grey marks of `relbook.drawing.beside` stand in none, and keep their name all the same."""
+    """What the legend calls it; the grey marks of `relbook.drawing.beside` stand in none,
+    and keep their name all the same.
+    """
     label = str(artist.get_label())
     return label.removeprefix("_") if "computed here" in label or not label.startswith("_") else ""

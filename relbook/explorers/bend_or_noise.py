@@ -1,4 +1,5 @@
-"""A picture, bent and with noise of the same size, and what three networks make of it: the definition of R in one gesture.
+"""A picture, bent and with noise of the same size, and what three networks make of it:
+the definition of R in one gesture.
 
 The page carries the pictures, the coefficients of a few draws and a table of D, G and R over (δ, c); about a hundred
 lines of JavaScript of our own (`bend_or_noise.js`, beside this file) warp the pictures in the browser. No kernel runs
@@ -107,9 +108,11 @@ def _source(image):
 
 def _row(index, size):
     texts = ("the picture", "bent", "with noise of the same norm")
-    return f'<div data-row="{index}">' + "".join(
-        f'<canvas role="img" aria-label="{text}, {size} by {size} pixels"></canvas>' for text in texts
-    ) + "</div>"  # fmt: skip
+    return (
+        f'<div data-row="{index}">'
+        + "".join(f'<canvas role="img" aria-label="{text}, {size} by {size} pixels"></canvas>' for text in texts)
+        + "</div>"
+    )
 
 
 def _slider(name, label, count, value):
@@ -123,12 +126,9 @@ def _plot(name, networks, limits):
     """One quantity: a logarithmic track for each network, from before training (hollow) to after it (filled)."""
     low, high = limits
     title, what = PANELS[name]
-    ticks = {
-        f"{tick:g}": 100 * np.log(tick / low) / np.log(high / low) for tick in TICKS if low <= tick <= high
-    }
+    ticks = {f"{tick:g}": 100 * np.log(tick / low) / np.log(high / low) for tick in TICKS if low <= tick <= high}
     marks = "".join(
-        f'<i class="{"one" if text == "1" else "tick"}" style="left:{place:.1f}%"></i>'
-        for text, place in ticks.items()
+        f'<i class="{"one" if text == "1" else "tick"}" style="left:{place:.1f}%"></i>' for text, place in ticks.items()
     )
     lines = "".join(
         f'<div class="net" data-network="{index}"><span>{html.escape(NAMES[network])}</span><span class="value"></span>'

@@ -16,9 +16,7 @@ def slider(label, values, start=0):
     """A slider over the texts `values`; `.index` says which."""
     import ipywidgets as widgets
 
-    return widgets.SelectionSlider(
-        options=list(values), index=start, description=label, tooltip=label, **_shape()
-    )
+    return widgets.SelectionSlider(options=list(values), index=start, description=label, tooltip=label, **_shape())
 
 
 def choice(label, values, start=0):
@@ -32,9 +30,7 @@ def switch(label, name):
     """A check box, set at first; while it is not, what has the class `name` in the explorer is hidden (`hiding`)."""
     import ipywidgets as widgets
 
-    box = widgets.Checkbox(
-        value=True, description=label, tooltip=label, indent=False, layout={"width": "auto"}
-    )
+    box = widgets.Checkbox(value=True, description=label, tooltip=label, indent=False, layout={"width": "auto"})
     box.add_class(f"switch-{name}")
     return box
 
@@ -42,8 +38,7 @@ def switch(label, name):
 def hiding(*names):
     """The rules that make switches of these names work."""
     return "".join(
-        f".explorer:has(.switch-{name} input:not(:checked)) .frame .{name} {{ display: none; }}\n"
-        for name in names
+        f".explorer:has(.switch-{name} input:not(:checked)) .frame .{name} {{ display: none; }}\n" for name in names
     )
 
 
@@ -52,10 +47,7 @@ def follow(controls, draw):
     import ipywidgets as widgets
     from ipywidgets.widgets.widget_string import HTMLStyle
 
-    shared = {
-        "layout": widgets.Layout(max_width="100%", margin="0", overflow="visible"),
-        "style": HTMLStyle(),
-    }
+    shared = {"layout": widgets.Layout(max_width="100%", margin="0", overflow="visible"), "style": HTMLStyle()}
 
     def below(chosen):
         if len(chosen) == len(controls):

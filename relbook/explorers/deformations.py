@@ -1,4 +1,6 @@
-"""Pictures under maximum-entropy diffeomorphisms beside noise of the same size, over cut-off and amplitude: B Fig. 1 alive."""
+"""Pictures under maximum-entropy diffeomorphisms beside noise of the same size, over cut-off and amplitude:
+B Fig. 1 alive.
+"""
 
 import base64
 import html
@@ -14,9 +16,7 @@ PAIR = ".explorer .pair { display: flex; gap: 0.5rem; } .explorer .pair img { wi
 SMALL = 64  # pixels; a picture of no more is shown as it is, its pixels as squares
 
 
-def temperature_and_cut(
-    pictures, *, cuts=(2, 3, 5, 10, 20), displacements=(0, 0.4, 0.8, 1.6, 3.1, 6.2, 12.5), seed=0
-):
+def temperature_and_cut(pictures, *, cuts=(2, 3, 5, 10, 20), displacements=(0, 0.4, 0.8, 1.6, 3.1, 6.2, 12.5), seed=0):
     """Pictures under one diffeomorphism for each cut-off c and displacement of the centre (B Fig. 1), and x + η.
 
     The Gaussian coefficients of a cut-off are drawn once, so that the displacement slider grows one and the
@@ -27,9 +27,7 @@ def temperature_and_cut(
         displacements: exact root mean square, in percent of n.
     """
     names, images = list(pictures), list(pictures.values())
-    draws = [
-        diffeo.sample_coefficients(1, cut, generator=torch.Generator().manual_seed(seed)) for cut in cuts
-    ]
+    draws = [diffeo.sample_coefficients(1, cut, generator=torch.Generator().manual_seed(seed)) for cut in cuts]
 
     noises = [torch.randn(image.shape, generator=torch.Generator().manual_seed(seed + 1)) for image in images]
 

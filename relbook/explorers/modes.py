@@ -10,7 +10,7 @@ from relbook.studies.zoo import tables
 from relstab.probes.filters import laplacian_modes
 
 FURTHEST = 4  # shades on either side of no change: factors of two up to 16
-# Brown for shrinking, blue for growing; with each shade the colour of the text on it. After ColorBrewer's BrBG and Blues.
+# Brown for shrinking, blue for growing, after ColorBrewer's BrBG and Blues.
 SHADES = {-4: "#543005", -3: "#8c510a", -2: "#c9974a", -1: "#ecd9b0", 0: "#f5f5f5", 1: "#d0e1f2", 2: "#94c4df",
           3: "#4a98c9", 4: "#1764ab"}  # fmt: skip
 LIGHT_TEXT = (-4, -3, 4)
@@ -27,9 +27,7 @@ def mode_growth(rows, *, first="vgg11_bn"):
     """
     table = tables.largest(tables.on_full_set(tables.growth(rows)))
     if table.empty:
-        raise ValueError(
-            "rows hold no Laplacian modes of a network trained on a full data set; at least one is needed"
-        )
+        raise ValueError("rows hold no Laplacian modes of a network trained on a full data set; at least one is needed")
     found = dict(iter(table.groupby(["dataset", "architecture", "width"], sort=False)))
     found = dict(sorted(found.items(), key=lambda item: not item[0][0].startswith("cifar10")))
     times = {key: sorted(lines["epoch"].unique()) for key, lines in found.items()}
@@ -44,9 +42,7 @@ def mode_growth(rows, *, first="vgg11_bn"):
         epochs = times[key]
         epoch = epochs[min(step, len(epochs) - 1)]
         lines = found[key]
-        return growth_table(
-            lines[lines["epoch"] == epoch], f"{labels[which]}, epoch {epoch:.2g} of {epochs[-1]:g}"
-        )
+        return growth_table(lines[lines["epoch"] == epoch], f"{labels[which]}, epoch {epoch:.2g} of {epochs[-1]:g}")
 
     return controls.explorer(network, time, controls.follow((network, time), draw), css=_css())
 
@@ -90,9 +86,7 @@ def _css():
         rules.append(f".explorer .growth td.g{level} {{ background: {colour}; color: {text}; }}")
     modes, eigenvalues = laplacian_modes(3)
     drawn = {round(float(value)): mode for mode, value in zip(modes, eigenvalues, strict=True)}
-    rules += [
-        f'.explorer .m{value} {{ background: url("{_drawing(mode)}"); }}' for value, mode in drawn.items()
-    ]
+    rules += [f'.explorer .m{value} {{ background: url("{_drawing(mode)}"); }}' for value, mode in drawn.items()]
     return "\n".join(rules)
 
 

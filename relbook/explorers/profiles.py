@@ -31,24 +31,16 @@ def depth_profiles(rows, *, first="vgg11_bn"):
     table = tables.largest(tables.on_full_set(tables.profiles(rows)))
     table = table[(table["stage"] != "shuffled") | ~table["architecture"].str.startswith("fc")]
     if table.empty:
-        raise ValueError(
-            "rows hold no depth profile of a network trained on a full data set; at least one is needed"
-        )
+        raise ValueError("rows hold no depth profile of a network trained on a full data set; at least one is needed")
     limits = {name: _limits(table[name]) for name in QUANTITIES}
     quantity = controls.choice("quantity", QUANTITIES.values())
     datasets = list(dict.fromkeys(table["dataset"]))
     having = list(table.loc[table["architecture"] == first, "dataset"]) or datasets
     dataset = controls.choice("data set", [_name(name) for name in datasets], datasets.index(having[0]))
     networks = [_networks(table[table["dataset"] == name], quantity, limits, first) for name in datasets]
-    switches = [
-        controls.switch(text, name) for name, text in STAGES.items() if (table["stage"] == name).any()
-    ]
+    switches = [controls.switch(text, name) for name, text in STAGES.items() if (table["stage"] == name).any()]
     return controls.explorer(
-        dataset,
-        quantity,
-        controls.stack(dataset, networks),
-        controls.row(*switches),
-        css=controls.hiding(*STAGES),
+        dataset, quantity, controls.stack(dataset, networks), controls.row(*switches), css=controls.hiding(*STAGES)
     )
 
 
@@ -85,14 +77,13 @@ def profile(lines, quantity, limits, label):
             points = list(zip(x, _height(np.log10(values), limits), strict=True))
             curves.append(f'<g class="{stage}">{_curve(points, stage, colour)}</g>')
             said.append(f"{text}: {', '.join(f'{value:.2g}' for value in values)}")
-            key = (
-                f'<svg class="key" viewBox="0 0 32 12" aria-hidden="true">{_curve(KEY, stage, colour)}</svg>'
-            )
+            key = f'<svg class="key" viewBox="0 0 32 12" aria-hidden="true">{_curve(KEY, stage, colour)}</svg>'
             ends.append(f'<span class="{stage}">{key} {text} {values[-1]:.2g}</span>')
     title = html.escape(f"{quantity} by layer, {label}")
     return (
         f'<div><b>{title}</b></div><svg viewBox="0 0 360 256" role="img" '
-        f'aria-label="{title}, from the image to the output. {"; ".join(said)}.">{_frame(limits)}{"".join(curves)}</svg>'
+        f'aria-label="{title}, from the image to the output. '
+        f'{"; ".join(said)}.">{_frame(limits)}{"".join(curves)}</svg>'
         f"<div>At the output: {' '.join(ends)}</div>"
     )
 
@@ -131,9 +122,7 @@ def _frame(limits):
     )
     middle = (LEFT + RIGHT) / 2
     places = ((LEFT, "0, image", "start"), (middle, "0.5", "middle"), (RIGHT, "1, output", "end"))
-    names = "".join(
-        f'<text x="{x:g}" y="{BASE + 17}" text-anchor="{side}">{text}</text>' for x, text, side in places
-    )
+    names = "".join(f'<text x="{x:g}" y="{BASE + 17}" text-anchor="{side}">{text}</text>' for x, text, side in places)
     names += f'<text x="{middle:g}" y="{BASE + 38}" text-anchor="middle">relative depth k/K</text>'
     return (
         f'<path d="{grid}" stroke="currentColor" stroke-opacity=".18"/>'

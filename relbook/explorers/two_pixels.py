@@ -18,8 +18,8 @@ CSS = (
 def diffusion(*, filter_sizes=(2, 3, 5), layers=5, sites=128, apart=10):
     """The activity that two active pixels cause, by filter size, stride (1 or F) and depth (A Fig. 8), and D, G and R.
 
-    The sensitivities are exact, of task 1 at stride 1 and of task 2 at stride F, whose scale is a quarter of the line or
-    the largest block short of it.
+    The sensitivities are exact, of task 1 at stride 1 and of task 2 at stride F, whose scale is a quarter of the line
+    or the largest block short of it.
 
     Args:
         sites: at most so many input pixels.
@@ -46,9 +46,7 @@ def diffusion(*, filter_sizes=(2, 3, 5), layers=5, sites=128, apart=10):
         stack, areas, exact, task = stacks[size, bool(wide)]
         note = " There is no deeper layer." if k >= len(stack) else ""
         k = min(k, len(stack) - 1)
-        return profile_frame(stack, k, areas, size, size if wide else 1, note=note) + sensitivity_table(
-            exact, k, task
-        )
+        return profile_frame(stack, k, areas, size, size if wide else 1, note=note) + sensitivity_table(exact, k, task)
 
     sliders = (
         controls.slider("filter size F", [str(size) for size in filter_sizes], min(1, len(filter_sizes) - 1)),
@@ -100,12 +98,16 @@ def profile_frame(stack, k, areas, filter_size, stride, *, note=""):
     if k:
         reach, centre = areas[k - 1] * pixel, (np.argmax(profile) + 0.5) * unit
         bar = f"<rect x='{centre - reach / 2:.1f}' y='{base + 5}' width='{reach:.1f}' height='4' fill='{style.RED}'/>"
-        text += f"A<sub>{k}</sub> = {areas[k - 1]:.3g} pixels, largest activity {profile.max():.2g}; units: {len(profile)}."
+        text += (
+            f"A<sub>{k}</sub> = {areas[k - 1]:.3g} pixels, largest activity {profile.max():.2g}; units: {len(profile)}."
+        )
     else:
         text += f"the image, {length} pixels of which two are active."
     spoken = (text + note).replace("<sub>", "").replace("</sub>", "")
     return (
         f'<svg viewBox="0 0 {wide} 142" role="img" aria-label="Activity '
-        f'of units over the image. {spoken}"><g fill="currentColor">{inputs}</g><g fill="{style.BLUE}" stroke="{style.BLUE}" '
-        f'stroke-width=".4">{bars}</g><path d="M0 {base}H{wide}" stroke="{style.GREY}"/>{bar}</svg><div>{text}{note}</div>'
+        f'of units over the image. {spoken}"><g fill="currentColor">{inputs}</g><g fill="{style.BLUE}" '
+        f'stroke="{style.BLUE}" '
+        f'stroke-width=".4">{bars}</g><path d="M0 {base}H{wide}" '
+        f'stroke="{style.GREY}"/>{bar}</svg><div>{text}{note}</div>'
     )

@@ -25,7 +25,8 @@ from relbook.drawing import vector
 from relbook.press import notebook
 
 _COLUMNS = (
-    "The CSV of a figure holds its plotted numbers, one line a point: the panel (number and title), the kind of mark, its "
+    "The CSV of a figure holds its plotted numbers, one line a point: the panel (number and title), the "
+    "kind of mark, its "
     "series in the legend, x and y in the units of the axes, low and high for bars and intervals. "
     "A *text* is a word beside a point."
 )
@@ -88,8 +89,7 @@ def drawn(cells, stored):
                 shown["figure"]["caption"] += f" {words}"
             if found and "image/png" in output.get("data", {}):
                 text = vector.themed(
-                    zlib.decompress(base64.b64decode(found)).decode(),
-                    shown.get("image", {}).get("alt", label),
+                    zlib.decompress(base64.b64decode(found)).decode(), shown.get("image", {}).get("alt", label)
                 )
                 if len(text) <= vector.LARGEST:
                     output["data"] = {"text/html": text}
@@ -114,17 +114,9 @@ def offer(source: notebook.Source, cells, executed) -> tuple[dict[str, bytes], s
         files[f"{stem}.ipynb"] = nbformat.writes(cells).encode()
         links.insert(0, f"{{download}}`notebook with its outputs (.ipynb) <{stem}/{stem}.ipynb>`")
         order = [label or f"output-{number}" for number, (label, _) in enumerate(_outputs(executed), start=1)]
-        for label, content in sorted(
-            stored.items(), key=lambda item: order.index(item[0])
-        ):  # nbformat sorts keys
+        for label, content in sorted(stored.items(), key=lambda item: order.index(item[0])):  # nbformat sorts keys
             files |= {name: zlib.decompress(base64.b64decode(text)) for name, text in content.items()}
-            what = (
-                f"{{numref}}`{label}`"
-                if label.startswith("fig-")
-                else "Table"
-                if len(content) == 1
-                else "Picture"
-            )
+            what = f"{{numref}}`{label}`" if label.startswith("fig-") else "Table" if len(content) == 1 else "Picture"
             each = [
                 f"{{download}}`{text} <{stem}/{name}>`"
                 for suffix, text in _KINDS.items()
@@ -146,8 +138,7 @@ def _about(executed):
     """When, how long, from which code and with which parameters the page was executed, in words."""
     record = executed.metadata["relstab"]
     given = ", ".join(
-        f"`{name} = {json.dumps(value)}`"
-        for name, value in executed.metadata["papermill"]["parameters"].items()
+        f"`{name} = {json.dumps(value)}`" for name, value in executed.metadata["papermill"]["parameters"].items()
     )
     facts = [
         f"Executed with {given} in {record['seconds']:.0f} s on {record['finished']}",

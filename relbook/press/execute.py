@@ -130,9 +130,7 @@ def execute(
     return [results[source.name] for source in chosen]
 
 
-def status(
-    scale: str = "tiny", names=None, *, ran: Iterable[str] = (), root=ROOT, sources=SOURCES
-) -> list[Result]:
+def status(scale: str = "tiny", names=None, *, ran: Iterable[str] = (), root=ROOT, sources=SOURCES) -> list[Result]:
     """The same list, nothing run: each "current", "refused", or "out of date" with the reason in `why`.
 
     Args:
@@ -164,10 +162,7 @@ def _plans(group, given, root, sources, ran=()) -> list[_Plan]:
         return fingerprint.studied(root, scale, studies, names, summary=source.summary)
 
     folder = _folder(root, scale)
-    return [
-        _plan(source, given, shared, own, folder / f"{source.name}.ipynb", source.name in ran)
-        for source in group
-    ]
+    return [_plan(source, given, shared, own, folder / f"{source.name}.ipynb", source.name in ran) for source in group]
 
 
 def _plan(source, given, shared, own, target, ran) -> _Plan:
@@ -182,10 +177,7 @@ def _plan(source, given, shared, own, target, ran) -> _Plan:
     seen = {name: record["parts"][name] for name in fingerprint.GROWING} if ran and record else {}
     why = defects or fingerprint.changed(record["parts"] if record else None, parts | seen)
     result = replace(
-        result,
-        why=why,
-        status="out of date" if why else "current",
-        seconds=record["seconds"] if record else 0.0,
+        result, why=why, status="out of date" if why else "current", seconds=record["seconds"] if record else 0.0
     )
     return _Plan(result, cells, given, parts)
 
@@ -240,9 +232,7 @@ def _run(waiting, jobs, timeout, root, say) -> dict[str, Result]:
                     if late:
                         runner.kill(process.pid)
                     process.wait()
-                    result = _finish(
-                        plan, process.returncode, seconds, f"no end after {timeout:g} s" if late else ""
-                    )
+                    result = _finish(plan, process.returncode, seconds, f"no end after {timeout:g} s" if late else "")
                     done[result.name] = result
                     del running[process]
                     tell("done" if result.ok else "FAILED", plan, _outcome(result, len(done), total))
@@ -261,9 +251,7 @@ def _longest_first(waiting, root) -> list[_Plan]:
     """
     path = Path(root) / "notebooks" / "seconds.toml"
     usual = tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return sorted(
-        waiting, key=lambda plan: -(max(plan.result.seconds, usual.get(plan.result.name, 0)) or float("inf"))
-    )
+    return sorted(waiting, key=lambda plan: -(max(plan.result.seconds, usual.get(plan.result.name, 0)) or float("inf")))
 
 
 def _start(plan, root) -> subprocess.Popen:
@@ -317,10 +305,6 @@ def _outcome(result, number, total) -> str:
 
 def _summarise(results, scale, say) -> None:
     count = {
-        word: sum(result.status == word for result in results)
-        for word in ("current", "executed", "failed", "refused")
+        word: sum(result.status == word for result in results) for word in ("current", "executed", "failed", "refused")
     }
-    say(
-        f"{len(results)} notebooks at scale {scale}: "
-        + ", ".join(f"{n} {word}" for word, n in count.items() if n)
-    )
+    say(f"{len(results)} notebooks at scale {scale}: " + ", ".join(f"{n} {word}" for word, n in count.items() if n))

@@ -25,11 +25,7 @@ from relbook.press import reach
 from relstab.store import catalogue, environment
 
 KEY_FORMAT = 2
-PUBLISHING = (
-    "cli",
-    "__main__",
-    "press/",
-)  # modules of the book, by path, that only run and publish notebooks
+PUBLISHING = ("cli", "__main__", "press/")  # modules of the book, by path, that only run and publish notebooks
 GROWING = ("published results", "stored results")  # what a study adds to while it runs
 _LIBRARIES = ("torch", "torchvision", "numpy", "scipy", "pandas", "matplotlib", "ipywidgets", "pillow")
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
@@ -57,11 +53,7 @@ def code(source: str) -> str:
     except SyntaxError:
         return source
     for node in ast.walk(tree):
-        if (
-            isinstance(node, _DOCUMENTED)
-            and len(node.body) > 1
-            and ast.get_docstring(node, clean=False) is not None
-        ):
+        if isinstance(node, _DOCUMENTED) and len(node.body) > 1 and ast.get_docstring(node, clean=False) is not None:
             node.body = node.body[1:]
     return ast.dump(tree) + (";" if source.rstrip().endswith(";") else "")
 
@@ -102,9 +94,7 @@ def versions() -> dict[str, str]:
 
 def _contents(folder: Path, studies=None) -> str:
     paths = sorted(path for path in folder.rglob("*.json") if studies is None or path.parent.name in studies)
-    return digest(
-        *(part for path in paths for part in (path.relative_to(folder).as_posix(), path.read_bytes()))
-    )
+    return digest(*(part for path in paths for part in (path.relative_to(folder).as_posix(), path.read_bytes())))
 
 
 def _stored(folder: Path, wanted, studies) -> str:

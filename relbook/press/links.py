@@ -80,12 +80,8 @@ def check(folder) -> Report:
     with a fragment into a page, the page has that anchor.
     """
     folder = Path(folder).resolve()
-    paths = [
-        path for path in sorted(folder.rglob("*.html")) if "_static" not in path.relative_to(folder).parts
-    ]
-    pages = {
-        path: _Page(path.read_text(errors="replace")) for path in paths
-    }  # themes leave templates in _static
+    paths = [path for path in sorted(folder.rglob("*.html")) if "_static" not in path.relative_to(folder).parts]
+    pages = {path: _Page(path.read_text(errors="replace")) for path in paths}  # themes leave templates in _static
     if not pages:
         raise FileNotFoundError(f"{folder} holds no HTML page; build the book first")
     problems, outside, links = [], set(), 0
@@ -104,8 +100,10 @@ def check(folder) -> Report:
             elif parts.scheme not in _HARMLESS:
                 problems.append(f"{where}: the link {url} has a scheme that a book should not use")
     for path in sorted(folder.rglob("*.css")):
-        problems += [f"{path.relative_to(folder)}: {url} is loaded from the network"
-                     for url in _CSS_LOAD.findall(path.read_text(errors="replace"))]  # fmt: skip
+        problems += [
+            f"{path.relative_to(folder)}: {url} is loaded from the network"
+            for url in _CSS_LOAD.findall(path.read_text(errors="replace"))
+        ]
     return Report(len(pages), links, tuple(dict.fromkeys(problems)), tuple(sorted(outside)))
 
 

@@ -48,9 +48,7 @@ def discover(root) -> list[Source]:
         if not any(part.startswith((".", "_")) for part in path.relative_to(folder).parts)
     ]
     if not found:
-        raise FileNotFoundError(
-            f"no notebook (*.md) lies below {folder}; the command needs a checkout of the project"
-        )
+        raise FileNotFoundError(f"no notebook (*.md) lies below {folder}; the command needs a checkout of the project")
     return found
 
 
@@ -103,9 +101,7 @@ def read(source: Source):
 
     try:
         cells = jupytext.read(source.path)
-    except (
-        Exception
-    ) as error:  # jupytext lets errors of its YAML and Markdown parsers through, of many classes
+    except Exception as error:  # jupytext lets errors of its YAML and Markdown parsers through, of many classes
         raise ValueError(f"notebook {source.name} cannot be read: {' '.join(str(error).split())}") from None
     slug = fingerprint.digest(source.name)[:8]
     for index, cell in enumerate(cells.cells):
@@ -130,14 +126,10 @@ def parameters(cells, name: str) -> dict[str, object]:
     """
     tagged = [cell for cell in code_cells(cells) if "parameters" in tags(cell)]
     if len(tagged) != 1:
-        raise ValueError(
-            f"notebook {name} has {len(tagged)} cells tagged 'parameters'; it must have exactly one"
-        )
+        raise ValueError(f"notebook {name} has {len(tagged)} cells tagged 'parameters'; it must have exactly one")
     found = {}
     for statement in _tree(tagged[0], name).body:
-        target = (
-            statement.targets[0] if isinstance(statement, ast.Assign) else getattr(statement, "target", None)
-        )
+        target = statement.targets[0] if isinstance(statement, ast.Assign) else getattr(statement, "target", None)
         try:
             found[target.id] = ast.literal_eval(statement.value)
         except (AttributeError, ValueError):
@@ -166,9 +158,7 @@ def check(cells, source: Source, given: dict[str, object]) -> None:
     defaults = parameters(cells, name)
     for parameter, value in given.items():
         if parameter not in defaults:
-            raise ValueError(
-                f"parameter {parameter!r} is unknown to notebook {name}; it has {', '.join(defaults)}"
-            )
+            raise ValueError(f"parameter {parameter!r} is unknown to notebook {name}; it has {', '.join(defaults)}")
         wanted = type(defaults[parameter])
         if type(value) is not wanted and not (wanted is float and type(value) is int):
             raise ValueError(
@@ -181,18 +171,13 @@ def check(cells, source: Source, given: dict[str, object]) -> None:
         if parameter not in used and not (source.summary and parameter == "scale"):  # it shows all scales
             raise ValueError(f"parameter {parameter!r} of notebook {name} is read by no cell")
     if any("raises-exception" in tags(cell) for cell in others):
-        raise ValueError(
-            f"notebook {name} has a cell tagged 'raises-exception'; a page must not show an error"
-        )
+        raise ValueError(f"notebook {name} has a cell tagged 'raises-exception'; a page must not show an error")
 
 
 def parts(cells, given: dict[str, object]) -> dict[str, str]:
     """The notebook's own parts of the key: what its code cells mean, and the parameters given."""
     meaning = [f"{'parameters' in tags(cell)} {fingerprint.code(cell.source)}" for cell in code_cells(cells)]
-    return {
-        "its code": fingerprint.digest(*meaning),
-        "its parameters": fingerprint.digest(repr(sorted(given.items()))),
-    }
+    return {"its code": fingerprint.digest(*meaning), "its parameters": fingerprint.digest(repr(sorted(given.items())))}
 
 
 def injected(cell) -> bool:
@@ -237,9 +222,7 @@ def problems(executed, cells, given: dict[str, object]) -> list[str]:
     ran = [cell for cell in code_cells(executed) if not injected(cell)]
     if given and len(ran) == len(code_cells(executed)):
         found.append("no parameters were injected")
-    if [fingerprint.code(cell.source) for cell in ran] != [
-        fingerprint.code(c.source) for c in code_cells(cells)
-    ]:
+    if [fingerprint.code(cell.source) for cell in ran] != [fingerprint.code(c.source) for c in code_cells(cells)]:
         found.append("its code cells are not those of the source")
     for number, cell in enumerate(code_cells(executed), start=1):
         status = cell.metadata.get("papermill", {}).get("status")

@@ -34,27 +34,21 @@ class Studies:
 
     def files(self, name: str) -> list[Path]:
         """The files of a study's folder."""
-        return [
-            p for p in sorted(self.folders[name].rglob("*")) if p.is_file() and "__pycache__" not in p.parts
-        ]
+        return [p for p in sorted(self.folders[name].rglob("*")) if p.is_file() and "__pycache__" not in p.parts]
 
     def mentioned(self, text: str) -> set[str]:
         """The studies whose folder a text imports from or which it names in quotes."""
         return {
             name
             for name in self.folders
-            if re.search(
-                rf"""relbook\.studies\.{name}\b|studies import [^\n]*\b{name}\b|["']{name}["']""", text
-            )
+            if re.search(rf"""relbook\.studies\.{name}\b|studies import [^\n]*\b{name}\b|["']{name}["']""", text)
         }
 
     @cached_property
     def _needed(self) -> dict[str, set[str]]:
         """Study -> studies that its folder mentions."""
         return {
-            name: self.mentioned(
-                "\n".join(path.read_text() for path in self.files(name) if path.suffix == ".py")
-            )
+            name: self.mentioned("\n".join(path.read_text() for path in self.files(name) if path.suffix == ".py"))
             for name in self.folders
         }
 
@@ -78,9 +72,7 @@ class Studies:
                 text = path.read_text()
                 for node in ast.parse(text).body:
                     if isinstance(node, ast.FunctionDef):
-                        found.append(
-                            (f"page.{node.name}", self.mentioned(ast.get_source_segment(text, node)))
-                        )
+                        found.append((f"page.{node.name}", self.mentioned(ast.get_source_segment(text, node))))
             for path in sorted((package / "explorers").glob("*.py")):
                 found.append(("explorers", self.mentioned(path.read_text())))
             if (path := package / "findings.py").is_file():

@@ -65,9 +65,7 @@ def build(
     chosen = {source.name for source in notebook.select(notebook.discover(root), names)}
     missing = {result.name: result for result in found if not result.ok}
     for name in chosen & missing.keys():
-        raise ValueError(
-            f"notebook {name} cannot be shown at scale {scale} ({missing[name].why}); execute it first"
-        )
+        raise ValueError(f"notebook {name} cannot be shown at scale {scale} ({missing[name].why}); execute it first")
     label = f"{scale}-draft" if missing else scale
     files = _staged(root, scale, found)
     site = root / "build" / "site" / label
@@ -83,9 +81,7 @@ def _built(root: Path, site: Path, files: dict[str, bytes], sources, *, draft: b
     page = "_build/html/index.html"
     digest = _digest(files | _documented(sources))
     before = site.with_name(f".{site.name}.before")
-    if (
-        before.is_dir() and not site.exists()
-    ):  # a run was killed while it put the new site in the old one's place
+    if before.is_dir() and not site.exists():  # a run was killed while it put the new site in the old one's place
         before.rename(site)
     stamp = site / "rendered.sha256"
     if stamp.is_file() and stamp.read_text() == digest and (site / page).is_file():
@@ -159,8 +155,7 @@ def filled(source: notebook.Source, result: execute.Result):
         tagged = next(cell for cell in cells.cells if "parameters" in notebook.tags(cell))
         ran = executed.metadata["papermill"]["parameters"]
         tagged.source = "\n".join(
-            f"{name} = {json.dumps(value) if isinstance(value, str) else repr(value)}"
-            for name, value in ran.items()
+            f"{name} = {json.dumps(value) if isinstance(value, str) else repr(value)}" for name, value in ran.items()
         )
     return cells, executed
 

@@ -37,8 +37,9 @@ def argument(name: str, value) -> list[str]:
     return ["-y", f"{name}: {text}"]
 
 
-def start(source: Path, target: Path, log: Path, given: dict[str, object], *, root: Path,
-          downloads: Path) -> subprocess.Popen:  # fmt: skip
+def start(
+    source: Path, target: Path, log: Path, given: dict[str, object], *, root: Path, downloads: Path
+) -> subprocess.Popen:
     """Start `python -m papermill source target` in folder `root`, with everything it prints in `log`.
 
     Args:

@@ -1,4 +1,5 @@
-"""The image sets that units are trained and probed on, and what serves where one is not found (A Secs. 1-2, B Secs. 3-5).
+"""The image sets that units are trained and probed on, and what serves where one is not found (A Secs. 1-2,
+B Secs. 3-5).
 
 Networks trained on the JPEG copy of CIFAR-10 are probed on true pixels and on the same pictures as JPEG, which
 measures what the encoding does.
@@ -64,14 +65,13 @@ class OfArchitecture:
         return 2 if models.has_dropout(self.architecture) else 1
 
 
-SIZES = {
-    "fashion-mini": 3000,
-    "cifar10-lossless-8k": 8068,
-}  # training images; the full sets have about 50,000
+SIZES = {"fashion-mini": 3000, "cifar10-lossless-8k": 8068}  # training images; the full sets have about 50,000
 
 
 def training_images(unit, dataset: str | None = None) -> int:
-    """Number of a unit's training images, for estimates of cost, without reading them; `dataset`: None is the unit's own."""
+    """Number of a unit's training images, for estimates of cost, without reading them; `dataset`:
+    None is the unit's own.
+    """
     return unit.train_size or SIZES.get(dataset or unit.dataset, 50000)
 
 

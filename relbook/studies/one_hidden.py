@@ -52,9 +52,7 @@ class OneHidden:
         return OneHidden(self.weights.to(*target), self.readout.to(*target))
 
 
-def initialise(
-    inputs: int, width: int, seeds: Sequence[int], *, dtype: torch.dtype = torch.float32
-) -> OneHidden:
+def initialise(inputs: int, width: int, seeds: Sequence[int], *, dtype: torch.dtype = torch.float32) -> OneHidden:
     """Fresh members, each from its own seed: a member does not depend on the company it is drawn in."""
     draws = []
     for seed in seeds:

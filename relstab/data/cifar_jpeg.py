@@ -59,9 +59,7 @@ def read_jpeg_tree(path: Path, classes: tuple[str, ...]) -> tuple[Split, Split, 
             )
     images, digest = read_pictures(path, order["train"] + order["test"])
     parts = images.split([len(order["train"]), len(order["test"])])
-    labels = {
-        part: torch.tensor([classes.index(name.split("/")[1]) for name in order[part]]) for part in order
-    }
+    labels = {part: torch.tensor([classes.index(name.split("/")[1]) for name in order[part]]) for part in order}
     return Split(parts[0], labels["train"]), Split(parts[1], labels["test"]), digest
 
 
@@ -103,9 +101,13 @@ def _read_cached(path: Path, classes: tuple[str, ...], cache: Path) -> tuple[Spl
         cache.parent.mkdir(parents=True, exist_ok=True)
         with atomic.replacing(cache) as file:
             np.savez(
-                file, train_images=train.images.numpy(), train_labels=train.labels.numpy(),
-                test_images=test.images.numpy(), test_labels=test.labels.numpy(), digest=digest,
-            )  # fmt: skip
+                file,
+                train_images=train.images.numpy(),
+                train_labels=train.labels.numpy(),
+                test_images=test.images.numpy(),
+                test_labels=test.labels.numpy(),
+                digest=digest,
+            )
     except OSError as error:
         warnings.warn(f"the decoded images could not be kept in {cache}: {error}", stacklevel=4)
     return train, test, digest

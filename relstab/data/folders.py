@@ -70,13 +70,9 @@ def _check_count(argument: str, value: int | None) -> None:
 
 def _listing(path: Path) -> list[str]:
     if not path.exists():
-        raise FileNotFoundError(
-            f"path is {str(path)!r}, which does not exist; it must be a folder or tar of pictures"
-        )
+        raise FileNotFoundError(f"path is {str(path)!r}, which does not exist; it must be a folder or tar of pictures")
     if not (names := formats.picture_names(path)):
-        raise ValueError(
-            f"path is {str(path)!r}, which holds no picture files ({', '.join(sorted(formats.PICTURES))})"
-        )
+        raise ValueError(f"path is {str(path)!r}, which holds no picture files ({', '.join(sorted(formats.PICTURES))})")
     return names
 
 
@@ -126,9 +122,7 @@ def load_imagenet(path: Path, size: int = 224) -> tuple[Split, tuple[str, ...], 
     """
     _check_count("size", size)
     if path.name == IMAGENET_SAMPLE and (found := formats.sha256(path)) != _SAMPLE_SHA256:
-        raise ValueError(
-            f"{path} has the sha256 {found}, not {_SAMPLE_SHA256}: it is damaged or another file"
-        )
+        raise ValueError(f"{path} has the sha256 {found}, not {_SAMPLE_SHA256}: it is damaged or another file")
     names = _listing(path)
     matches = [_WORDNET_ID.search(name) for name in names]
     if None in matches:

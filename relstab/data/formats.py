@@ -31,12 +31,7 @@ from PIL import Image, UnidentifiedImageError
 
 from .splits import Split
 
-IDX_FILES = (
-    "train-images-idx3-ubyte",
-    "train-labels-idx1-ubyte",
-    "t10k-images-idx3-ubyte",
-    "t10k-labels-idx1-ubyte",
-)
+IDX_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 PICTURES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm"}
 LARGEST_PICTURE = 2**28  # bytes of a picture's file
 LARGEST_NPZ = 2**35  # bytes of the arrays of an npz; a few megabytes may claim terabytes
@@ -54,9 +49,7 @@ def reading(path: Path, what: str) -> Iterator[None]:
         yield
     except _DAMAGE as error:
         reason = str(error) or type(error).__name__
-        raise ValueError(
-            f"{path} cannot be read as {what} (damaged, or another kind of file): {reason}"
-        ) from error
+        raise ValueError(f"{path} cannot be read as {what} (damaged, or another kind of file): {reason}") from error
 
 
 @contextlib.contextmanager
@@ -75,9 +68,7 @@ def open_npz(path: Path, what: str) -> Iterator[np.lib.npyio.NpzFile]:
 def as_split(images: UInt8[np.ndarray, "image ..."], labels: Integer[np.ndarray, "..."]) -> Split:
     """Arrays [n, h, w] or [n, h, w, c] and n labels as a Split (channels first, int64)."""
     images = images[:, None] if images.ndim == 3 else images.transpose(0, 3, 1, 2)
-    return Split(
-        torch.from_numpy(np.array(images, order="C")), torch.from_numpy(labels.reshape(-1).astype(np.int64))
-    )
+    return Split(torch.from_numpy(np.array(images, order="C")), torch.from_numpy(labels.reshape(-1).astype(np.int64)))
 
 
 def sha256(path: Path) -> str:
@@ -110,9 +101,7 @@ def read_idx(path: Path) -> UInt8[np.ndarray, "..."]:
 
 def idx_paths(folder: Path) -> list[Path] | None:
     """The four idx files of a folder, each plain or gzipped; None where one is missing."""
-    paths = [
-        next((p for p in (folder / name, folder / f"{name}.gz") if p.is_file()), None) for name in IDX_FILES
-    ]
+    paths = [next((p for p in (folder / name, folder / f"{name}.gz") if p.is_file()), None) for name in IDX_FILES]
     return None if None in paths else paths
 
 
@@ -193,9 +182,7 @@ def picture_bytes(path: Path, names: Collection[str]) -> Iterator[tuple[str, byt
 
 def _check_size(size):
     if size > LARGEST_PICTURE:
-        raise ValueError(
-            f"a file of {size / 1e6:.0f} MB, more than {LARGEST_PICTURE / 1e6:.0f}, is no picture"
-        )
+        raise ValueError(f"a file of {size / 1e6:.0f} MB, more than {LARGEST_PICTURE / 1e6:.0f}, is no picture")
 
 
 def decode(

@@ -33,9 +33,7 @@ def names() -> list[str]:
     return list(SOURCES)
 
 
-def load(
-    name: str, root: str | Path | None = None, *, size: int | None = None, download: bool = True
-) -> Dataset:
+def load(name: str, root: str | Path | None = None, *, size: int | None = None, download: bool = True) -> Dataset:
     """The image set `name`, as uint8 tensors on the CPU.
 
     Looked for in `root`, then the folder RELSTAB_DATA, ./data, the system's or package's own folder, the
@@ -55,9 +53,7 @@ def load(
         raise ValueError(f"size is {size}, but only imagenet is cut to a size; {name} has its own")
     root = None if root is None else Path(root)
     if root is not None and not root.exists():
-        raise FileNotFoundError(
-            f"root is {str(root)!r}, which does not exist; it must be a folder that holds {name}"
-        )
+        raise FileNotFoundError(f"root is {str(root)!r}, which does not exist; it must be a folder that holds {name}")
     path, layout = _find(source, root) or _fetch(name, source, root, download)
     classes = source.classes
     if name == "imagenet":
@@ -67,12 +63,8 @@ def load(
         train, test, *of_files = layout.read(path)
         found = of_files[0] if of_files else formats.split_digest(train, test)
     if source.digest and found != source.digest:
-        raise ValueError(
-            f"{path} is damaged or does not hold {name}: its sha256 is {found}, not {source.digest}"
-        )
-    return Dataset(
-        name, train, test, classes, source.mean, source.std, found, str(path), source.license, source.lossy
-    )
+        raise ValueError(f"{path} is damaged or does not hold {name}: its sha256 is {found}, not {source.digest}")
+    return Dataset(name, train, test, classes, source.mean, source.std, found, str(path), source.license, source.lossy)
 
 
 def digest(name: str, root: str | Path | None = None) -> str:
@@ -123,11 +115,7 @@ def _fetch(name: str, source: Source, root: Path | None, download: bool) -> tupl
     else:
         try:
             _download(source)
-        except (
-            OSError,
-            RuntimeError,
-            HTTPException,
-        ) as error:  # RuntimeError: of torchvision, no mirror is left
+        except (OSError, RuntimeError, HTTPException) as error:  # RuntimeError: of torchvision, no mirror is left
             why = f"the download failed ({str(error).splitlines()[0]})"
         else:
             if found := _find(source, root):

@@ -153,12 +153,7 @@ SOURCES = {
         classes=(),
         **_normalised("imagenet"),
         license="ImageNet's terms: non-commercial research and education",
-        layouts=(
-            (IMAGENET_SAMPLE, _PICTURES),
-            ("imagenet/val", _PICTURES),
-            ("imagenet", _PICTURES),
-            (".", _PICTURES),
-        ),
+        layouts=((IMAGENET_SAMPLE, _PICTURES), ("imagenet/val", _PICTURES), ("imagenet", _PICTURES), (".", _PICTURES)),
         obtain="give a folder of pictures sorted by WordNet id as root, such as the validation images of "
         "ILSVRC 2012, or clone the public repository EliSchwartz/imagenet-sample-images",
     ),

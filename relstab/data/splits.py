@@ -52,12 +52,8 @@ class Split:
         Raises IndexError for an index outside the split, ValueError for a list of anything but whole numbers.
         """
         if isinstance(indices, Sequence):
-            if not all(
-                isinstance(index, numbers.Integral) and not isinstance(index, bool) for index in indices
-            ):
-                raise ValueError(
-                    f"indices is {indices!r}; a list of whole numbers is needed (a mask is a tensor)"
-                )
+            if not all(isinstance(index, numbers.Integral) and not isinstance(index, bool) for index in indices):
+                raise ValueError(f"indices is {indices!r}; a list of whole numbers is needed (a mask is a tensor)")
             indices = torch.as_tensor(indices, dtype=torch.int64)
         return Split(self.images[indices], self.labels[indices])
 
@@ -151,9 +147,7 @@ def random_subset(split: Split, size: int, *, seed: int, balanced: bool = False)
         labels = split.labels.cpu()[order]
         classes, counts = labels.unique(return_counts=True)
         if size > (most := int(counts.min()) * len(classes)):
-            raise ValueError(
-                f"size is {size}; a balanced subset of this split may have at most {most} images"
-            )
+            raise ValueError(f"size is {size}; a balanced subset of this split may have at most {most} images")
         rank = torch.empty_like(labels)  # how many images of its class come before an image
         for label, count in zip(classes.tolist(), counts.tolist(), strict=True):
             rank[labels == label] = torch.arange(count)

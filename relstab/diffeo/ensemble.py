@@ -33,8 +33,9 @@ def temperature(displacement: float | int, cut: int, size: int | tuple[int, int]
     return _positive("displacement", displacement) ** 2 / _nominal_square(cut, size)
 
 
-def displacement(temperature: float | int, cut: int, size: int | tuple[int, int], *, exact: bool = False,
-                 rule: str = "code") -> float:  # fmt: skip
+def displacement(
+    temperature: float | int, cut: int, size: int | tuple[int, int], *, exact: bool = False, rule: str = "code"
+) -> float:
     r"""The rms displacement in pixels at the centre of the image, over both components.
 
     Nominal (paper B, Eq. 3, leading order in ln c) and exact (a finite sum):
@@ -103,9 +104,9 @@ def kept_modes(cut: int, *, rule: str = "code") -> Bool[Tensor, "cut cut"]:
     return squares <= (cut * (cut + 1) if rule == "code" else cut * cut)
 
 
-def sample_coefficients(batch: int, cut: int, *, rule: str = "code",
-                        generator: torch.Generator | None = None
-                        ) -> Float[Tensor, "batch 2 c c"]:  # fmt: skip
+def sample_coefficients(
+    batch: int, cut: int, *, rule: str = "code", generator: torch.Generator | None = None
+) -> Float[Tensor, "batch 2 c c"]:
     r"""Draw the coefficients of `batch` fields at T = 1: normal, of variance $1/(i^2+j^2)$, independent.
 
     Element [b, a, i-1, j-1] multiplies sin(iπx) sin(jπy) in component a (0 = x, 1 = y) of field b;
@@ -138,9 +139,11 @@ def sample_coefficients(batch: int, cut: int, *, rule: str = "code",
     return normal[:, :row].reshape(batch, 2, cut, cut) * amplitudes
 
 
-def displacement_field(coefficients: Float[Tensor, "batch 2 c c"],
-                       temperature: float | int | Float[Tensor, " batch"] | Float[Tensor, ""],
-                       size: int | tuple[int, int]) -> Float[Tensor, "batch 2 height width"]:  # fmt: skip
+def displacement_field(
+    coefficients: Float[Tensor, "batch 2 c c"],
+    temperature: float | int | Float[Tensor, " batch"] | Float[Tensor, ""],
+    size: int | tuple[int, int],
+) -> Float[Tensor, "batch 2 height width"]:
     r"""The displacement in pixels of every pixel: coefficients times sines, the sum of paper B, Eq. 2.
 
     $$d_x = w\sqrt T\sum_{ij}C^{(0)}_{ij}\sin(i\pi x)\sin(j\pi y), \qquad
@@ -165,9 +168,7 @@ def displacement_field(coefficients: Float[Tensor, "batch 2 c c"],
     ([0.0, 0.354, 0.5, 0.354, 0.0], False)
     """
     if coefficients.ndim != 4 or coefficients.shape[1] != 2 or coefficients.shape[2] != coefficients.shape[3]:
-        raise ValueError(
-            f"coefficients have shape {list(coefficients.shape)}; [batch, 2, cut, cut] is needed"
-        )
+        raise ValueError(f"coefficients have shape {list(coefficients.shape)}; [batch, 2, cut, cut] is needed")
     height, width = height_and_width(size)
     dtype, device = torch.promote_types(coefficients.dtype, torch.float32), coefficients.device
     pixels = _constant((width, height), dtype, device)
@@ -195,7 +196,8 @@ def _amplitudes(temperature: Tensor, count: int, pixels: Tensor) -> Tensor:
     """√T in pixels along x and y: [1 or count, 2]."""
     if temperature.shape not in ((), (count,)):
         raise ValueError(
-            f"temperature has shape {list(temperature.shape)}; it must be a number or one for each of the {count} fields"
+            f"temperature has shape {list(temperature.shape)}; it must be a number or one for each of the "
+            f"{count} fields"
         )
     _check_temperature(temperature)
     return (temperature.to(pixels.device).sqrt().reshape(-1, 1) * pixels).reshape(-1, 2)
@@ -207,8 +209,9 @@ def _check_temperature(temperature: Tensor) -> None:
         raise ValueError(f"temperature is {bad.flatten()[0].item():g}; it must be finite, 0 or more")
 
 
-def surely_bijective(coefficients: Float[Tensor, "batch 2 c c"], temperature: float | int,
-                     size: int | tuple[int, int]) -> Bool[Tensor, " batch"]:  # fmt: skip
+def surely_bijective(
+    coefficients: Float[Tensor, "batch 2 c c"], temperature: float | int, size: int | tuple[int, int]
+) -> Bool[Tensor, " batch"]:
     r"""Whether a bound from the coefficients alone excludes folds: cheap, and never wrong where it says yes.
 
     With $B_{ab} = \sup|\partial_b\tau_a|$ bounded by the sum of the moduli of its terms, the Jacobian is at least
@@ -293,9 +296,7 @@ def check_cut(cut: int, *, drawn: bool = False) -> None:
     if not is_integer(cut) or cut < 2:
         raise ValueError(f"cut is {cut}; it must be an integer, 2 or more (T is not defined for ln 1 = 0)")
     if drawn and cut > LARGEST_CUT:
-        raise ValueError(
-            f"cut is {cut}; it must be at most {LARGEST_CUT} (every field has 2 cut² coefficients)"
-        )
+        raise ValueError(f"cut is {cut}; it must be at most {LARGEST_CUT} (every field has 2 cut² coefficients)")
 
 
 def _squared_frequencies(cut):

@@ -28,8 +28,11 @@ _POINT_TOLERANCE = 1e-3  # pixels
 _POINT_ITERATIONS = 500  # 15 are enough at δ = 1, 200 next to a fold
 
 
-def warp(images: Shaped[Tensor, "batch channel height width"], field: Float[Tensor, "batch 2 height width"],
-         interpolation: str = "bilinear") -> Shaped[Tensor, "batch channel height width"]:  # fmt: skip
+def warp(
+    images: Shaped[Tensor, "batch channel height width"],
+    field: Float[Tensor, "batch 2 height width"],
+    interpolation: str = "bilinear",
+) -> Shaped[Tensor, "batch channel height width"]:
     r"""Deform every image by its own field: out(y, x) = in(y − dy, x − dx).
 
     Source positions are clamped to the image, so that colours beyond the frame are those of the border.
@@ -61,9 +64,7 @@ def warp(images: Shaped[Tensor, "batch channel height width"], field: Float[Tens
         _check_finite("images", images)
     _check_field(field)
     if field.device != images.device:
-        raise ValueError(
-            f"field is on {field.device} and images on {images.device}; they must share a device"
-        )
+        raise ValueError(f"field is on {field.device} and images on {images.device}; they must share a device")
     if field.shape != (len(images), 2, *images.shape[-2:]):
         raise ValueError(
             f"field has shape {list(field.shape)}; images of shape {list(images.shape)} need "
@@ -72,10 +73,14 @@ def warp(images: Shaped[Tensor, "batch channel height width"], field: Float[Tens
     return warp_unchecked(images, field, interpolation)
 
 
-def warp_unchecked(images: Shaped[Tensor, "batch channel height width"],
-                   field: Float[Tensor, "batch 2 height width"],
-                   interpolation: str = "bilinear") -> Shaped[Tensor, "batch channel height width"]:  # fmt: skip
-    """`warp` for images and fields that are known to be right: nothing in it waits for a GPU, as a look for NaN does."""
+def warp_unchecked(
+    images: Shaped[Tensor, "batch channel height width"],
+    field: Float[Tensor, "batch 2 height width"],
+    interpolation: str = "bilinear",
+) -> Shaped[Tensor, "batch channel height width"]:
+    """`warp` for images and fields that are known to be right: nothing in it waits for a GPU,
+    as a look for NaN does.
+    """
     nearest = interpolation == "nearest"
     precision = torch.promote_types(field.dtype if nearest else images.dtype, torch.float32)
     interpolate = {"bilinear": _bilinear, "gaussian": _gaussian, "nearest": _nearest}[interpolation]
@@ -126,8 +131,9 @@ def is_bijective(field: Float[Tensor, "batch 2 height width"]) -> Bool[Tensor, "
     return bijective
 
 
-def move_points(points: Float[Tensor, "batch point 2"],
-                field: Float[Tensor, "batch 2 height width"]) -> Float[Tensor, "batch point 2"]:  # fmt: skip
+def move_points(
+    points: Float[Tensor, "batch point 2"], field: Float[Tensor, "batch 2 height width"]
+) -> Float[Tensor, "batch point 2"]:
     r"""Where points of the original images appear in the deformed ones: key points, corners of boxes.
 
     The warp looks backward, $q = p - \tau(p)$, so the new place p of an old point q solves $p = q + \tau(p)$;
@@ -151,9 +157,7 @@ def move_points(points: Float[Tensor, "batch point 2"],
     if points.ndim != 3 or points.shape[-1] != 2 or len(points) != len(field):
         raise ValueError(f"points have shape {list(points.shape)}; [{len(field)}, point, 2] is needed")
     if not points.is_floating_point():
-        raise ValueError(
-            f"points are {points.dtype}; floats are needed, since points move by parts of a pixel"
-        )
+        raise ValueError(f"points are {points.dtype}; floats are needed, since points move by parts of a pixel")
     _check_finite("points", points)
     precision = torch.promote_types(points.dtype, torch.float32)
     field, start = field.to(precision), points.to(precision)
@@ -194,9 +198,7 @@ def invert(field: Float[Tensor, "batch 2 height width"]) -> Float[Tensor, "batch
     return (pixels - move_points(pixels, field)).mT.unflatten(2, (height, width))
 
 
-def check_images(
-    images: Shaped[Tensor, "batch channel height width"], interpolation: str = "bilinear"
-) -> None:
+def check_images(images: Shaped[Tensor, "batch channel height width"], interpolation: str = "bilinear") -> None:
     """ValueError, one sentence, for images that `warp` refuses, but for values that are not finite.
 
     >>> check_images(torch.rand(1, 3, 8, 8))  # says nothing where nothing is wrong
@@ -205,9 +207,7 @@ def check_images(
         raise ValueError(f"interpolation is {interpolation!r}; it must be one of {', '.join(INTERPOLATIONS)}")
     _check_kind("images", images)
     if images.ndim != 4 or 0 in images.shape:
-        raise ValueError(
-            f"images have shape {list(images.shape)}; [batch, channel, height, width] is needed, none 0"
-        )
+        raise ValueError(f"images have shape {list(images.shape)}; [batch, channel, height, width] is needed, none 0")
     if interpolation != "nearest" and images.dtype not in FLOATS:
         raise ValueError(
             f"images are {images.dtype}; {interpolation} interpolation needs floating point (images.float())"
@@ -306,9 +306,7 @@ def _bilinear(images, field):
     grid = torch.stack(torch.broadcast_tensors(*_pixels(field))) - field
     for axis, span in enumerate(spans):
         grid[:, axis].clamp_(0, sizes[axis] - 1).mul_(2 / span).sub_(1)
-    return grid_sample(
-        canvas, grid.permute(0, 2, 3, 1), mode="bilinear", padding_mode="border", align_corners=True
-    )
+    return grid_sample(canvas, grid.permute(0, 2, 3, 1), mode="bilinear", padding_mode="border", align_corners=True)
 
 
 def _pick(images, rows, columns):

@@ -70,9 +70,9 @@ def operator(points: int, size: int | tuple[int, int]) -> Float[Tensor, "pixel c
     return found.clone()  # the cached one stays
 
 
-def sample_displacements(batch: int, points: int, maximum: float | int, *,
-                         generator: torch.Generator | None = None
-                         ) -> Float[Tensor, "batch 2 points points"]:  # fmt: skip
+def sample_displacements(
+    batch: int, points: int, maximum: float | int, *, generator: torch.Generator | None = None
+) -> Float[Tensor, "batch 2 points points"]:
     """Draw the displacements in pixels of the control points: uniform in ±maximum, independent in x and y.
 
     Element [b, a, row, column] is component a (0 = x, 1 = y) of a control point of field b.
@@ -99,8 +99,9 @@ def sample_displacements(batch: int, points: int, maximum: float | int, *,
     return maximum * (2 * uniform - 1)
 
 
-def displacement_field(displacements: Float[Tensor, "batch 2 points points"],
-                       size: int | tuple[int, int]) -> Float[Tensor, "batch 2 height width"]:  # fmt: skip
+def displacement_field(
+    displacements: Float[Tensor, "batch 2 points points"], size: int | tuple[int, int]
+) -> Float[Tensor, "batch 2 height width"]:
     """The displacement in pixels of every pixel: the thin-plate spline through those of the control points.
 
     The convention is that of `relstab.diffeo.displacement_field`: channel 0 = x, out(y, x) = in(y − dy, x − dx).
@@ -119,8 +120,12 @@ def displacement_field(displacements: Float[Tensor, "batch 2 points points"],
     >>> displacement_field(corners, 4)[0, :, 1, 2].round(decimals=6).tolist()
     [1.0, 0.0]
     """
-    if (displacements.ndim != 4 or displacements.shape[1] != 2
-            or displacements.shape[2] != displacements.shape[3] or not displacements.is_floating_point()):  # fmt: skip
+    if (
+        displacements.ndim != 4
+        or displacements.shape[1] != 2
+        or displacements.shape[2] != displacements.shape[3]
+        or not displacements.is_floating_point()
+    ):
         raise ValueError(
             f"displacements are {displacements.dtype} of shape {list(displacements.shape)}; "
             "floats [batch, 2, points, points] are needed"
@@ -134,9 +139,13 @@ def displacement_field(displacements: Float[Tensor, "batch 2 points points"],
         return (displacements.to(dtype).flatten(2) @ matrix.T).unflatten(2, (height, width))
 
 
-def deform(images: Shaped[Tensor, "batch channel height width"], *, points: int = 3,
-           maximum: float | int = 2.0, generator: torch.Generator | None = None
-           ) -> Shaped[Tensor, "batch channel height width"]:  # fmt: skip
+def deform(
+    images: Shaped[Tensor, "batch channel height width"],
+    *,
+    points: int = 3,
+    maximum: float | int = 2.0,
+    generator: torch.Generator | None = None,
+) -> Shaped[Tensor, "batch channel height width"]:
     """Deform every image of a batch by a thin-plate spline of its own, with bilinear interpolation.
 
     The defaults are C's for CIFAR-10; `PAPER` names both settings of C.

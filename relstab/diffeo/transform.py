@@ -93,7 +93,8 @@ class Diffeo(v2.Transform):
         """Draw one field per image: {"field": [batch, 2, height, width]}, pixels."""
         if not flat_inputs:
             raise ValueError(
-                "Diffeo was given no image; it deforms tensors [channel, height, width], tv_tensors and PIL images, and "
+                "Diffeo was given no image; it deforms tensors [channel, height, width], tv_tensors and PIL "
+                "images, and "
                 "a NumPy array [height, width, channel] after torch.from_numpy(array).permute(2, 0, 1)"
             )
         tensors = [entry for entry in flat_inputs if isinstance(entry, torch.Tensor)]
@@ -101,14 +102,10 @@ class Diffeo(v2.Transform):
             if isinstance(entry, tv_tensors.Video):
                 raise ValueError("Diffeo cannot deform a Video; give its frames as a batch of images")
             if _is_image(entry) and entry.ndim not in (3, 4):
-                raise ValueError(
-                    f"image has shape {list(entry.shape)}; [channel, height, width] is needed, or a batch"
-                )
+                raise ValueError(f"image has shape {list(entry.shape)}; [channel, height, width] is needed, or a batch")
         sizes = {tuple(v2.functional.get_size(entry)) for entry in flat_inputs}
         if len(sizes) != 1:
-            raise ValueError(
-                f"inputs have the sizes {sorted(sizes)}; one call moves inputs of one (height, width)"
-            )
+            raise ValueError(f"inputs have the sizes {sorted(sizes)}; one call moves inputs of one (height, width)")
         batches = {len(entry) for entry in tensors if _is_image(entry) and entry.ndim == 4} or {1}
         if len(batches) != 1:
             raise ValueError(f"image batches have the lengths {sorted(batches)}; they must agree")
@@ -126,9 +123,7 @@ class Diffeo(v2.Transform):
         field = params["field"]
         if not isinstance(inpt, torch.Tensor):
             if inpt.mode not in _PIL_MODES:
-                raise ValueError(
-                    f"PIL image has mode {inpt.mode}; convert it to one of {', '.join(_PIL_MODES)} first"
-                )
+                raise ValueError(f"PIL image has mode {inpt.mode}; convert it to one of {', '.join(_PIL_MODES)} first")
             moved = self._move_image(v2.functional.pil_to_tensor(inpt), field)
             return v2.functional.to_pil_image(moved, mode=inpt.mode)
         values = inpt.as_subclass(torch.Tensor)
@@ -137,9 +132,7 @@ class Diffeo(v2.Transform):
         elif isinstance(inpt, _KEY_POINTS):
             moved = _per_image(fields.move_points, values, field, trailing=1)
         elif isinstance(inpt, tv_tensors.Mask):
-            moved = _per_image(
-                lambda masks, tau: fields.warp(masks, tau, "nearest"), values, field, trailing=2
-            )
+            moved = _per_image(lambda masks, tau: fields.warp(masks, tau, "nearest"), values, field, trailing=2)
         else:
             moved = self._move_image(values, field)
         return tv_tensors.wrap(moved, like=inpt) if isinstance(inpt, tv_tensors.TVTensor) else moved
@@ -147,9 +140,7 @@ class Diffeo(v2.Transform):
     def _move_image(self, image, field):
         rounded = image.dtype == torch.uint8 and self.interpolation != "nearest"
         values = image.float() if rounded else image
-        moved = _per_image(
-            lambda images, tau: fields.warp(images, tau, self.interpolation), values, field, trailing=2
-        )
+        moved = _per_image(lambda images, tau: fields.warp(images, tau, self.interpolation), values, field, trailing=2)
         return moved.round().to(image.dtype) if rounded else moved
 
     def _draw(self, batch, size):

@@ -37,16 +37,12 @@ class StabilityCallback(callbacks.Callback):
     refuses.
     """
 
-    def __init__(
-        self, images: Float[Tensor, "image channel height width"], every_n_epochs: int = 1, **options
-    ):
+    def __init__(self, images: Float[Tensor, "image channel height width"], every_n_epochs: int = 1, **options):
         check_inputs(rank=4, images=images)
         if isinstance(every_n_epochs, bool) or not isinstance(every_n_epochs, int) or every_n_epochs < 1:
             raise ValueError(f"every_n_epochs is {every_n_epochs!r}; it must be a whole number, at least 1")
         if taken := {"layers", "model", "images"} & set(options):
-            raise ValueError(
-                f"{taken.pop()} is no option of the callback, which measures the module's output"
-            )
+            raise ValueError(f"{taken.pop()} is no option of the callback, which measures the module's output")
         self.images, self.every_n_epochs = images, every_n_epochs
         self.options = {"seed": 0} | options
         self.table = None

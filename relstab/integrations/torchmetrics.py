@@ -1,6 +1,7 @@
 r"""D, G and R as a metric of torchmetrics, whose states are sums over images: right under DDP.
 
-$$D = \frac{\langle\|f(\tau x) - f(x)\|^2\rangle}{\Delta}, \quad G = \frac{\langle\|f(x+\eta) - f(x)\|^2\rangle}{\Delta},
+$$D = \frac{\langle\|f(\tau x) - f(x)\|^2\rangle}{\Delta}, \quad
+  G = \frac{\langle\|f(x+\eta) - f(x)\|^2\rangle}{\Delta},
   \quad \Delta = 2\left(\langle\|f\|^2\rangle - \|\langle f\rangle\|^2\right), \quad R = \frac DG$$
 
 (A Eq. 1, B Eqs. 4-5), with averages over all images that any process has seen.
@@ -120,21 +121,13 @@ class RelativeStability(torchmetrics.Metric):
         """D, G and R over everything seen since the last reset, on all processes."""
         found = {}
         for index, name in enumerate(self._names):
-            tau, eta, square, total = (
-                getattr(self, f"{part}_{index}") for part in ("tau", "eta", "square", "total")
-            )
+            tau, eta, square, total = (getattr(self, f"{part}_{index}") for part in ("tau", "eta", "square", "total"))
             variance = square / self.images - (total / self.images).square().sum()
             # Of numbers that are equal but for rounding there is no variance.
             seen = (self.images > 1) & (variance > 1e-12 * square / self.images)
             normaliser = torch.where(seen, 2 * variance, torch.nan) * self.images
-            values = {
-                "D": tau / normaliser,
-                "G": eta / normaliser,
-                "R": torch.where(seen, tau / eta, torch.nan),
-            }
-            found |= {
-                key if self._single else f"{name}/{key}": value.float() for key, value in values.items()
-            }
+            values = {"D": tau / normaliser, "G": eta / normaliser, "R": torch.where(seen, tau / eta, torch.nan)}
+            found |= {key if self._single else f"{name}/{key}": value.float() for key, value in values.items()}
         return found
 
     def _perturbed(self, images):
@@ -164,9 +157,7 @@ class RelativeStability(torchmetrics.Metric):
                 chosen = reading.choose(model, reading.trace(model, images), self._names)
             at = {layer.label: layer.key for layer in chosen}
             if set(at) != set(self._names):
-                raise ValueError(
-                    f"layers is {self._names!r}; each must be a layer that runs once, not {sorted(at)}"
-                )
+                raise ValueError(f"layers is {self._names!r}; each must be a layer that runs once, not {sorted(at)}")
             self._chosen = [at[name] for name in self._names]
         return self._chosen
 
@@ -175,7 +166,11 @@ class RelativeStability(torchmetrics.Metric):
         if features is None or len(features) != 3 * count:
             raise ValueError(f"layers: {self._names[index]!r} does not return one row an image")
         clean, deformed, noisy = features.flatten(1).to(self.images.device, torch.float64).chunk(3)
-        sums = {"tau": (deformed - clean).square().sum(), "eta": (noisy - clean).square().sum(),
-                "square": clean.square().sum(), "total": clean.sum(0)}  # fmt: skip
+        sums = {
+            "tau": (deformed - clean).square().sum(),
+            "eta": (noisy - clean).square().sum(),
+            "square": clean.square().sum(),
+            "total": clean.sum(0),
+        }
         for name, value in sums.items():
             setattr(self, f"{name}_{index}", getattr(self, f"{name}_{index}") + value)

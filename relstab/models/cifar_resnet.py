@@ -28,24 +28,18 @@ class PaddedShortcut(nn.Module):
         super().__init__()
         self.extra = extra
 
-    def forward(
-        self, x: Float[Tensor, "batch channel height width"]
-    ) -> Float[Tensor, "batch more half_h half_w"]:
+    def forward(self, x: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch more half_h half_w"]:
         """The shortcut's value."""
         before = self.extra // 2
         return functional.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, before, self.extra - before))
 
 
-def cifar_resnet(
-    layers: int, *, in_channels: int, num_classes: int, width: float | int, image_size: int
-) -> nn.Module:
+def cifar_resnet(layers: int, *, in_channels: int, num_classes: int, width: float | int, image_size: int) -> nn.Module:
     """CIFAR ResNet of 6n + 2 `layers`; any image size. Probed after the stem's ReLU and after each block."""
     count = (layers - 2) // 6
     inputs = scaled(16, width)
     parts: OrderedDict[str, nn.Module] = OrderedDict(
-        conv1=nn.Conv2d(in_channels, inputs, 3, padding=1, bias=False),
-        bn1=nn.BatchNorm2d(inputs),
-        relu=nn.ReLU(),
+        conv1=nn.Conv2d(in_channels, inputs, 3, padding=1, bias=False), bn1=nn.BatchNorm2d(inputs), relu=nn.ReLU()
     )
     points = ["relu"]
     block = models.resnet.BasicBlock

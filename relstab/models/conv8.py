@@ -47,9 +47,7 @@ class Subsample(nn.Module):
         return images[:, :, :height:2, :width:2]
 
 
-def conv8(
-    downsampling: str, *, in_channels: int, num_classes: int, width: float | int, image_size: int
-) -> nn.Module:
+def conv8(downsampling: str, *, in_channels: int, num_classes: int, width: float | int, image_size: int) -> nn.Module:
     """The network with one of `DOWNSAMPLINGS`. Probed after each ReLU of a convolution and each downsampling."""
     channels = [scaled(channel, width) for channel in CHANNELS]
     blocks = OrderedDict()
@@ -62,9 +60,7 @@ def conv8(
             )
         )
     head = OrderedDict(
-        avgpool=nn.AdaptiveAvgPool2d(1),
-        flatten=nn.Flatten(),
-        classifier=TruncatedLinear(channels[-1], num_classes),
+        avgpool=nn.AdaptiveAvgPool2d(1), flatten=nn.Flatten(), classifier=TruncatedLinear(channels[-1], num_classes)
     )
     model = nn.Sequential(blocks | head)
     model.probe_points = tuple(f"{block}.{part}" for block in blocks for part in ("conv1", "conv2", "down"))

@@ -28,9 +28,7 @@ _STAGES = (
 _VARIANTS = {"b0": (1.0, 1.0, 0.2), "b2": (1.1, 1.2, 0.3)}  # widening, repetition, dropout
 
 
-def efficientnet(
-    variant: str, *, in_channels: int, num_classes: int, width: float | int, image_size: int
-) -> nn.Module:
+def efficientnet(variant: str, *, in_channels: int, num_classes: int, width: float | int, image_size: int) -> nn.Module:
     """EfficientNet `variant` ("b0" or "b2"); any image size.
 
     Probed after the SiLU of the stem and at the output of each inverted-residual block (after the sum, if
@@ -43,8 +41,5 @@ def efficientnet(
     del model.features[-1]
     model.classifier[1] = nn.Linear(stages[-1].out_channels, num_classes)
     block = models.efficientnet.MBConv
-    model.probe_points = (
-        "features.0",
-        *(name for name, part in model.named_modules() if isinstance(part, block)),
-    )
+    model.probe_points = ("features.0", *(name for name, part in model.named_modules() if isinstance(part, block)))
     return model

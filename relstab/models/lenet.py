@@ -24,9 +24,7 @@ def lenet(*, in_channels: int, num_classes: int, width: float | int, image_size:
     Raises ValueError for smaller images.
     """
     if image_size < SMALLEST:
-        raise ValueError(
-            f"image_size: {image_size} is too small for lenet, which needs at least {SMALLEST} pixels."
-        )
+        raise ValueError(f"image_size: {image_size} is too small for lenet, which needs at least {SMALLEST} pixels.")
     first, second, third, fourth = (scaled(channels, width) for channels in (6, 16, 120, 84))
     side = ((image_size - 4) // 2 - 4) // 2
     model = nn.Sequential(

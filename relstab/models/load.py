@@ -21,16 +21,15 @@ from relstab.extras import extra
 PROGRAMS = (".pt", ".pt2", ".pth", ".ts")  # files that hold a whole network
 LARGEST_SIDE = 8192  # of images, in pixels
 MODEL_HELP = (
-    "relstab:NAME (this package), torchvision:NAME, timm:NAME, package.module:factory (imported from where Python finds it "
+    "relstab:NAME (this package), torchvision:NAME, timm:NAME, package.module:factory (imported from "
+    "where Python finds it "
     "or the current folder), or a TorchScript (.pt) or torch.export (.pt2) file"
 )
 _WRAPPERS = ("state_dict", "model", "model_state_dict")
 _PREFIXES = ("module.", "_orig_mod.")  # of data-parallel training, of torch.compile
 
 
-def load_model(
-    spec: str, *, weights=None, pretrained: bool = False, options: Mapping | None = None, seed: int = 0
-):
+def load_model(spec: str, *, weights=None, pretrained: bool = False, options: Mapping | None = None, seed: int = 0):
     """The network that `spec` names (see `relstab probe --help`), in evaluation mode.
 
     Args:
@@ -49,9 +48,7 @@ def load_model(
 
     options = dict(options or {})
     if pretrained and weights is not None:
-        raise ValueError(
-            f"--weights is {str(weights)!r} beside --pretrained; only one of them can give the weights"
-        )
+        raise ValueError(f"--weights is {str(weights)!r} beside --pretrained; only one of them can give the weights")
     if Path(spec).suffix in PROGRAMS:
         if weights is not None or options or pretrained:
             raise ValueError(
@@ -76,12 +73,11 @@ def load_model(
         except Exception as error:  # the user's code
             if pretrained and isinstance(error, OSError):
                 raise ValueError(
-                    f"--pretrained cannot fetch the weights of {spec} ({told(error)}); where there is no network, give a "
+                    f"--pretrained cannot fetch the weights of {spec} ({told(error)}); where there is no "
+                    "network, give a "
                     "file of them to --weights"
                 ) from error
-            raise ValueError(
-                f"--model {spec} cannot be built with the options {options}: {told(error)}"
-            ) from error
+            raise ValueError(f"--model {spec} cannot be built with the options {options}: {told(error)}") from error
     if not isinstance(model, torch.nn.Module):
         raise ValueError(f"--model {spec} gives a {type(model).__name__}, not a torch.nn.Module")
     return _filled(model, state, spec, weights).eval()
@@ -218,9 +214,7 @@ def _load_exported(path):
             f"--model is the file {str(path)!r}, which cannot be read as a torch.export program: {told(error)[:200]}"
         ) from None
     inputs = program.graph_signature.user_inputs
-    shapes = [
-        node.meta["val"].shape for node in program.graph.nodes if node.name in inputs and "val" in node.meta
-    ]
+    shapes = [node.meta["val"].shape for node in program.graph.nodes if node.name in inputs and "val" in node.meta]
     if shapes and shapes[0] and isinstance(shapes[0][0], int):
         raise ValueError(
             f"--model is the file {str(path)!r}, exported for batches of {shapes[0][0]} only; export it with a free "
@@ -243,9 +237,7 @@ def load_state(path) -> dict:
     import torch
 
     if not str(path):
-        raise ValueError(
-            "--weights is '', which names no file; leave it out to probe the network at initialisation"
-        )
+        raise ValueError("--weights is '', which names no file; leave it out to probe the network at initialisation")
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"--weights is {str(path)!r}, which {_missing(path)}")
@@ -253,14 +245,10 @@ def load_state(path) -> dict:
     for wrapper in _WRAPPERS:
         if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
             state = state[wrapper]
-    if not (
-        isinstance(state, dict) and state and all(isinstance(value, torch.Tensor) for value in state.values())
-    ):
+    if not (isinstance(state, dict) and state and all(isinstance(value, torch.Tensor) for value in state.values())):
         raise ValueError(f"--weights is {str(path)!r}, which holds no state dict (names to tensors)")
     if odd := next((name for name in state if not isinstance(name, str)), None):
-        raise ValueError(
-            f"--weights is {str(path)!r}, whose state dict has the name {odd!r}, which is no text"
-        )
+        raise ValueError(f"--weights is {str(path)!r}, whose state dict has the name {odd!r}, which is no text")
     for name, value in state.items():
         if value.is_floating_point() and not bool(torch.isfinite(value.float()).all()):
             raise ValueError(f"--weights is {str(path)!r}, in which {name!r} holds NaN or infinite values")
@@ -293,13 +281,9 @@ def _read_torch(path):
             raise ValueError(
                 f"--weights is {str(path)!r}, which would have to run code to load; save a plain state dict instead"
             ) from None
-        raise ValueError(
-            f"--weights is {str(path)!r}, which cannot be read: it is no file of torch.save"
-        ) from None
+        raise ValueError(f"--weights is {str(path)!r}, which cannot be read: it is no file of torch.save") from None
     except Exception as error:  # of many kinds: zip, struct, key, index, end of file
-        raise ValueError(
-            f"--weights is {str(path)!r}, which cannot be read (damaged?): {told(error)[:200]}"
-        ) from None
+        raise ValueError(f"--weights is {str(path)!r}, which cannot be read (damaged?): {told(error)[:200]}") from None
 
 
 def _text(path):
@@ -307,9 +291,7 @@ def _text(path):
     with open(path, "rb") as file:
         start = file.read(512)
     try:
-        text = start.decode("utf-8", errors="strict" if len(start) < 512 else "ignore").lstrip(
-            "\ufeff \t\r\n"
-        )
+        text = start.decode("utf-8", errors="strict" if len(start) < 512 else "ignore").lstrip("\ufeff \t\r\n")
     except UnicodeDecodeError:
         return None
     if not start:
@@ -330,7 +312,8 @@ def _strip(state, path):
             plain = plain.removeprefix(prefix)
         if plain in stripped:
             raise ValueError(
-                f"--weights is {str(path)!r}, in which {plain!r} comes twice, with the prefix {prefix or _PREFIXES[0]!r} "
+                f"--weights is {str(path)!r}, in which {plain!r} comes twice, with the prefix "
+                f"{prefix or _PREFIXES[0]!r} "
                 "and without"
             )
         stripped[plain] = value
@@ -338,10 +321,7 @@ def _strip(state, path):
 
 
 def _read_safetensors(path):
-    reader, errors = (
-        extra("safetensors.torch", f"--weights {path}"),
-        extra("safetensors", f"--weights {path}"),
-    )
+    reader, errors = (extra("safetensors.torch", f"--weights {path}"), extra("safetensors", f"--weights {path}"))
     try:
         return reader.load_file(path)
     except (errors.SafetensorError, OSError) as error:
@@ -366,9 +346,7 @@ def load_images(source, *, size: int | None = None, normalisation="none", count:
     from relstab import data
 
     if isinstance(normalisation, str) and normalisation not in NORMALISATIONS:
-        raise ValueError(
-            f"normalisation is {normalisation!r}; it must be one of {', '.join(sorted(NORMALISATIONS))}"
-        )
+        raise ValueError(f"normalisation is {normalisation!r}; it must be one of {', '.join(sorted(NORMALISATIONS))}")
     if not str(source):
         raise ValueError("--images is '', which names no folder, file or data set")
     if size is not None and not 1 <= size <= LARGEST_SIDE:

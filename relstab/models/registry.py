@@ -58,19 +58,13 @@ FAMILIES = {
     "fc": Family({f"fc_l{n}": partial(fc, n) for n in (2, 4, 6)}, batch_norm=False, one_size=True),
     "lenet": Family({"lenet": lenet}, batch_norm=False, one_size=True),
     "alexnet": Family({"alexnet": alexnet}, batch_norm=False, dropout=True, one_size=True),
-    "vgg": Family(
-        {f"vgg{n}": partial(vgg, n, False) for n in (11, 13, 16, 19)}, batch_norm=False, one_size=True
-    ),
-    "vgg_bn": Family(
-        {f"vgg{n}_bn": partial(vgg, n, True) for n in (11, 13, 16, 19)}, batch_norm=True, one_size=True
-    ),
+    "vgg": Family({f"vgg{n}": partial(vgg, n, False) for n in (11, 13, 16, 19)}, batch_norm=False, one_size=True),
+    "vgg_bn": Family({f"vgg{n}_bn": partial(vgg, n, True) for n in (11, 13, 16, 19)}, batch_norm=True, one_size=True),
     "resnet": Family({f"resnet{n}": partial(resnet, n) for n in (10, 18, 34, 50, 101)}, batch_norm=True),
     "efficientnet": Family(
         {f"efficientnet_{v}": partial(efficientnet, v) for v in ("b0", "b2")}, batch_norm=True, dropout=True
     ),
-    "cifar_resnet": Family(
-        {f"cifar_resnet{n}": partial(cifar_resnet, n) for n in (20, 32, 44, 56)}, batch_norm=True
-    ),
+    "cifar_resnet": Family({f"cifar_resnet{n}": partial(cifar_resnet, n) for n in (20, 32, 44, 56)}, batch_norm=True),
     "conv8": Family({f"conv8_{name}": partial(conv8, name) for name in DOWNSAMPLINGS}, batch_norm=True),
 }
 _FAMILY_OF = {name: family for family, record in FAMILIES.items() for name in record.build}
@@ -84,9 +78,7 @@ def family(name: str) -> str:
     """
     if name not in _FAMILY_OF:
         close = difflib.get_close_matches(name.lower().replace("-", "_"), _FAMILY_OF, n=3) or names()
-        raise ValueError(
-            f"name: unknown model {name!r}; did you mean {', '.join(close)}? (`names()` lists all.)"
-        )
+        raise ValueError(f"name: unknown model {name!r}; did you mean {', '.join(close)}? (`names()` lists all.)")
     return _FAMILY_OF[name]
 
 
@@ -140,9 +132,7 @@ def build(
     _check(in_channels, num_classes, width, image_size)
     size = image_size or (28 if in_channels == 1 else 32)
     with torch.device("meta"):  # torchvision's modules would draw from the global generator
-        model = record.build[name](
-            in_channels=in_channels, num_classes=num_classes, width=width, image_size=size
-        )
+        model = record.build[name](in_channels=in_channels, num_classes=num_classes, width=width, image_size=size)
     for module in model.modules():
         if hasattr(module, "inplace"):
             module.inplace = False  # an in-place ReLU overwrites the tensor a probe holds
@@ -159,23 +149,15 @@ def build(
 
 
 def _check(in_channels: int, num_classes: int, width: float | int, image_size: int | None) -> None:
-    for argument, value in (
-        ("in_channels", in_channels),
-        ("num_classes", num_classes),
-        ("image_size", image_size),
-    ):
+    for argument, value in (("in_channels", in_channels), ("num_classes", num_classes), ("image_size", image_size)):
         if value is not None and value < 1:
             raise ValueError(f"{argument}: got {value}, must be an integer of at least 1.")
     if not 0 < width < math.inf:
         raise ValueError(f"width: got {width}, must be a positive number.")
 
 
-def _check_images(
-    name: str, channels: int, size: int | None, model: nn.Module, inputs: tuple[Tensor, ...]
-) -> None:
+def _check_images(name: str, channels: int, size: int | None, model: nn.Module, inputs: tuple[Tensor, ...]) -> None:
     shape = tuple(inputs[0].shape)
     if len(shape) != 4 or shape[1] != channels or (size is not None and shape[2:] != (size, size)):
         pixels = "height, width" if size is None else f"{size}, {size}"
-        raise ValueError(
-            f"images: got shape {list(shape)}, this {name} was built for [batch, {channels}, {pixels}]."
-        )
+        raise ValueError(f"images: got shape {list(shape)}, this {name} was built for [batch, {channels}, {pixels}].")

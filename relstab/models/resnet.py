@@ -38,9 +38,7 @@ def _stage(block: type, inputs: int, channels: int, count: int, stride: int) -> 
     return nn.Sequential(first, *(block(outputs, channels) for _ in range(count - 1)))
 
 
-def resnet(
-    layers: int, *, in_channels: int, num_classes: int, width: float | int, image_size: int
-) -> nn.Module:
+def resnet(layers: int, *, in_channels: int, num_classes: int, width: float | int, image_size: int) -> nn.Module:
     """ResNet of `layers` (10, 18, 34, 50, 101) weight layers; any image size.
 
     Probed after the ReLU of the stem and at the output of each residual block, where the sum has passed its
@@ -49,9 +47,7 @@ def resnet(
     block, counts = _BLOCKS[layers]
     inputs = scaled(64, width)
     parts: OrderedDict[str, nn.Module] = OrderedDict(
-        conv1=nn.Conv2d(in_channels, inputs, 3, padding=1, bias=False),
-        bn1=nn.BatchNorm2d(inputs),
-        relu=nn.ReLU(),
+        conv1=nn.Conv2d(in_channels, inputs, 3, padding=1, bias=False), bn1=nn.BatchNorm2d(inputs), relu=nn.ReLU()
     )
     points = ["relu"]
     for stage, count in enumerate(counts, start=1):

@@ -31,9 +31,7 @@ def _convolutions(model: nn.Module) -> Iterator[nn.Conv2d]:
 
 
 @torch.no_grad()
-def shuffle_channels(
-    model: nn.Module, *, mode: str = "shared", generator: torch.Generator | None = None
-) -> nn.Module:
+def shuffle_channels(model: nn.Module, *, mode: str = "shared", generator: torch.Generator | None = None) -> nn.Module:
     """Copy of a network whose 2-D convolutions read their input channels in random order.
 
     mode "shared" (the authors'): one uniform permutation of the input axis per weight, the same for all

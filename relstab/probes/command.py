@@ -19,15 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from relstab.data.normalisations import NORMALISATIONS
-from relstab.models.load import (
-    MODEL_HELP,
-    PROGRAMS,
-    expected_normalisation,
-    load_images,
-    load_model,
-    load_state,
-    told,
-)
+from relstab.models.load import MODEL_HELP, PROGRAMS, expected_normalisation, load_images, load_model, load_state, told
 
 __all__ = ["add_arguments", "command", "load_images", "load_model", "load_state"]
 
@@ -44,17 +36,19 @@ def add_arguments(sub):
         ("--option", "KEY=VALUE", "an argument of the factory, e.g. num_classes=10", many),
         ("--weights", "FILE", "state dict (.pt, .pth, .safetensors), one for each --model, in their order; without it "
          "the net is probed at initialisation", many),
-        ("--images", "PATH", "a folder of images (taken as stored, whatever EXIF or transparency say, of an animation the "
-         "first), an .npz, or the name of a data set", {"required": True}),
+        ("--images", "PATH", "a folder of images (taken as stored, whatever EXIF or transparency say, of an "
+         "animation the first), an .npz, or the name of a data set", {"required": True}),
         ("--count", "N", "how many images (default: 500, as in the papers)", {"type": int, "default": 500}),
         ("--size", "N", "resize and crop images to N x N pixels", {"type": int}),
-        ("--layers", "NAMES", "blocks, output, all, or module names with commas (default: blocks)", {"default": "blocks"}),
+        ("--layers", "NAMES", "blocks, output, all, or module names with commas (default: blocks)",
+         {"default": "blocks"}),
         ("--displacement", "PX", "typical displacement δ in pixels (default: 1)", {"type": float, "default": 1.0}),
         ("--cut", "C", "cut-off c of the deformations (default: 3)", {"type": int, "default": 3}),
         ("--statistic", "NAME", "mean, median or component_median, the authors' (default: mean)", {"default": "mean"}),
         ("--draws", "N", "deformations and noises for each image (default: 1)", {"type": int, "default": 1}),
         ("--batch-size", "N", "images at a time; bounds the memory (default: 32)", {"type": int, "default": 32}),
-        ("--seed", "N", "of the deformations, the noise and an untrained net (default: 0)", {"type": int, "default": 0}),
+        ("--seed", "N", "of the deformations, the noise and an untrained net (default: 0)",
+         {"type": int, "default": 0}),
         ("--device", "NAME", f"{DEVICES}; auto is the first there is of cuda, mps, cpu (default: auto)",
          {"default": "auto"}),
         ("--error", "E", "the net's test error between 0 and 1, for the --curve, one for each --model",
@@ -63,10 +57,16 @@ def add_arguments(sub):
         ("--curve", "FILE", "draw the nets among the book's networks on CIFAR-10 (.png, .svg, .pdf)", {}),
     ):  # fmt: skip
         sub.add_argument(name, metavar=metavar, help=text, **settings)
-    sub.add_argument("--pretrained", action="store_true", help="take the weights that torchvision or timm publish; "
-                     "the only option that uses the network")  # fmt: skip
-    sub.add_argument("--normalise", choices=sorted(NORMALISATIONS), help="what the net expects of pixels in [0, 1] "
-                     "(default: none; with --pretrained what its weights expect)")  # fmt: skip
+    sub.add_argument(
+        "--pretrained",
+        action="store_true",
+        help="take the weights that torchvision or timm publish; the only option that uses the network",
+    )
+    sub.add_argument(
+        "--normalise",
+        choices=sorted(NORMALISATIONS),
+        help="what the net expects of pixels in [0, 1] (default: none; with --pretrained what its weights expect)",
+    )
 
 
 @dataclass(frozen=True)
@@ -90,9 +90,7 @@ def command(options):
     """Run `relstab probe`; print the tables and write what was asked for."""
     _check(options)
     arguments, device = parse_options(options.option), _device(options.device)
-    every = zip(
-        options.model, _each("--weights", options.weights, options.model), _names(options), strict=True
-    )
+    every = zip(options.model, _each("--weights", options.weights, options.model), _names(options), strict=True)
     found, loaded = [], {}
     for spec, weights, name in every:
         found.append(_probed(spec, weights, name, arguments, loaded, device, options))
@@ -111,16 +109,13 @@ def _probed(spec, weights, name, arguments, loaded, device, options):
     from relstab.probes.sensitivity import FoldingWarning, sensitivity
 
     program = Path(spec).suffix in PROGRAMS
-    model = load_model(spec, weights=weights, pretrained=options.pretrained and not program,
-                       options=arguments, seed=options.seed)  # fmt: skip
-    state, trained = _state(spec, weights, options.pretrained)
-    wanted = options.normalise or (
-        "none" if program or not options.pretrained else expected_normalisation(spec)
+    model = load_model(
+        spec, weights=weights, pretrained=options.pretrained and not program, options=arguments, seed=options.seed
     )
+    state, trained = _state(spec, weights, options.pretrained)
+    wanted = options.normalise or ("none" if program or not options.pretrained else expected_normalisation(spec))
     if wanted not in loaded:
-        loaded[wanted] = load_images(
-            options.images, size=options.size, normalisation=wanted, count=options.count
-        )
+        loaded[wanted] = load_images(options.images, size=options.size, normalisation=wanted, count=options.count)
     images = loaded[wanted]
     _check_deformations(options, images)
     try:
@@ -135,11 +130,7 @@ def _probed(spec, weights, name, arguments, loaded, device, options):
         raise
     except Exception as error:  # of the model, on images that it may not be made for
         shape = " x ".join(map(str, images.shape[1:]))
-        hint = (
-            "; a smaller --batch-size needs less"
-            if "memory" in f"{type(error).__name__} {error}".lower()
-            else ""
-        )
+        hint = "; a smaller --batch-size needs less" if "memory" in f"{type(error).__name__} {error}".lower() else ""
         raise ValueError(
             f"--model {spec} fails on these images of {shape} (channels x height x width): {told(error)}{hint}"
         ) from error
@@ -193,9 +184,7 @@ def _layers(options):
 def _each(option, values, models):
     """A value for each model, None where none was given; ValueError for another number of values."""
     if values and len(values) != len(models):
-        raise ValueError(
-            f"{option} is given {len(values)} times for {len(models)} --model; it goes with each or none"
-        )
+        raise ValueError(f"{option} is given {len(values)} times for {len(models)} --model; it goes with each or none")
     return values or [None] * len(models)
 
 
@@ -246,9 +235,7 @@ def _check(options):
         raise ValueError(f"--count is {options.count}; at least 2 images are needed")
     for name, low, high in (("draws", 1, 10**6), ("batch_size", 1, 10**6), ("seed", 0, 2**63 - 1)):
         if not low <= getattr(options, name) <= high:
-            raise ValueError(
-                f"--{name.replace('_', '-')} is {getattr(options, name)}; it must be from {low} to {high}"
-            )
+            raise ValueError(f"--{name.replace('_', '-')} is {getattr(options, name)}; it must be from {low} to {high}")
     for error in options.error:
         if not 0 < error <= 1:
             raise ValueError(f"--error is {error:g}; it must be above 0 and at most 1")
@@ -267,11 +254,10 @@ def _check_curve(options):
         raise ValueError(f"--curve shows R at the output, which --layers {options.layers!r} does not measure")
     measured = picture.settings()
     if (options.displacement, options.cut, options.statistic) not in measured:
-        known = "; ".join(
-            f"{displacement:g} px, cut {cut}, {statistic}" for displacement, cut, statistic in measured
-        )
+        known = "; ".join(f"{displacement:g} px, cut {cut}, {statistic}" for displacement, cut, statistic in measured)
         raise ValueError(
-            f"--curve has nothing to compare with at displacement {options.displacement:g} px, cut {options.cut}, statistic "
+            f"--curve has nothing to compare with at displacement {options.displacement:g} px, cut "
+            f"{options.cut}, statistic "
             f"{options.statistic}; the networks of the book are measured at: {known}"
         )
 
@@ -280,13 +266,12 @@ def _check_deformations(options, images):
     side = min(images.shape[-2:])
     if not 0 < options.displacement <= side:
         raise ValueError(
-            f"--displacement is {options.displacement:g}; it must be above 0 and at most {side}, the side of the images in "
+            f"--displacement is {options.displacement:g}; it must be above 0 and at most {side}, the side of "
+            "the images in "
             "pixels"
         )
     if not 2 <= options.cut <= max(side, 2):
-        raise ValueError(
-            f"--cut is {options.cut}; it must be from 2 to {side}, the side of the images in pixels"
-        )
+        raise ValueError(f"--cut is {options.cut}; it must be from 2 to {side}, the side of the images in pixels")
 
 
 def _device(name):
@@ -320,7 +305,8 @@ def _place(found, options):
         return
     if nets.empty:
         print(
-            "the book has no curve of error against R for these settings (its networks are measured at displacement 1, cut 3)"
+            "the book has no curve of error against R for these settings (its networks are measured at "
+            "displacement 1, cut 3)"
         )
         return
     for one in found:
@@ -369,9 +355,7 @@ def _write(option, target, content):
     try:
         atomic.write(target, content)
     except OSError as error:
-        raise OSError(
-            f"{option} is {str(target)!r}, which cannot be written: {error.strerror or error}"
-        ) from error
+        raise OSError(f"{option} is {str(target)!r}, which cannot be written: {error.strerror or error}") from error
 
 
 def parse_options(pairs):

@@ -58,9 +58,7 @@ def projections(weight: Float[Tensor, "output input size size"]) -> Float[Tensor
     return torch.einsum("oiyx,lyx->oil", filters, modes).square().mean((0, 1))
 
 
-def grouped(
-    gamma: Float[Tensor, "*layer mode"],
-) -> tuple[Float[Tensor, " group"], Float[Tensor, "*layer group"]]:
+def grouped(gamma: Float[Tensor, "*layer mode"]) -> tuple[Float[Tensor, " group"], Float[Tensor, "*layer group"]]:
     """The distinct eigenvalues, and the mean of γ over the modes of each: what no choice of basis can change.
 
     ValueError if the last axis is not a square number of modes.

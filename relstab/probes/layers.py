@@ -93,18 +93,14 @@ def unwrapped(model):
         raise ValueError(f"model must be a torch.nn.Module, not {_kind(model)}{hint}")
     for module in model.modules():
         if any(kind.__name__ == "FullyShardedDataParallel" for kind in type(module).__mro__):
-            raise ValueError(
-                "model is sharded (FSDP), so that no process holds it whole: gather its weights first"
-            )
+            raise ValueError("model is sharded (FSDP), so that no process holds it whole: gather its weights first")
     places = {}
     for name, tensor in itertools.chain(model.named_parameters(), model.named_buffers()):
         if tensor.device.type == "meta" or is_lazy(tensor):
             why = "is lazy: run the model once first" if is_lazy(tensor) else "is on the meta device"
             raise ValueError(f"model has parameters or buffers without values: {name!r} {why}")
         if type(tensor).__name__ == "DTensor" or type(tensor.data).__name__ == "DTensor":
-            raise ValueError(
-                "model is sharded (DTensor), so that no process holds it whole: gather its weights first"
-            )
+            raise ValueError("model is sharded (DTensor), so that no process holds it whole: gather its weights first")
         if isinstance(tensor, nn.Parameter):
             places.setdefault(str(tensor.device), name)
     if len(places) > 1:
@@ -114,11 +110,7 @@ def unwrapped(model):
 
 
 def _kind(model):
-    return (
-        f"the {type(model).__name__} {model.__name__!r}"
-        if hasattr(model, "__name__")
-        else type(model).__name__
-    )
+    return f"the {type(model).__name__} {model.__name__!r}" if hasattr(model, "__name__") else type(model).__name__
 
 
 def sweep(model, inputs, visit, names):
@@ -204,8 +196,11 @@ def choose_faithful(model, images, layers, *, sets=1):
 
     sweep(model, company, compare, {name for name, call in wanted if call > 0})
     bad = [layer for layer in chosen if differences[layer.key] > _SAME]
-    return [layer for layer in chosen if layer not in bad] if not bad else _without(
-        model, chosen, bad, differences, reference, torch.cat([pair] * sets), layers)  # fmt: skip
+    return (
+        [layer for layer in chosen if layer not in bad]
+        if not bad
+        else _without(model, chosen, bad, differences, reference, torch.cat([pair] * sets), layers)
+    )
 
 
 def _without(model, chosen, bad, differences, reference, pair, layers):
@@ -252,7 +247,9 @@ def _without(model, chosen, bad, differences, reference, pair, layers):
 
 
 def _rows(found):
-    """float64 copies of the rows, which an in-place operation cannot reach; on the CPU where the device lacks the type."""
+    """float64 copies of the rows, which an in-place operation cannot reach;
+    on the CPU where the device lacks the type.
+    """
     return (found.cpu() if found.device.type == "mps" else found).to(torch.float64, copy=True)
 
 
@@ -283,9 +280,7 @@ def choose(model, seen, layers):
     if not isinstance(layers, str):
         return _listed(modules, seen, list(layers))
     if not ends("output"):
-        raise ValueError(
-            "model must return a float tensor, or a tuple or dict of them, with one row an image"
-        )
+        raise ValueError("model must return a float tensor, or a tuple or dict of them, with one row an image")
     if layers == "output":
         return ends("output")
     leaves = {name for name, module in model.named_modules() if name and _is_leaf(module)}
@@ -417,8 +412,11 @@ def _listed(modules, seen, names):
     for name in names:
         if not any(name in (layer.name, layer.label) for layer in found):
             inside = isinstance(modules.get(name), torch.jit.ScriptModule)
-            why = "lies in a TorchScript program, of which only the ends can be read" if inside else (
-                "does not run in the model's forward pass")  # fmt: skip
+            why = (
+                "lies in a TorchScript program, of which only the ends can be read"
+                if inside
+                else ("does not run in the model's forward pass")
+            )
             raise ValueError(f"layers: module {name!r} {why}")
     for layer in found:
         if layer.size is None:
@@ -448,6 +446,4 @@ def _is_leaf(module):
 
 
 def _is_activation(module):
-    return type(module).__module__ == "torch.nn.modules.activation" and not isinstance(
-        module, nn.MultiheadAttention
-    )
+    return type(module).__module__ == "torch.nn.modules.activation" and not isinstance(module, nn.MultiheadAttention)

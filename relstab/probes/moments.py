@@ -17,7 +17,8 @@ Medians have no such identity: `Medians` keeps the features of all images in hos
 `error` is the standard error of log(tau / eta) over images and draws, by the delta method: each statistic is,
 to first order, a mean over images of an influence $I_i$, the draws of an image being averaged first, and
 
-$$\mathrm{error}^2 = \frac{1}{P(P-1)}\sum_i\left(\frac{I^\tau_i}{\mathtt{tau}} - \frac{I^\eta_i}{\mathtt{eta}}\right)^2.$$
+$$\mathrm{error}^2 = \frac{1}{P(P-1)}\sum_i
+  \left(\frac{I^\tau_i}{\mathtt{tau}} - \frac{I^\eta_i}{\mathtt{eta}}\right)^2.$$
 
 For a mean $I_i = \|f(\tau x_i) - f(x_i)\|^2$ less the mean. For a median m of values $v_i$ of density p,
 $I_i = \mathrm{sign}(v_i - m)/2p(m)$, with 1/p from the distance of the order statistics 1.96 √P/2 ranks below
@@ -109,9 +110,7 @@ class Mean:
         for pair, sums in self.sums.items():
             tau, eta, tau_tau, tau_eta, _, eta_eta = (sums / self.seen).tolist()
             # The mean square of τ_i/⟨τ⟩ − η_i/⟨η⟩, whose mean is 0.
-            spread = (
-                tau_tau / tau**2 - 2 * tau_eta / (tau * eta) + eta_eta / eta**2 if tau and eta else math.nan
-            )
+            spread = tau_tau / tau**2 - 2 * tau_eta / (tau * eta) + eta_eta / eta**2 if tau and eta else math.nan
             found[pair] = Reduced(tau, eta, normaliser, _error(spread, self.seen))
         return found
 
@@ -172,8 +171,11 @@ def kept_numbers(statistic, images, size, changes=1):
     >>> [kept_numbers(statistic, 500, 10) for statistic in STATISTICS]
     [20, 6000, 15000]
     """
-    kept = {"mean": 2 * size, "median": images * (size + 2 * changes),
-            "component_median": (1 + 2 * changes) * images * size}  # fmt: skip
+    kept = {
+        "mean": 2 * size,
+        "median": images * (size + 2 * changes),
+        "component_median": (1 + 2 * changes) * images * size,
+    }
     return kept[statistic]
 
 

@@ -87,8 +87,10 @@ class Perturbations:
     def _streams(self):
         """Generators of every draw: of the coefficients by cut-off, and of η."""
         cuts = {cut for _, cut in self.pairs}
-        return [({cut: torch.Generator().manual_seed(tau) for cut in cuts}, torch.Generator().manual_seed(eta))
-                for tau, eta in self.seeds]  # fmt: skip
+        return [
+            ({cut: torch.Generator().manual_seed(tau) for cut in cuts}, torch.Generator().manual_seed(eta))
+            for tau, eta in self.seeds
+        ]
 
     def _still(self, part):
         """x; with "gaussian", which blurs even at τ = 0, the blurred image, as in B."""

@@ -41,9 +41,7 @@ def networks(displacement: float = 1.0, cut: int = 3, statistic: str = "mean") -
     0
     """
     table = _every()
-    wanted = (
-        (table["displacement"] == displacement) & (table["cut"] == cut) & (table["statistic"] == statistic)
-    )
+    wanted = (table["displacement"] == displacement) & (table["cut"] == cut) & (table["statistic"] == statistic)
     found = table[wanted].drop(columns=[*SETTINGS, "scale"]).reset_index(drop=True)
     found.attrs["scale"] = next(iter(table["scale"][wanted]), None)
     return found
@@ -101,9 +99,7 @@ def depth_profiles(tables: Mapping[str, pd.DataFrame]):
         for name, (colour, marker, label) in _QUANTITIES.items():
             ax.plot(depth, table[name], marker=marker, color=colour, label=label)
             if f"{name}_low" in table:
-                ax.fill_between(
-                    depth, table[f"{name}_low"], table[f"{name}_high"], color=colour, alpha=0.2, lw=0
-                )
+                ax.fill_between(depth, table[f"{name}_low"], table[f"{name}_high"], color=colour, alpha=0.2, lw=0)
         ax.axhline(1, color=_GREY, lw=0.8, ls=":")
         ax.set(yscale="log", xlabel="relative depth", title=title)
         _plain(ax.yaxis)
@@ -117,9 +113,7 @@ def depth_profiles(tables: Mapping[str, pd.DataFrame]):
     return fig
 
 
-def among_networks(
-    nets: pd.DataFrame, found: Mapping[str, float], *, errors: Mapping[str, float] | None = None
-):
+def among_networks(nets: pd.DataFrame, found: Mapping[str, float], *, errors: Mapping[str, float] | None = None):
     """The book's networks on CIFAR-10 in grey with their fit, and R of other networks as vertical lines: a Figure.
 
     Args:
@@ -141,14 +135,10 @@ def among_networks(
     curve, factor = predicted(nets, x)
     ax.fill_between(x, curve / factor, curve * factor, color=_GREY, alpha=0.2, lw=0)
     ax.plot(x, curve, color=_GREY, label="their fit, with its typical factor")
-    ax.plot(
-        nets["R"], nets["error"], "o", color=_GREY, mfc="white", label=f"{len(nets)} networks on CIFAR-10"
-    )
+    ax.plot(nets["R"], nets["error"], "o", color=_GREY, mfc="white", label=f"{len(nets)} networks on CIFAR-10")
     for index, (name, R) in enumerate(found.items()):
         colour = _LINES[index % len(_LINES)]
-        ax.axvline(
-            R, color=colour, ls=("--", ":", "-.")[index // len(_LINES) % 3], label=f"{name}: $R$ = {R:.2g}"
-        )
+        ax.axvline(R, color=colour, ls=("--", ":", "-.")[index // len(_LINES) % 3], label=f"{name}: $R$ = {R:.2g}")
         if name in (errors or {}):
             ax.plot(R, errors[name], "D", color=colour, ms=8, label=f"its error: {errors[name]:.2g}")
     ax.set(xscale="log", yscale="log", xlim=ends, xlabel="$R_f$", ylabel="test error ε on CIFAR-10")

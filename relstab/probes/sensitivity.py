@@ -140,7 +140,8 @@ def sensitivity(
 
 
 def point_values(model, images, **options) -> pd.DataFrame:
-    """`sensitivity` without error bars, for rows that are kept, and silent where fields fold, as some of the papers' do.
+    """`sensitivity` without error bars, for rows that are kept, and silent where fields fold,
+    as some of the papers' do.
 
     >>> columns = point_values(nn.Flatten(), torch.rand(4, 1, 8, 8), displacement=4.0, cut=10).columns
     >>> columns.tolist()
@@ -189,9 +190,7 @@ def check_inputs(*, rank=None, **sets):
     for name, inputs in sets.items():
         _check_batch(name, inputs, rank)
         if len(inputs) < 2:
-            raise ValueError(
-                f"{name} must hold at least 2 images to compare, but has shape {tuple(inputs.shape)}"
-            )
+            raise ValueError(f"{name} must hold at least 2 images to compare, but has shape {tuple(inputs.shape)}")
         if inputs.shape != expected.shape:
             raise ValueError(
                 f"{name} must have the shape {tuple(expected.shape)} of the others, not {tuple(inputs.shape)}"
@@ -275,9 +274,7 @@ class _Images:
             while found and sum(map(len, found)) < 2 and (more := next(self.rest, None)) is not None:
                 found.append(more)
             if sum(map(len, found)) < 2:
-                raise ValueError(
-                    f"images must hold at least 2 images to compare, but holds {sum(map(len, found))}"
-                )
+                raise ValueError(f"images must hold at least 2 images to compare, but holds {sum(map(len, found))}")
             self.rest = itertools.chain(found, self.rest)
             self.given = torch.cat(found)
 
@@ -318,7 +315,8 @@ class _Images:
             shape = batch.shape[1:] if shape is None else shape
             if batch.shape[1:] != shape:
                 raise ValueError(
-                    f"{name} must have images of the shape {tuple(shape)} of the first batch, not {tuple(batch.shape[1:])}"
+                    f"{name} must have images of the shape {tuple(shape)} of the first batch, not "
+                    f"{tuple(batch.shape[1:])}"
                 )
             yield batch
 
@@ -364,9 +362,7 @@ def _measure(model, source, made, layers, statistic, batch_size, batch_statistic
             held = max(size, min(batch_size, HELD_BYTES // (sample[0].nbytes * (1 + 2 * together))))
             for clean, changed in made.chunks(source.chunks, held, device, pairs):
                 swept = by_batch and len(pairs) * made.draws > 1
-                _chunk(
-                    model, clean, changed, size, together, dtype, group, reducers, parts if swept else None
-                )
+                _chunk(model, clean, changed, size, together, dtype, group, reducers, parts if swept else None)
                 before, done = done, done + len(clean)
                 if progress is not None:
                     progress(done // len(jobs) - before // len(jobs))
@@ -374,11 +370,16 @@ def _measure(model, source, made, layers, statistic, batch_size, batch_statistic
                 for pair, result in reducers[layer.key].results().items():
                     results[layer.key, pair] = result
     count = done // len(jobs)
-    parts = [_table(chosen, made.pairs[pair], count, [results[layer.key, pair] for layer in chosen])
-             for pair in range(len(made.pairs))]  # fmt: skip
+    parts = [
+        _table(chosen, made.pairs[pair], count, [results[layer.key, pair] for layer in chosen])
+        for pair in range(len(made.pairs))
+    ]
     table = pd.concat(parts, ignore_index=True)
-    table.attrs = {"images": count, "layers": layers if isinstance(layers, str) else list(layers),
-                   "batch_statistics": by_batch}  # fmt: skip
+    table.attrs = {
+        "images": count,
+        "layers": layers if isinstance(layers, str) else list(layers),
+        "batch_statistics": by_batch,
+    }
     return table
 
 
@@ -470,9 +471,7 @@ def _table(chosen, pair, count, results):
     tau, eta, normaliser, error = np.array(results, dtype=float).T
     for layer, finite in zip(chosen, np.isfinite(tau + eta + normaliser), strict=True):
         if not finite:
-            message = (
-                f"layers: the features of {layer.label!r} hold NaN or infinite values, and so does its row"
-            )
+            message = f"layers: the features of {layer.label!r} hold NaN or infinite values, and so does its row"
             warnings.warn(message, stacklevel=2)
     normaliser = np.where(normaliser > 0, normaliser, np.nan)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
@@ -480,9 +479,7 @@ def _table(chosen, pair, count, results):
         factor = np.exp(_quantile(count - 1) * error)
         low, high = ratio / factor, ratio * factor
     values = {"D": tau / normaliser, "G": eta / normaliser, "R": ratio, "R_low": low, "R_high": high}
-    return pd.DataFrame(
-        reading.table_index(chosen) | values | dict(zip(("displacement", "cut"), pair, strict=True))
-    )
+    return pd.DataFrame(reading.table_index(chosen) | values | dict(zip(("displacement", "cut"), pair, strict=True)))
 
 
 def _quantile(freedom):

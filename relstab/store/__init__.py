@@ -21,31 +21,9 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from relstab.store.results import (
-        Plan,
-        get_or_run,
-        key,
-        load,
-        plan,
-        provenance,
-        publish,
-        published,
-        why,
-        working,
-    )
+    from relstab.store.results import Plan, get_or_run, key, load, plan, provenance, publish, published, why, working
 
-__all__ = [
-    "Plan",
-    "get_or_run",
-    "key",
-    "load",
-    "plan",
-    "provenance",
-    "publish",
-    "published",
-    "why",
-    "working",
-]
+__all__ = ["Plan", "get_or_run", "key", "load", "plan", "provenance", "publish", "published", "why", "working"]
 
 
 def __getattr__(name):

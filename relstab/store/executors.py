@@ -151,8 +151,7 @@ def connect(scheduler: str, *, resources: dict | None = None, timeout: float = 3
         from distributed import Client
     except ModuleNotFoundError:
         raise ModuleNotFoundError(
-            f"scheduler is {scheduler!r}, but dask.distributed is not installed; "
-            "pip install 'relstab[cluster]'"
+            f"scheduler is {scheduler!r}, but dask.distributed is not installed; pip install 'relstab[cluster]'"
         ) from None
     try:
         client = Client(scheduler, timeout=timeout, set_as_default=False)
@@ -198,9 +197,7 @@ def executor(*, jobs: int = 1, scheduler: str | None = None, gpus: int = 0) -> I
         ValueError: for jobs < 1, or gpus without a scheduler.
     """
     if gpus and not scheduler:
-        raise ValueError(
-            f"gpus is {gpus!r}, but only the workers of a scheduler have the resource GPU; give one"
-        )
+        raise ValueError(f"gpus is {gpus!r}, but only the workers of a scheduler have the resource GPU; give one")
     if scheduler is not None:
         with connect(scheduler, resources={"GPU": gpus} if gpus else None) as cluster:
             yield cluster

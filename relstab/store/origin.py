@@ -64,9 +64,7 @@ def commit() -> tuple[str | None, bool | None]:
 
     (None, None) outside a checkout. Asked once a process: the code that runs is the code that was imported.
     """
-    if not (
-        PACKAGE.parent / ".git"
-    ).exists():  # a virtual environment in somebody else's repository is not ours
+    if not (PACKAGE.parent / ".git").exists():  # a virtual environment in somebody else's repository is not ours
         return None, None
     head = _output(*_git("rev-parse", "--verify", "--quiet", "HEAD"))
     if head is None:
@@ -91,7 +89,9 @@ def code() -> str:
 
 @functools.cache
 def sources(commit: str | None = None) -> dict[str, str]:
-    """Path in the checkout -> text of the packages' Python files, on disk or at a commit; none for an unknown commit."""
+    """Path in the checkout -> text of the packages' Python files, on disk or at a commit;
+    none for an unknown commit.
+    """
     if commit is None:
         return {name: path.read_text(encoding="utf-8") for name, path in _files((".py",))}
     entries = {name: blob for name, blob in _tree(commit).items() if name.endswith(".py")}
@@ -166,8 +166,7 @@ def _allocations() -> int:
     if torch is None or not torch.cuda.is_initialized():
         return 0
     return sum(
-        torch.cuda.memory_stats(index).get("allocation.all.allocated", 0)
-        for index in range(torch.cuda.device_count())
+        torch.cuda.memory_stats(index).get("allocation.all.allocated", 0) for index in range(torch.cuda.device_count())
     )
 
 

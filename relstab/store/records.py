@@ -56,9 +56,7 @@ def fields(config) -> dict:
     name = type(config).__name__
     for attribute, kind in (("study", str), ("version", int), ("scale", str)):
         if not isinstance(getattr(config, attribute, None), kind):
-            raise TypeError(
-                f"{name}.{attribute} is missing or no {kind.__name__}; every config must have one"
-            )
+            raise TypeError(f"{name}.{attribute} is missing or no {kind.__name__}; every config must have one")
     if not re.fullmatch(r"[\w-]+", config.scale):  # it names a folder
         raise ValueError(f"{name}.scale is {config.scale!r}; it must be a word")
     return {

@@ -251,9 +251,7 @@ def _failure(failures, total, stored, late) -> RuntimeError:
     for unit, outcome in failures:
         example.setdefault(outcome.error, (unit, outcome))
     listed = "; ".join(
-        f"{records.slug(example[error][0].config)}"
-        + (f" and {count - 1} more" if count > 1 else "")
-        + f": {error}"
+        f"{records.slug(example[error][0].config)}" + (f" and {count - 1} more" if count > 1 else "") + f": {error}"
         for error, count in kinds.most_common()
     )
     rest = f", {late} not started" if late else ""
@@ -282,14 +280,16 @@ def provenance(configs) -> pd.DataFrame:
         hit = catalogue.find(config, quiet=True)
         if hit is not None:
             record, root = hit
-            lines.append({
-                "unit": records.slug(config),
-                "where": "store" if root == working() else "published",
-                "rows": len(record["rows"]),
-                "key": record["key"][:12],
-                "data": record["data"][:12],
-                **record["provenance"],
-            })  # fmt: skip
+            lines.append(
+                {
+                    "unit": records.slug(config),
+                    "where": "store" if root == working() else "published",
+                    "rows": len(record["rows"]),
+                    "key": record["key"][:12],
+                    "data": record["data"][:12],
+                    **record["provenance"],
+                }
+            )
     columns = ["unit", "where", "rows", "key", "data", "scale", "seed", *FIELDS, "resumed"]
     return pd.DataFrame(lines, columns=columns)
 
@@ -305,9 +305,7 @@ def publish(configs) -> int:
     """
     root = published()
     if root is None:
-        raise ValueError(
-            "RELSTAB_RESULTS is not set and this is no checkout; set it to the folder to publish in"
-        )
+        raise ValueError("RELSTAB_RESULTS is not set and this is no checkout; set it to the folder to publish in")
     kept, refused, catalogue = set(), [], Catalogue()
     for config in _unique(configs, catalogue):
         try:

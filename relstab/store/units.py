@@ -65,16 +65,12 @@ def read(path, unit_key: str | None = None, *, quiet: bool = False) -> dict | No
     except (OSError, ValueError) as error:
         if not quiet:
             warnings.warn(
-                f"result file {Path(path).name} is damaged and counts as missing: {error}",
-                RuntimeWarning,
-                stacklevel=2,
+                f"result file {Path(path).name} is damaged and counts as missing: {error}", RuntimeWarning, stacklevel=2
             )
         return None
 
 
-def run(
-    unit: Unit, root: str, wait: bool, deadline: float | None, progress: Callable | None = None
-) -> Outcome:
+def run(unit: Unit, root: str, wait: bool, deadline: float | None, progress: Callable | None = None) -> Outcome:
     """Run the unit unless the store `root` has it by now; never raises for what the unit itself does.
 
     Args:

@@ -5,14 +5,7 @@
 [0.8165, 1.1547, 1.4142]
 """
 
-from relstab.theory.diffusion import (
-    diffusion_constant,
-    drift,
-    effective_receptive_field,
-    gaussian,
-    kernel,
-    walk,
-)
+from relstab.theory.diffusion import diffusion_constant, drift, effective_receptive_field, gaussian, kernel, walk
 from relstab.theory.homogeneous import asymptotes, homogeneous_sensitivities, local_exponents
 
 __all__ = [

@@ -70,9 +70,7 @@ def homogeneous_sensitivities(
     contract = _contract_walk if stride == 1 else _contract_blocks
     above_d, above_g, below = (contract(m, layers, filter_size) for m in (moved, noise, covariance))
     below = np.where(below > 0, 2 * below, np.nan)
-    table = pd.DataFrame(
-        {"k": np.arange(1, layers + 1), "A": area, "D": above_d / below, "G": above_g / below}
-    )
+    table = pd.DataFrame({"k": np.arange(1, layers + 1), "A": area, "D": above_d / below, "G": above_g / below})
     table["R"] = table.D / table.G.where(table.G != 0)
     return table
 
@@ -110,9 +108,7 @@ def _pairs(length, task, xi, gap):
     if task != 2:
         raise ValueError(f"task is {task!r}; it must be 1 or 2")
     if gap or xi != int(xi) or length % int(xi):
-        raise ValueError(
-            f"xi is {xi} and gap is {gap}; task 2 needs a whole xi that divides {length}, and gap 0"
-        )
+        raise ValueError(f"xi is {xi} and gap is {gap}; task 2 needs a whole xi that divides {length}, and gap 0")
     return first, second, first // int(xi) == second // int(xi)
 
 
@@ -145,9 +141,7 @@ def _contract_blocks(matrix, layers, filter_size):
     sums, floor = [], ROUNDING * np.abs(matrix).sum()
     for _ in range(layers):
         if len(matrix) % filter_size:
-            raise ValueError(
-                f"layers is {layers}; with stride {filter_size} the length must divide by its power"
-            )
+            raise ValueError(f"layers is {layers}; with stride {filter_size} the length must divide by its power")
         blocks = len(matrix) // filter_size
         matrix = matrix.reshape(blocks, filter_size, blocks, filter_size).sum((1, 3))
         sums.append(np.trace(matrix))

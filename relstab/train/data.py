@@ -48,8 +48,9 @@ class TrainingSet:
         return drawn.to(self.device)
 
 
-def batches(count: int, batch_size: int, generator: torch.Generator,
-            device: torch.device | str = "cpu") -> list[Int64[Tensor, " batch"]]:  # fmt: skip
+def batches(
+    count: int, batch_size: int, generator: torch.Generator, device: torch.device | str = "cpu"
+) -> list[Int64[Tensor, " batch"]]:
     """A random partition of range(count); a last batch of one is left out (batch norm cannot take it).
 
     >>> [len(part) for part in batches(10, 4, torch.Generator().manual_seed(0))]
@@ -61,8 +62,9 @@ def batches(count: int, batch_size: int, generator: torch.Generator,
     return parts[:-1] if len(parts) > 1 and len(parts[-1]) == 1 else parts
 
 
-def gaussian(like: Float[Tensor, "image channel height width"], norm: float,
-             generator: torch.Generator) -> Float[Tensor, "image channel height width"]:  # fmt: skip
+def gaussian(
+    like: Float[Tensor, "image channel height width"], norm: float, generator: torch.Generator
+) -> Float[Tensor, "image channel height width"]:
     """White noise N(0, s²/d) of total norm about s = `norm` for each image of d components (A Fig. 10).
 
     >>> noise = gaussian(torch.zeros(2, 3, 32, 32), 5.0, seeded(0))

@@ -10,9 +10,13 @@ COLLAPSE_SAMPLE = 1000  # about so many training images are compared at the end 
 
 
 @torch.no_grad()
-def predictions(model: nn.Module, images: Shaped[Tensor, "image channel height width"], *,
-                normalise: Callable | None = None, batch_size: int = 500
-                ) -> Int64[Tensor, " image"]:  # fmt: skip
+def predictions(
+    model: nn.Module,
+    images: Shaped[Tensor, "image channel height width"],
+    *,
+    normalise: Callable | None = None,
+    batch_size: int = 500,
+) -> Int64[Tensor, " image"]:
     """The predicted classes in evaluation mode; a single output f is binary, class 1 where f > 0.
 
     An image whose outputs hold NaN gets -1, which is no class.
@@ -50,7 +54,8 @@ def error_rate(model: nn.Module, images: Shaped[Tensor, "image channel height wi
         raise ValueError("images is empty; an error rate needs at least one image")
     if len(labels) != len(images) or labels.min() < 0:
         raise ValueError(
-            f"labels are {len(labels)}, the smallest {labels.min()}; an error rate needs one of 0 or more for each of the "
+            f"labels are {len(labels)}, the smallest {labels.min()}; an error rate needs one of 0 or more for "
+            "each of the "
             f"{len(images)} images"
         )
     predicted = predictions(model, images, normalise=normalise, batch_size=batch_size)

@@ -48,10 +48,7 @@ def parameter_groups(model: nn.Module, recipe: Recipe) -> list[dict]:
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     decays = [parameter.ndim != 1 or recipe.decay == "all" for parameter in trainable]
     groups = [
-        {
-            "params": [p for p, d in zip(trainable, decays, strict=True) if d],
-            "weight_decay": recipe.weight_decay,
-        },
+        {"params": [p for p, d in zip(trainable, decays, strict=True) if d], "weight_decay": recipe.weight_decay},
         {"params": [p for p, d in zip(trainable, decays, strict=True) if not d], "weight_decay": 0.0},
     ]
     return [group for group in groups if group["params"]]
@@ -62,13 +59,12 @@ def make_optimizer(model: nn.Module, recipe: Recipe, device: torch.device) -> to
     groups, fused = parameter_groups(model, recipe), device.type in ("cpu", "cuda")
     if recipe.optimizer == "adam":
         return torch.optim.Adam(groups, lr=recipe.lr, fused=fused)
-    return torch.optim.SGD(
-        groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.nesterov, fused=fused
-    )
+    return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.nesterov, fused=fused)
 
 
-def loss_and_errors(outputs: Float[Tensor, "batch output"], labels: Int64[Tensor, " batch"],
-                    loss: str) -> tuple[Tensor, Tensor]:  # fmt: skip
+def loss_and_errors(
+    outputs: Float[Tensor, "batch output"], labels: Int64[Tensor, " batch"], loss: str
+) -> tuple[Tensor, Tensor]:
     """The mean loss and the number of wrong predictions, both on the device.
 
     >>> outputs = torch.tensor([[2.0], [0.5], [-3.0]])  # one output: hinge loss, y = +1, -1, -1
@@ -87,12 +83,9 @@ def snapshot_steps(steps_per_epoch: int, epochs: int, count: int) -> list[int]:
     >>> snapshot_steps(100, 10, 5)
     [0, 10, 32, 100, 316, 1000]
     """
-    exponents = torch.linspace(
-        -1, torch.log10(torch.tensor(float(epochs))).item(), count, dtype=torch.float64
-    )
+    exponents = torch.linspace(-1, torch.log10(torch.tensor(float(epochs))).item(), count, dtype=torch.float64)
     return sorted(
-        {0}
-        | {min(max(round(steps_per_epoch * 10**e), 1), steps_per_epoch * epochs) for e in exponents.tolist()}
+        {0} | {min(max(round(steps_per_epoch * 10**e), 1), steps_per_epoch * epochs) for e in exponents.tolist()}
     )
 
 
@@ -123,7 +116,8 @@ def fit(model: nn.Module, split, recipe: Recipe, *, normalise: Callable[[Tensor]
         normalise: raw images of the split to what the model takes, batch by batch on the device.
         seed: of the order, the crops, the deformations and the noise; the initial weights are the model's own.
         validation: a split whose error is recorded each epoch; nothing is chosen by it.
-        checkpoint: file to continue from when it exists; rewritten atomically at the end of an epoch, of the last one and
+        checkpoint: file to continue from when it exists; rewritten atomically at the end of an epoch, of the last one
+        and
             of those that are `CHECKPOINT_SECONDS` after the one before.
         snapshots: called at initialisation and at `snapshot_count` log-spaced times; its rows are collected.
         snapshot_epochs: the times, in epochs, in place of log-spaced ones; each is rounded to a step.
@@ -214,12 +208,7 @@ def train_epoch(forward: Callable, data: TrainingSet, optimizer: torch.optim.Opt
         loss_sum += loss.detach() * len(labels)
         errors += wrong
         observer(epoch * data.steps + step, data.steps)
-    return {
-        "epoch": epoch + 1,
-        "loss": loss_sum.item() / data.seen,
-        "error": errors.item() / data.seen,
-        "lr": rate,
-    }
+    return {"epoch": epoch + 1, "loss": loss_sum.item() / data.seen, "error": errors.item() / data.seen, "lr": rate}
 
 
 class Observer:
@@ -244,6 +233,4 @@ def report(history: list[dict], recipe: Recipe) -> str:
     """One line about an epoch: 'epoch 3/18, loss 1.21, error 0.430, 2 min 10 s left'."""
     row, mean = history[-1], sum(row["seconds"] for row in history) / len(history)
     left = duration(mean * (recipe.epochs - row["epoch"]))
-    return (
-        f"epoch {row['epoch']}/{recipe.epochs}, loss {row['loss']:.3g}, error {row['error']:.3f}, {left} left"
-    )
+    return f"epoch {row['epoch']}/{recipe.epochs}, loss {row['loss']:.3g}, error {row['error']:.3f}, {left} left"

@@ -127,8 +127,7 @@ def paper(architecture: str, *, source: str = "B", reading: str = "code", epochs
     shared = {"epochs": epochs, "lr": 0.1, "crop": 4 if augment else 0, "flip": augment, "noise": noise}
     if architecture.startswith("fc"):
         return Recipe(**shared, optimizer="adam", schedule="constant", weight_decay=0.0)
-    return Recipe(**shared, decay="all" if source == "B" else "matrices",
-                  horizon=0.8 if reading == "code" else 1.0)  # fmt: skip
+    return Recipe(**shared, decay="all" if source == "B" else "matrices", horizon=0.8 if reading == "code" else 1.0)
 
 
 def normalised(architecture: str) -> bool:
@@ -142,8 +141,9 @@ def normalised(architecture: str) -> bool:
     return models.FAMILIES[models.family(architecture)].batch_norm
 
 
-def one_cycle(architecture: str, *, epochs: int = 18, augment: bool = True, noise: float = 0.0,
-              precision: str = "float32") -> Recipe:  # fmt: skip
+def one_cycle(
+    architecture: str, *, epochs: int = 18, augment: bool = True, noise: float = 0.0, precision: str = "float32"
+) -> Recipe:
     """A short recipe for small machines: Nesterov SGD, 20 % linear warm-up, then linearly to zero.
 
     Peak step size .1 with batch normalisation and .02 without: a rule fixed before any run. The fully
@@ -153,9 +153,9 @@ def one_cycle(architecture: str, *, epochs: int = 18, augment: bool = True, nois
     >>> [learning_rate(one_cycle("vgg11_bn", epochs=10), epoch) for epoch in (1, 2, 10)]
     [0.05, 0.1, 0.0]
     """
-    shared = {"epochs": epochs, "schedule": "one_cycle", "crop": 4 if augment else 0, "flip": augment,
-              "noise": noise}  # fmt: skip
+    shared = {"epochs": epochs, "schedule": "one_cycle", "crop": 4 if augment else 0, "flip": augment, "noise": noise}
     if architecture.startswith("fc"):
         return Recipe(**shared, lr=0.1, optimizer="adam", weight_decay=0.0)
-    return Recipe(**shared, lr=0.1 if normalised(architecture) else 0.02, nesterov=True, channels_last=True,
-                  precision=precision)  # fmt: skip
+    return Recipe(
+        **shared, lr=0.1 if normalised(architecture) else 0.02, nesterov=True, channels_last=True, precision=precision
+    )

@@ -33,16 +33,15 @@ def test_where_the_numbers_go(first, last, where):
 
 def zoo():
     """LeNet in two lengths and VGG in two widths; a noisy control, a foreign network and one of a single size."""
-    nets = [("lenet", 1.0, 10), ("lenet", 1.0, 30), ("vgg11_bn", 0.125, 10), ("vgg11_bn", 0.5, 10), ("vgg11_bn", 0.5, 18),
-            ("resnet18", 0.25, 15)]  # fmt: skip
-    base = {
-        "dataset": "cifar10-jpeg",
-        "train_size": 0,
-        "noise": 0.0,
-        "augment": True,
-        "recipe": "one_cycle",
-        "seed": 0,
-    }
+    nets = [
+        ("lenet", 1.0, 10),
+        ("lenet", 1.0, 30),
+        ("vgg11_bn", 0.125, 10),
+        ("vgg11_bn", 0.5, 10),
+        ("vgg11_bn", 0.5, 18),
+        ("resnet18", 0.25, 15),
+    ]
+    base = {"dataset": "cifar10-jpeg", "train_size": 0, "noise": 0.0, "augment": True, "recipe": "one_cycle", "seed": 0}
     rows = [base | {"architecture": a, "width": w, "epochs": e} for a, w, e in nets]
     rows += [rows[0] | more for more in ({"noise": 10.0, "epochs": 1}, {"augment": False, "epochs": 99},
              {"dataset": "mnist", "augment": False, "epochs": 2}, {"train_size": 512, "epochs": 3})]  # fmt: skip
@@ -66,8 +65,11 @@ class Claimed:
 
 
 def test_points_come_in_order_and_few_networks_are_no_point():
-    repeated = {("a-toy", "others: fitted"): measured(0, 1, 2), ("a-toy", "others: all"): nothing(),
-                ("another", "others: all"): measured(0, 1, 2)}  # fmt: skip
+    repeated = {
+        ("a-toy", "others: fitted"): measured(0, 1, 2),
+        ("a-toy", "others: all"): nothing(),
+        ("another", "others: all"): measured(0, 1, 2),
+    }
     found = against_scale.points(Claimed(), zoo(), repeated)
     assert [point.on for point in found] == ["shortest here", "longest here", "all here", "others: fitted"]
     assert [point.found.estimate for point in found] == [2, 2, 11, 1]
@@ -84,23 +86,34 @@ def test_a_claim_repeats_one_that_is_there(tmp_path):
     folder.mkdir()
     text = (ledger.FOLDERS / "two_pixels" / "claims.toml").read_text()
     first = 'basis = "after rows"\n'
-    (folder / "claims.toml").write_text(
-        text.replace(first, first + 'repeats = { claim = "b-0", on = "x" }\n', 1)
-    )
+    (folder / "claims.toml").write_text(text.replace(first, first + 'repeats = { claim = "b-0", on = "x" }\n', 1))
     with pytest.raises(ValueError, match=r"d-two-pixels-output repeats .* must name a claim of the ledger"):
         ledger.claims(tmp_path)
 
 
 def line(id_, on, estimate, where, **more):
-    return {"id": id_, "on": on, "estimate": estimate, "low": estimate - 1, "high": estimate + 1, "n": 6, "moves": where,
-            "accepted_low": 0.0, "accepted_high": math.inf} | more  # fmt: skip
+    return {
+        "id": id_,
+        "on": on,
+        "estimate": estimate,
+        "low": estimate - 1,
+        "high": estimate + 1,
+        "n": 6,
+        "moves": where,
+        "accepted_low": 0.0,
+        "accepted_high": math.inf,
+    } | more
 
 
 def test_a_panel_a_claim():
-    table = pd.DataFrame([
-        line("a", PLACES[0], 1.0, "flat"), line("a", PLACES[1], 2.0, "flat"),
-        line("b", PLACES[0], 3.0, "towards the paper"), line("b", PLACES[5], 4.0, "towards the paper"),
-    ])  # fmt: skip
+    table = pd.DataFrame(
+        [
+            line("a", PLACES[0], 1.0, "flat"),
+            line("a", PLACES[1], 2.0, "flat"),
+            line("b", PLACES[0], 3.0, "towards the paper"),
+            line("b", PLACES[5], 4.0, "towards the paper"),
+        ]
+    )
     fig = drawing.panels(table, PLACES)
     drawn = [ax for ax in fig.axes if ax.axison]
     assert [ax.get_title(loc="left") for ax in drawn] == ["= a", "→ b"]
@@ -110,6 +123,8 @@ def test_a_panel_a_claim():
     assert drawing.panels(table.iloc[:0], PLACES).axes
     told = against_scale.summary(table.assign(statement="It is.", said="1"))
     assert told[["claim", "first", "last"]].to_numpy().tolist() == [
-        ["a", f"1 ({PLACES[0]})", f"2 ({PLACES[1]})"], ["b", f"3 ({PLACES[0]})", f"4 ({PLACES[5]})"]]  # fmt: skip
+        ["a", f"1 ({PLACES[0]})", f"2 ({PLACES[1]})"],
+        ["b", f"3 ({PLACES[0]})", f"4 ({PLACES[5]})"],
+    ]
     assert against_scale.told(table) == "Of 2 claims 1 stays flat, and 1 moves towards the paper."
     assert against_scale.told(table.iloc[:0]) == "No claim has a number at both ends."

@@ -1,4 +1,5 @@
-"""The two packages as drawn: how many modules and layers there are, no circle, and nothing of the library knows the book.
+"""The two packages as drawn: how many modules and layers there are, no circle,
+and nothing of the library knows the book.
 
 import-linter (pyproject.toml) holds the order of the layers; here also imports inside functions and by name count.
 """

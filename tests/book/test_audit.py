@@ -33,9 +33,7 @@ def test_the_quickest_published_unit_is_what_the_code_gives(study, tmp_path, mon
 
 def test_a_wrong_row_is_noticed():
     config, record = _cheapest("diffeomorphisms")
-    name = next(
-        n for n, value in record["rows"][0].items() if isinstance(value, float) and value > audit.FLOOR
-    )
+    name = next(n for n, value in record["rows"][0].items() if isinstance(value, float) and value > audit.FLOOR)
     rows = [{**record["rows"][0], name: 1.01 * record["rows"][0][name]}, *record["rows"][1:]]
     right, wrong = audit.verify(config, record), audit.verify(config, {**record, "rows": rows})
     assert right.ok

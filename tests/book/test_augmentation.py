@@ -59,10 +59,7 @@ def test_deformations_disturb_neither_order_nor_crops_nor_noise(device):
     temperature = diffeo.temperature(1.5, 4, 12)
     drawn = diffeo.sample_coefficients(40, 4, generator=seeded(7, "diffeo", 0))
     noisy, moved = epoch(RECIPE, device=device), epoch(MOVED, device=device)
-    plain, still = (
-        epoch(replace(RECIPE, **quiet), device=device),
-        epoch(replace(MOVED, **quiet), device=device),
-    )
+    plain, still = (epoch(replace(RECIPE, **quiet), device=device), epoch(replace(MOVED, **quiet), device=device))
     for indices, a, b, c, d in zip(order, noisy, moved, plain, still, strict=True):
         assert torch.equal(a[1], b[1]) and torch.equal(a[1], split().labels[indices])
         field = diffeo.displacement_field(drawn[indices], temperature, 12)
@@ -110,10 +107,13 @@ def test_deformed_keeps_the_type(dtype):
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [({"displacement": -1.0}, "displacement is -1.0; it must not be negative"),
-     ({"displacement": math.nan}, "displacement is nan"), ({"cut": 1}, "cut is 1; it must be an integer, 2 or more"),
-     ({"cut": 2.5}, "cut is 2.5")],
-)  # fmt: skip
+    [
+        ({"displacement": -1.0}, "displacement is -1.0; it must not be negative"),
+        ({"displacement": math.nan}, "displacement is nan"),
+        ({"cut": 1}, "cut is 1; it must be an integer, 2 or more"),
+        ({"cut": 2.5}, "cut is 2.5"),
+    ],
+)
 def test_a_bad_deformation_is_refused(change, message, unchecked):
     with pytest.raises(ValueError, match=message):
         replace(RECIPE, **change)
@@ -241,24 +241,29 @@ def test_the_benchmarks_table_is_that_of_its_file(monkeypatch):
 
 
 def test_pairs_with_and_without_crops_are_drawn_by_seed():
-    """R of each pair at its network's place: full without, halved with; deformed networks and single ones are in no pair."""
-    unit = {
-        "dataset": "cifar10-jpeg",
-        "architecture": "lenet",
-        "width": 1.0,
-        "status": "ok",
-        "displacement": 0.0,
-    }
+    """R of each pair at its network's place: full without, halved with;
+    deformed networks and single ones are in no pair.
+    """
+    unit = {"dataset": "cifar10-jpeg", "architecture": "lenet", "width": 1.0, "status": "ok", "displacement": 0.0}
     rows = pd.DataFrame(
-        [unit | {"augment": augment, "seed": seed, "R": R} for augment, seed, R in
-         ((False, 0, 4.0), (True, 0, 2.0), (False, 1, 8.0), (True, 1, 3.0), (True, 2, 9.0))]
+        [
+            unit | {"augment": augment, "seed": seed, "R": R}
+            for augment, seed, R in ((False, 0, 4.0), (True, 0, 2.0), (False, 1, 8.0), (True, 1, 3.0), (True, 2, 9.0))
+        ]
         + [unit | {"augment": False, "seed": 0, "R": 0.1, "displacement": 2.0}]
-    )  # fmt: skip
-    other = pd.DataFrame([{**unit, "architecture": "vgg11_bn", "width": 0.25, "augment": augment, "seed": 0, "R": R}
-                          for augment, R in ((False, 1.2), (True, 0.6))])  # fmt: skip
+    )
+    other = pd.DataFrame(
+        [
+            {**unit, "architecture": "vgg11_bn", "width": 0.25, "augment": augment, "seed": 0, "R": R}
+            for augment, R in ((False, 1.2), (True, 0.6))
+        ]
+    )
     ax = figures.with_and_without(rows, other).axes[0]
-    points = {(round(line.get_xdata()[0]), line.get_ydata()[0], line.get_fillstyle())
-              for line in ax.lines if len(line.get_xdata()) == 1}  # fmt: skip
+    points = {
+        (round(line.get_xdata()[0]), line.get_ydata()[0], line.get_fillstyle())
+        for line in ax.lines
+        if len(line.get_xdata()) == 1
+    }
     assert points == {(0, 4.0, "full"), (0, 2.0, "left"), (0, 8.0, "full"), (0, 3.0, "left"),
                       (1, 1.2, "full"), (1, 0.6, "left")}  # fmt: skip
     assert [label.get_text() for label in ax.get_xticklabels()] == ["LeNet", "VGG11bn\n×1/4"]

@@ -1,4 +1,6 @@
-"""Bend or noise: the study's rows, the explorer made of them, and that its script computes what the package computes."""
+"""Bend or noise: the study's rows, the explorer made of them,
+and that its script computes what the package computes.
+"""
 
 import importlib
 import json
@@ -97,9 +99,7 @@ def test_the_script_warps_as_the_package_does(displacement, cut, size):
       const lists = (parts) => parts.map((part) => [...part]);
       console.log(JSON.stringify({{ tau: lists(tau), folds: folds.some(Boolean), bent: lists(bent), size,
         eta: lists(combine(noise, given.image, -1)) }}));"""
-    done = subprocess.run(
-        ["node", "-e", program], input=json.dumps(given), capture_output=True, text=True, check=True
-    )
+    done = subprocess.run(["node", "-e", program], input=json.dumps(given), capture_output=True, text=True, check=True)
     found = json.loads(done.stdout)
     assert torch.tensor(found["tau"]).reshape(2, size, size) == pytest.approx(field[0].numpy(), abs=1e-5)
     assert torch.tensor(found["bent"]).reshape(3, size, size) == pytest.approx(bent.numpy(), abs=1e-5)

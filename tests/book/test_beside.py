@@ -44,9 +44,7 @@ def test_points_go_over_and_guides_do_not():
 
 
 def profiles(fig, networks):
-    for ax, (name, values) in zip(
-        fig.subplots(1, len(networks), squeeze=False).flat, networks.items(), strict=True
-    ):
+    for ax, (name, values) in zip(fig.subplots(1, len(networks), squeeze=False).flat, networks.items(), strict=True):
         ax.plot(range(3), values, color=style.GREEN)
         ax.set_title(name)
 
@@ -119,16 +117,12 @@ def seen(monkeypatch):
     """The tables of numbers of the figures that `page.picture` shows."""
     found = []
     plain = page._saved
-    monkeypatch.setattr(
-        page, "_saved", lambda fig, *a, **k: found.append(vector.plotted(fig)) or plain(fig, *a, **k)
-    )
+    monkeypatch.setattr(page, "_saved", lambda fig, *a, **k: found.append(vector.plotted(fig)) or plain(fig, *a, **k))
     return found
 
 
 @pytest.mark.usefixtures("shelves")
-@pytest.mark.parametrize(
-    ("show", "points"), [("published", [1.0]), ("computed", [2.0]), ("both", [1.0, 2.0])]
-)
+@pytest.mark.parametrize(("show", "points"), [("published", [1.0]), ("computed", [2.0]), ("both", [1.0, 2.0])])
 def test_one_argument_chooses(show, points, seen):
     shown = page.picture(draw, registry.shown("zoo", "tiny"), show=show)
     assert seen[0]["x"].tolist() == points

@@ -67,9 +67,7 @@ def project(tmp_path_factory):
         (root / "_toc.yml").write_text(TOC)
         write(root, "a/one")
         write(root, "a/two")
-        assert all(
-            r.ok for r in execute.execute(root=root, sources=[root / "package"], say=lambda line: None)
-        )
+        assert all(r.ok for r in execute.execute(root=root, sources=[root / "package"], say=lambda line: None))
         yield root
 
 
@@ -120,9 +118,7 @@ def test_what_is_not_executed_is_not_shown(project):
         damaged = nbformat.reads(good.decode(), as_version=4)
         damaged.cells[-1].metadata.papermill.status = "running"
         result.executed.write_text(nbformat.writes(damaged))
-        with pytest.raises(
-            ValueError, match=r"a/two cannot be shown at scale tiny \(its executed copy is damaged\)"
-        ):
+        with pytest.raises(ValueError, match=r"a/two cannot be shown at scale tiny \(its executed copy is damaged\)"):
             build(project)
         result.executed.unlink()
         with pytest.raises(ValueError, match=r"a/two cannot be shown at scale tiny \(never executed\)"):
@@ -173,10 +169,7 @@ def test_widget_state_is_kept(project):
         stored = nbformat.reads(good.decode(), as_version=4)
         stored.metadata["widgets"] = {"application/vnd.jupyter.widget-state+json": {"state": {}}}
         result.executed.write_text(nbformat.writes(stored))
-        assert (
-            render.merge(*render.filled(source, result), result).metadata["widgets"]
-            == stored.metadata["widgets"]
-        )
+        assert render.merge(*render.filled(source, result), result).metadata["widgets"] == stored.metadata["widgets"]
     finally:
         result.executed.write_bytes(good)
 

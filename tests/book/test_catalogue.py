@@ -31,9 +31,7 @@ def test_a_line_a_network_with_its_numbers():
     row = tables.networks(zoo).query("architecture == 'cifar_resnet20'").iloc[0]
     assert (line["error"], line["R"], line["parameters"]) == pytest.approx((row["error"], row["R"], 269722))
     assert line["trained by"] == catalogue.TRAINER
-    assert not (
-        table["network"].str.startswith("CifarResNet") & (table["trained by"] == line["trained by"])
-    ).any()
+    assert not (table["network"].str.startswith("CifarResNet") & (table["trained by"] == line["trained by"])).any()
     assert catalogue.written(table).notna().all().all()
     own = table[table["trained by"] == "this book"]
     assert len(own) and not own.duplicated(["data", "network", "epochs"]).any()

@@ -89,18 +89,7 @@ def test_the_training_loop_is_reached_from_a_network_of_the_zoo():
     """On the sources as they are: through re-exports, base classes and tables of functions."""
     root = Path(relstab.__file__).parent.parent
     packages = [root / name for name in ("relstab", "relbook") if (root / name).exists()]
-    files = {
-        p.relative_to(root).as_posix(): p.read_text() for package in packages for p in package.rglob("*.py")
-    }
+    files = {p.relative_to(root).as_posix(): p.read_text() for package in packages for p in package.rglob("*.py")}
     reached = definitions(files, "zoo")
-    assert {
-        "Network",
-        "fit",
-        "train_epoch",
-        "sensitivity",
-        "warp",
-        "vgg",
-        "efficientnet",
-        "one_cycle",
-    } <= set(reached)
+    assert {"Network", "fit", "train_epoch", "sensitivity", "warp", "vgg", "efficientnet", "one_cycle"} <= set(reached)
     assert not {"get_or_run", "publish", "ZOO", "ledger", "picture"} & set(reached)

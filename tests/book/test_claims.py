@@ -12,11 +12,28 @@ from relbook.ledger import Verdict
 from relbook.press import execute, notebook
 
 LINE = dict.fromkeys(ledger.FIELDS) | {
-    "id": "b-5-toy", "paper": "petrini2021", "section": "4", "figure": "fig-b-5", "statement": "a < b.", "said": "0.97",
-    "quantity": "correlation", "population": "nine networks", "n": 9, "estimate": 0.8962, "low": 0.6728, "high": 0.9823,
-    "accepted_low": 0.8, "scale": "laptop", "verdict": "undecided", "kind": "statement", "basis": "paper", "set": "2026-11-21",
-    "because": "scatter", "reason": "seeds", "decides": "More networks.",
-}  # fmt: skip
+    "id": "b-5-toy",
+    "paper": "petrini2021",
+    "section": "4",
+    "figure": "fig-b-5",
+    "statement": "a < b.",
+    "said": "0.97",
+    "quantity": "correlation",
+    "population": "nine networks",
+    "n": 9,
+    "estimate": 0.8962,
+    "low": 0.6728,
+    "high": 0.9823,
+    "accepted_low": 0.8,
+    "scale": "laptop",
+    "verdict": "undecided",
+    "kind": "statement",
+    "basis": "paper",
+    "set": "2026-11-21",
+    "because": "scatter",
+    "reason": "seeds",
+    "decides": "More networks.",
+}
 
 
 def line(**fields):
@@ -38,11 +55,7 @@ def test_each_verdict_has_its_word(verdict, words):
     assert set(shown.WORDS) == set(shown.MARKS) == set(Verdict)
 
 
-KINDS = {
-    "slip": "a slip in print",
-    "text and code": "text and code disagree",
-    "asymptotic": "true in its limit",
-}
+KINDS = {"slip": "a slip in print", "text and code": "text and code disagree", "asymptotic": "true in its limit"}
 
 
 def test_the_word_says_how_a_claim_differs():
@@ -66,7 +79,9 @@ def test_a_sentence_says_the_verdict_of_its_claim(verdict, monkeypatch):
 
 
 def test_sentences_of_the_notebooks_tell_claims_that_are_judged():
-    """Every id in a call of `page.told` is live; every name that it gives is used, and with the verdict if it is said."""
+    """Every id in a call of `page.told` is live; every name that it gives is used,
+    and with the verdict if it is said.
+    """
     live = {claim.id for claim in papers.ledger()}
     calls = 0
     for path in (Path(__file__).parents[2] / "notebooks").rglob("*.md"):
@@ -81,10 +96,7 @@ def test_sentences_of_the_notebooks_tell_claims_that_are_judged():
 def test_rows_escape_what_they_print_and_unfold_without_scripts():
     html = shown.table([line()], {"b-5-toy": "relbook.studies.zoo.claims.error_correlation"})
     assert "a &lt; b." in html and html.count("<details") == 1 and " open" not in html
-    assert (
-        "0.896 [0.673, 0.982], n = 9" in html
-        and "≥ 0.8 at scale laptop: scatter (set 2026-11-21, paper)" in html
-    )
+    assert "0.896 [0.673, 0.982], n = 9" in html and "≥ 0.8 at scale laptop: scatter (set 2026-11-21, paper)" in html
     assert 'data-measure="relbook.studies.zoo.claims.error_correlation"' in html and "More networks." in html
 
 
@@ -121,9 +133,7 @@ def test_every_section_of_the_ledger_has_a_title():
 def drawn():
     notebooks = Path(__file__).parents[2] / "notebooks"
     text = "\n".join(path.read_text() for path in notebooks.rglob("*.md"))
-    return set(re.findall(r"name: (fig-[a-z0-9-]+)", text)) | set(
-        re.findall(r"^\((fig-[a-z0-9-]+)\)=", text, re.M)
-    )
+    return set(re.findall(r"name: (fig-[a-z0-9-]+)", text)) | set(re.findall(r"^\((fig-[a-z0-9-]+)\)=", text, re.M))
 
 
 def test_every_figure_of_a_claim_is_drawn_in_a_notebook():
@@ -157,8 +167,12 @@ def test_every_figure_of_the_papers_has_a_claim(figure):
 def test_a_row_links_to_its_figure():
     """On the page that draws the figure, on another one in its folder, and on a summary page."""
     pages = {"fig-b-5": "petrini2021/04"}
-    for name, page_of_figure in (("petrini2021/04", ""), ("petrini2021/03", "04.html"), ("claims", "petrini2021/04.html"),
-                                 ("slides2022/01", "../petrini2021/04.html")):  # fmt: skip
+    for name, page_of_figure in (
+        ("petrini2021/04", ""),
+        ("petrini2021/03", "04.html"),
+        ("claims", "petrini2021/04.html"),
+        ("slides2022/01", "../petrini2021/04.html"),
+    ):
         source = '<a href="#" data-measure="relbook.studies.zoo.claims.error_correlation">measure</a>'
         output = nbformat.v4.new_output("display_data", {"text/html": shown.table([line()]) + source})
         cells = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("table", outputs=[output])])
@@ -186,9 +200,7 @@ def test_the_state_in_one_sentence():
 
 
 def test_the_box_at_the_top_says_what_the_table_below_it_says():
-    said = page.in_short(
-        "D is 1/24.", "That it is {drift.word}: {drift.number}.", "A sum.", drift="a-prop1-drift"
-    )
+    said = page.in_short("D is 1/24.", "That it is {drift.word}: {drift.number}.", "A sum.", drift="a-prop1-drift")
     line = papers.evaluate(papers.by_id("a-prop1-drift")).to_dict("records")[0]
     word = shown.in_words(line["verdict"], difference=line["difference"])
     assert f"That it is {word}: " in said.bundle["text/markdown"]

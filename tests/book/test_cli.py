@@ -36,24 +36,15 @@ def test_help_does_not_wait_for_torch():
         (["claims", "--paper", "nobody2020"], "paper is 'nobody2020'; it must be one of"),
         (["bench", "no-such-benchmark"], "benchmark is 'no-such-benchmark'; it must be one of"),
         (["probe", "--model", "nonsense", "--images", "x"], "--model is 'nonsense'; it must be"),
-        (
-            ["probe", "--model", "torchvision:resnet1", "--images", "x"],
-            "torchvision has no model of this name",
-        ),
+        (["probe", "--model", "torchvision:resnet1", "--images", "x"], "torchvision has no model of this name"),
         (["probe", "--model", "relstab:lenet", "--images", "no-such-folder"], "--images is 'no-such-folder'"),
         (
             ["probe", "--model", "relstab:lenet", "--weights", "no.pt", "--images", "x"],
             "--weights is 'no.pt', which does not exist",
         ),
-        (
-            ["probe", "--model", "relstab:lenet", "--option", "width", "--images", "x"],
-            "it must read KEY=VALUE",
-        ),
+        (["probe", "--model", "relstab:lenet", "--option", "width", "--images", "x"], "it must read KEY=VALUE"),
         (["probe", "--model", "no.such.module:f", "--images", "x"], "importing 'no.such.module' fails"),
-        (
-            ["probe", "--model", "relstab:lenet", "--images", "x", "--save", "x.bmp"],
-            "it must end in .csv, .json",
-        ),
+        (["probe", "--model", "relstab:lenet", "--images", "x", "--save", "x.bmp"], "it must end in .csv, .json"),
     ],
 )
 def test_bad_requests_are_one_sentence_and_exit_2(arguments, sentence, capsys, unchecked):
@@ -91,11 +82,7 @@ def test_claims_json_has_the_fields_of_the_ledger(capsys, tmp_path, monkeypatch)
 
     assert rows and set(rows[0]) == set(ledger.FIELDS)
     assert {row["verdict"] for row in rows} <= set(map(str, ledger.Verdict))
-    numbers = [
-        row[name]
-        for row in rows
-        for name in ("estimate", "low", "high", "accepted_low", "accepted_high", "n")
-    ]
+    numbers = [row[name] for row in rows for name in ("estimate", "low", "high", "accepted_low", "accepted_high", "n")]
     assert all(value is None or isinstance(value, (int, float)) for value in numbers)
     assert all(row["low"] <= row["estimate"] <= row["high"] for row in rows if row["estimate"] is not None)
     assert cli.main(["claims", "--json", "--all", "--paper", "slides2022"]) == 0

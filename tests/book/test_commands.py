@@ -64,9 +64,7 @@ def test_published_units_can_be_computed_again(capsys):
     assert study("--scale", "laptop", "--publish") == 0
     capsys.readouterr()
     assert study("--scale", "laptop", "--verify") == 0
-    assert capsys.readouterr().out.endswith(
-        "toy at scale laptop: 4 of 4 published units computed again, 0 differ\n"
-    )
+    assert capsys.readouterr().out.endswith("toy at scale laptop: 4 of 4 published units computed again, 0 differ\n")
 
 
 def test_status_counts_units_and_lists_them(capsys):
@@ -75,8 +73,11 @@ def test_status_counts_units_and_lists_them(capsys):
     assert cli.main(["status"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[:3] for line in lines if line.startswith("toy")] == [
-        ["toy", "tiny", "2"], ["toy", "laptop", "4"], ["toy", "gpu", "3"], ["toy", "paper", "3"]
-    ]  # fmt: skip
+        ["toy", "tiny", "2"],
+        ["toy", "laptop", "4"],
+        ["toy", "gpu", "3"],
+        ["toy", "paper", "3"],
+    ]
     assert next(line for line in lines if " laptop " in line).endswith("4 units: 4 found, 0 to run")
     assert cli.main(["status", "--units"]) == 0
     longer = capsys.readouterr().out.splitlines()

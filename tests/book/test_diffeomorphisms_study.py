@@ -24,9 +24,7 @@ def test_derivatives_match_finite_differences_of_the_field():
 
 def test_field_agrees_with_the_public_one():
     draws = diffeo.sample_coefficients(3, 5, generator=torch.Generator().manual_seed(1)).double()
-    assert torch.allclose(
-        derivatives(draws, 33)[0] * 33, diffeo.displacement_field(draws, 1.0, 33), atol=1e-12
-    )
+    assert torch.allclose(derivatives(draws, 33)[0] * 33, diffeo.displacement_field(draws, 1.0, 33), atol=1e-12)
 
 
 def test_critical_temperature_separates_folded_from_one_to_one():
@@ -87,14 +85,14 @@ def test_the_share_of_folds_is_read_between_the_stored_quantiles():
     found = claims.folded(rows, cut=3, size=32)
     assert found.estimate == pytest.approx(0.625) and found.n == 1000
     assert found.high - found.low == pytest.approx(2 * 1.96 * math.sqrt(0.625 * 0.375 / 1000))
-    below = claims.folded(
-        rows.assign(critical_temperature=rows["critical_temperature"] * 1e3), cut=3, size=32
-    )
+    below = claims.folded(rows.assign(critical_temperature=rows["critical_temperature"] * 1e3), cut=3, size=32)
     assert (below.estimate, below.low, below.high) == (0, 0, 0.25)
 
 
 def test_the_constant_of_the_fold_boundary():
-    """T c² ln c = 0.21 where half of the fields fold (c = 10, modes of the text): a number of ours, no claim of the paper."""
+    """T c² ln c = 0.21 where half of the fields fold (c = 10, modes of the text): a number of ours,
+    no claim of the paper.
+    """
     found = Ensemble(scale="tiny", seed=0, cut=10, rule="paper", samples=300, grid=65).run()
     half = next(row["critical_temperature"] for row in found if row["quantile"] == 0.5)
     assert 0.18 <= half * 10**2 * math.log(10) <= 0.24

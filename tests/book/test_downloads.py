@@ -86,9 +86,7 @@ def test_by_hand_nothing_is_written(tmp_path, monkeypatch):
 def test_a_caption_names_the_rows_that_were_drawn():
     _, beside = page.picture(Figure(), rows(seed=0))._repr_mimebundle_()
     assert beside == {"relstab": {"stated": "Rows of the study demo: scale tiny."}}
-    cell = nbformat.v4.new_code_cell(
-        "show", metadata={"mystnb": {"figure": {"name": "fig-1", "caption": "A line."}}}
-    )
+    cell = nbformat.v4.new_code_cell("show", metadata={"mystnb": {"figure": {"name": "fig-1", "caption": "A line."}}})
     cell.outputs = [nbformat.v4.new_output("display_data", {"image/png": "AAAA"}, metadata=beside)]
     downloads.drawn(nbformat.v4.new_notebook(cells=[cell]), {})
     assert cell.metadata["mystnb"]["figure"]["caption"] == "A line. Rows of the study demo: scale tiny."
@@ -166,9 +164,7 @@ def project(tmp_path_factory):
             shutil.copytree(ROOT / "book" / folder, root / "book" / folder)
         (root / "book" / "references.bib").write_text("")
         (root / "book" / "index.md").write_text("# Front page\n")
-        (root / "_toc.yml").write_text(
-            "format: jb-book\nroot: book/index\nchapters:\n  - file: notebooks/a/one\n"
-        )
+        (root / "_toc.yml").write_text("format: jb-book\nroot: book/index\nchapters:\n  - file: notebooks/a/one\n")
         (root / "notebooks" / "a").mkdir(parents=True)
         (root / "notebooks" / "a" / "one.md").write_text(NOTEBOOK)
         lines = []
@@ -207,9 +203,7 @@ def test_binder_starts_from_the_published_repository(project):
     """The address is in one place beside CITATION.cff, and Binder makes the notebook that the button names."""
     root, html = project
     config = yaml.safe_load((ROOT / "_config.yml").read_text())
-    assert (
-        config["repository"]["url"] == yaml.safe_load((ROOT / "CITATION.cff").read_text())["repository-code"]
-    )
+    assert config["repository"]["url"] == yaml.safe_load((ROOT / "CITATION.cff").read_text())["repository-code"]
     owner = config["repository"]["url"].removeprefix("https://github.com/")
     link = f"https://mybinder.org/v2/gh/{owner}/main?urlpath=lab/tree/notebooks/a/one.ipynb"
     assert link in (html / "notebooks" / "a" / "one.html").read_text()

@@ -26,9 +26,7 @@ SMALL = Encoded(
 @pytest.fixture(scope="module")
 def pair():
     """The rows of an original and of its copy."""
-    return [
-        pd.DataFrame(replace(SMALL, dataset=name).run()) for name in ("fashion-mini", "fashion-mini-jpeg75")
-    ]
+    return [pd.DataFrame(replace(SMALL, dataset=name).run()) for name in ("fashion-mini", "fashion-mini-jpeg75")]
 
 
 # Pairs -------------------------------------------------------------------------------------------------
@@ -52,14 +50,11 @@ def test_what_twins_share_is_all_but_the_images():
 @given(st.integers(0, 1000), st.booleans(), st.integers(0, 50))
 def test_twins_see_the_same_images_in_the_same_order_with_the_same_crops(seed, augment, epoch):
     """Copies twice as bright as their originals (and black borders) give inputs that are twice as bright."""
-    images = torch.randint(
-        1, 120, (40, 3, 8, 8), generator=torch.Generator().manual_seed(seed), dtype=torch.uint8
-    )
+    images = torch.randint(1, 120, (40, 3, 8, 8), generator=torch.Generator().manual_seed(seed), dtype=torch.uint8)
     originals, copies = (Split(factor * images, torch.arange(40)) for factor in (1, 2))
     unit = replace(SMALL, architecture="vgg11_bn", seed=seed, augment=augment)
     sets = [
-        TrainingSet(split, unit.training(), lambda x: x.float(), torch.device("cpu"))
-        for split in (originals, copies)
+        TrainingSet(split, unit.training(), lambda x: x.float(), torch.device("cpu")) for split in (originals, copies)
     ]
     for (one, labels), (two, others) in zip(*(s.epoch(epoch, seed) for s in sets), strict=True):
         assert torch.equal(labels, others)
@@ -69,9 +64,7 @@ def test_twins_see_the_same_images_in_the_same_order_with_the_same_crops(seed, a
 @settings(deadline=None, max_examples=15)
 @given(st.integers(0, 1000))
 def test_twins_start_from_the_same_weights(seed):
-    one, two = (
-        replace(SMALL, dataset=name, seed=seed).build() for name in ("fashion-mini", "fashion-mini-jpeg75")
-    )
+    one, two = (replace(SMALL, dataset=name, seed=seed).build() for name in ("fashion-mini", "fashion-mini-jpeg75"))
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))
 
 
@@ -83,8 +76,7 @@ def test_twins_are_alike_before_training_and_not_after(pair):
 
 def test_subsets_are_the_same_images():
     one, two = (
-        data.random_subset(loaded(name).train, 50, seed=3).labels
-        for name in ("fashion-mini", "fashion-mini-jpeg75")
+        data.random_subset(loaded(name).train, 50, seed=3).labels for name in ("fashion-mini", "fashion-mini-jpeg75")
     )
     assert torch.equal(one, two)
 
@@ -127,7 +119,9 @@ QUANTITIES = ("D", "G", "R", "G_grey_0", "G_grey_3")
 
 
 def made_up(factors, *, seeds=(0, 1, 2), augment=(True, False), early=1.0):
-    """Rows of LeNets: at the output the copies' numbers are the originals' times `factors`; by encoding, by quantity."""
+    """Rows of LeNets: at the output the copies' numbers are the originals' times `factors`; by encoding,
+    by quantity.
+    """
     lines = []
     for dataset in ("cifar10-lossless-8k", *factors):
         for seed in seeds:
@@ -142,9 +136,19 @@ def made_up(factors, *, seeds=(0, 1, 2), augment=(True, False), early=1.0):
                         name: (1 + seed) * change.get(name, 1.0) ** power
                         for name in ("D", "G", "R", "G_grey_0", "G_grey_3")
                     }
-                    lines += [{**unit, "kind": "sensitivity", "stage": "trained", "statistic": statistic, "layer": layer,
-                               "depth": depth, "relative_depth": depth / 5, **values}
-                              for statistic in ("mean", "component_median")]  # fmt: skip
+                    lines += [
+                        {
+                            **unit,
+                            "kind": "sensitivity",
+                            "stage": "trained",
+                            "statistic": statistic,
+                            "layer": layer,
+                            "depth": depth,
+                            "relative_depth": depth / 5,
+                            **values,
+                        }
+                        for statistic in ("mean", "component_median")
+                    ]
     return pd.DataFrame(lines)
 
 
@@ -215,10 +219,7 @@ def test_the_page_says_the_numbers_of_the_rows():
     rows = made_up({COPIES: {"R": 1.5, "G": 0.6, "test_error": 1.1}, "cifar10-8k-jpeg95": {"R": 1.1}})
     table = tables.table(rows)
     assert table["trained on copies of"].tolist() == ["quality 75, 4:2:0", "quality 95, 4:2:0"]
-    assert table["R"].tolist() == ["1.50 (1.50–1.50)", "1.10 (1.10–1.10)"] and table["pairs"].tolist() == [
-        6,
-        6,
-    ]
+    assert table["R"].tolist() == ["1.50 (1.50–1.50)", "1.10 (1.10–1.10)"] and table["pairs"].tolist() == [6, 6]
     text = tables.summary(rows)
     assert (
         "multiplies $R_f$ by **a factor of 1.50" in text

@@ -28,9 +28,7 @@ def planes(images):
 
 
 def test_copies_are_the_same_every_time_and_closer_at_higher_quality(pictures):
-    by_quality = [
-        distance(pictures, reencoded(pictures, Encoding("", quality))) for quality in (10, 50, 75, 95)
-    ]
+    by_quality = [distance(pictures, reencoded(pictures, Encoding("", quality))) for quality in (10, 50, 75, 95)]
     assert by_quality == sorted(by_quality, reverse=True) and by_quality[-1] > 0
     assert torch.equal(reencoded(pictures, Encoding("", 75)), reencoded(pictures, Encoding("", 75)))
 
@@ -48,9 +46,7 @@ def test_subsampling_loses_colour_and_no_luminance(pictures):
     assert lost[0][0] == pytest.approx(lost[1][0], rel=0.1)
 
 
-@pytest.mark.parametrize(
-    ("kept", "changed", "name"), [([1, 2], [0], "luminance"), ([0], [1, 2], "chrominance")]
-)
+@pytest.mark.parametrize(("kept", "changed", "name"), [([1, 2], [0], "luminance"), ([0], [1, 2], "chrominance")])
 def test_one_plane_alone_is_replaced(pictures, kept, changed, name):
     both, one = (planes(reencoded(pictures, Encoding("", 75, planes=which))) for which in ("all", name))
     original = planes(pictures)
@@ -71,10 +67,12 @@ def test_grey_pictures_have_no_chrominance():
 
 @pytest.mark.parametrize(
     ("fields", "sentence"),
-    [({"quality": 0}, "quality is 0; it must be from 1 to 95"),
-     ({"quality": 75, "subsampling": "4:1:0"}, "subsampling is '4:1:0'"),
-     ({"quality": 75, "planes": "red"}, "planes is 'red'; it must be one of all, luminance, chrominance")],
-)  # fmt: skip
+    [
+        ({"quality": 0}, "quality is 0; it must be from 1 to 95"),
+        ({"quality": 75, "subsampling": "4:1:0"}, "subsampling is '4:1:0'"),
+        ({"quality": 75, "planes": "red"}, "planes is 'red'; it must be one of all, luminance, chrominance"),
+    ],
+)
 def test_a_bad_encoding_is_one_sentence(fields, sentence):
     with pytest.raises(ValueError, match=sentence):
         Encoding("", **fields)
@@ -100,12 +98,8 @@ def test_another_codec_gives_another_digest(monkeypatch):
 
 
 def test_the_digest_follows_original_and_settings():
-    split = Split(
-        torch.zeros(SAMPLE + 1, 1, 8, 8, dtype=torch.uint8), torch.zeros(SAMPLE + 1, dtype=torch.int64)
-    )
-    digests = {
-        copies.encoding_digest(name, split, Encoding("a", quality)) for name in "ab" for quality in (75, 95)
-    }
+    split = Split(torch.zeros(SAMPLE + 1, 1, 8, 8, dtype=torch.uint8), torch.zeros(SAMPLE + 1, dtype=torch.int64))
+    digests = {copies.encoding_digest(name, split, Encoding("a", quality)) for name in "ab" for quality in (75, 95)}
     assert len(digests) == 4
 
 
@@ -119,10 +113,7 @@ def test_the_larger_lossless_set_begins_with_the_smaller():
     assert torch.equal(large.test.images, small.test.images)
     assert len(large.train.images.flatten(1).unique(dim=0)) == 8068
     assert large.train.labels.bincount().tolist() == [810, 777, 808, 783, 856, 782, 808, 799, 835, 810]
-    for (
-        name,
-        encoding,
-    ) in ENCODINGS.items():  # first in the order of distance, colours of quality 75 are the coarsest
+    for name, encoding in ENCODINGS.items():  # first in the order of distance, colours of quality 75 are the coarsest
         if encoding.original == large.name:
             sample = large.train.images[:200]
             assert 3 < distance(sample, reencoded(sample, encoding)) < 10, name

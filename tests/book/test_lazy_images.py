@@ -197,9 +197,7 @@ def test_the_kernels_turn_and_the_weights_change_as_defined():
         net = copy.deepcopy(net).requires_grad_(True)
         if len(grams) == 0:
             net.load_state_dict(predictor.weights(), strict=False)
-        slopes = [
-            torch.autograd.grad(net(image[None])[0] @ direction, list(net.parameters())) for image in test
-        ]
+        slopes = [torch.autograd.grad(net(image[None])[0] @ direction, list(net.parameters())) for image in test]
         rows = torch.stack([torch.cat([part.flatten() for part in slope]) for slope in slopes])
         rows = rows - rows.mean(0)
         grams.append(rows @ rows.T)
@@ -207,8 +205,10 @@ def test_the_kernels_turn_and_the_weights_change_as_defined():
     found = predictor.kernel_change(test, generator=generator())
     assert found == pytest.approx(expected.item(), rel=1e-6)
     assert found > 1e-3
-    now, before = (torch.cat([w.flatten() for w in weights.values()]) for weights in
-                   (predictor.weights(), dict(predictor.start.named_parameters())))  # fmt: skip
+    now, before = (
+        torch.cat([w.flatten() for w in weights.values()])
+        for weights in (predictor.weights(), dict(predictor.start.named_parameters()))
+    )
     assert predictor.weight_change() == pytest.approx(((now - before).norm() / before.norm()).item())
 
 
@@ -233,15 +233,8 @@ def test_networks_have_one_row_each_and_share_their_start(rows):
     assert len(found) == 16 and set(found.alpha) == {0.03, 1.0, 1e5, math.inf}
     assert (found.status == "reached").all() and found[["D", "G", "R", "R_init"]].notna().all().all()
     assert (found.groupby(["network", "train"]).R_init.nunique() == 1).all()
-    assert (
-        found.weight_change[found.alpha == 1e5].max()
-        < 1e-3
-        < 0.3
-        < found.weight_change[found.alpha == 0.03].min()
-    )
-    layers = rows[
-        (rows.stage == "trained") & (rows.network == "fc_l4") & (rows.alpha == 1.0) & (rows.train == 50)
-    ]
+    assert found.weight_change[found.alpha == 1e5].max() < 1e-3 < 0.3 < found.weight_change[found.alpha == 0.03].min()
+    layers = rows[(rows.stage == "trained") & (rows.network == "fc_l4") & (rows.alpha == 1.0) & (rows.train == 50)]
     assert layers.layer.tolist() == ["input", "relu1", "relu2", "relu3", "output"]
 
 
@@ -251,7 +244,9 @@ def judge(rows, scale="tiny"):
 
 
 def test_large_alpha_is_the_exact_limit_on_images(rows):
-    """The networks called lazy here are: weights that hardly move, R and errors of the network linearised at its start."""
+    """The networks called lazy here are: weights that hardly move,
+    R and errors of the network linearised at its start.
+    """
     found = lazy_images.networks(rows)
     assert found.loc[found.alpha == lazy_images.LAZY, "weight_change"].max() < 0.05
     for quantity in ("test_error", "R"):

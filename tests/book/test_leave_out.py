@@ -87,9 +87,7 @@ def test_optimism_of_noise_and_of_none():
     gains = effects.optimism(pd.concat(parts))
     expected = -np.sort(draw.normal(size=(4000, 40)), axis=1)[:, 0].mean()
     assert gains["gain"].mean() == pytest.approx(0.018 * expected, rel=0.05)
-    assert gains["in deviations"].mean() == pytest.approx(
-        expected, rel=0.05
-    )  # 0.018 is the deviation of 500 images
+    assert gains["in deviations"].mean() == pytest.approx(expected, rel=0.05)  # 0.018 is the deviation of 500 images
     same = pd.concat(parts).assign(second=lambda rows: rows["first"])
     assert (effects.optimism(same)["gain"] == 0).all()
 
@@ -99,14 +97,7 @@ def test_watching_does_not_act_on_the_training():
     trained = []
     for watched in (None, images.test.take(torch.arange(500)), images.test.take(torch.arange(500, 1000))):
         model = models.build("fc_l4", in_channels=1, image_size=28, generator=seeded(0, "weights"))
-        fit(
-            model,
-            images.train.take(torch.arange(200)),
-            recipe,
-            normalise=images.normalise,
-            seed=0,
-            validation=watched,
-        )
+        fit(model, images.train.take(torch.arange(200)), recipe, normalise=images.normalise, seed=0, validation=watched)
         trained.append(torch.cat([weight.flatten() for weight in model.state_dict().values()]))
     assert torch.equal(trained[0], trained[1]) and torch.equal(trained[0], trained[2])
     found = effects.selection(train=200, epochs=2, seeds=range(1))
@@ -140,9 +131,7 @@ def test_roughness_of_known_laws():
     assert table.loc["normal", "pooled"] == pytest.approx(12 * math.sqrt(2) / 9, abs=2e-3)
     assert table.loc["uniform", "pooled"] == pytest.approx(16 / 9, abs=2e-3)
     assert effects.untrained_filters("truncated normal", 1000).abs().max() <= 2
-    with pytest.raises(
-        ValueError, match="law is 'cauchy'; it must be one of truncated normal, normal, uniform"
-    ):
+    with pytest.raises(ValueError, match="law is 'cauchy'; it must be one of truncated normal, normal, uniform"):
         effects.untrained_filters("cauchy")
 
 
@@ -180,9 +169,7 @@ def test_summary_has_every_finding_and_its_verdicts(monkeypatch):
 
 def test_the_page_has_a_section_of_four_parts_for_each_finding():
     sections = re.split(r"^\((left-out-[a-z-]+)\)=\n#### (.*)\n", PAGE.read_text(), flags=re.M)[1:]
-    assert list(zip(sections[::3], sections[1::3], strict=True)) == [
-        (f.anchor, f.title) for f in findings.FINDINGS
-    ]
+    assert list(zip(sections[::3], sections[1::3], strict=True)) == [(f.anchor, f.title) for f in findings.FINDINGS]
     for finding, text in zip(findings.FINDINGS, sections[2::3], strict=True):
         text = re.split(r"^#{2,3} ", text, flags=re.M)[0]
         assert re.findall(r"^\*\*([^*]+)\.\*\*", text, flags=re.M) == PARTS, finding.anchor
@@ -208,9 +195,7 @@ def test_drawings():
     table = pd.DataFrame({"mean": [0.1, 2.0], "median": [0.1, 2.2], "component_median": [0.08, 1.9]})
     drawn(figures.medians(table), 1)
     assert "0.014" in drawn(figures.learning_rates({"paper": [0.1, 0.0], "code": [0.1, 0.0141]}), 1)
-    runs = pd.DataFrame(
-        {"seed": 0, "epoch": range(1, 7), "first": 0.2, "second": [0.3, 0.25, 0.21, 0.2, 0.19, 0.2]}
-    )
+    runs = pd.DataFrame({"seed": 0, "epoch": range(1, 7), "first": 0.2, "second": [0.3, 0.25, 0.21, 0.2, 0.19, 0.2]})
     both = pd.concat([runs, runs.assign(seed=1)])
     drawn(figures.selection(both, effects.optimism(both)), 2)
     assert "1.87, quoted" in drawn(figures.baseline(effects.roughness(5000), 1.87), 1)

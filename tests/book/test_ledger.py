@@ -1,4 +1,6 @@
-"""The ledger: claims as data, measurements with an interval, verdicts that follow from numbers, and locked intervals."""
+"""The ledger: claims as data, measurements with an interval, verdicts that follow from numbers,
+and locked intervals.
+"""
 
 import datetime
 import itertools
@@ -15,10 +17,20 @@ from relbook.ledger import Accepted, Verdict
 from relbook.measurement import Measurement, bootstrap, correlation, exact, mean, rank_correlation, slope
 
 TABLE = {
-    "paper": "petrini2021", "section": "4", "figure": "fig-b-5", "statement": "It is so.", "said": "1", "quantity": "it",
-    "population": "those", "measure": "toy", "studies": ["zoo"], "accept": {"laptop": [0.9, 1.1]}, "because": "scatter",
-    "set": datetime.date(2026, 11, 21), "basis": "paper",
-}  # fmt: skip
+    "paper": "petrini2021",
+    "section": "4",
+    "figure": "fig-b-5",
+    "statement": "It is so.",
+    "said": "1",
+    "quantity": "it",
+    "population": "those",
+    "measure": "toy",
+    "studies": ["zoo"],
+    "accept": {"laptop": [0.9, 1.1]},
+    "because": "scatter",
+    "set": datetime.date(2026, 11, 21),
+    "basis": "paper",
+}
 
 
 @pytest.fixture
@@ -61,8 +73,12 @@ def test_the_verdict_follows_from_the_interval(make, found, expected):
 
 def test_differs_takes_a_second_interval_that_the_measurement_meets(make):
     differs = {"kind": "asymptotic", "interval": [1.2, 1.4], "because": "finite size"}
-    for (low, high), expected in (((1.25, 1.3), "differs"), ((1.25, 1.5), "fails"), ((1.0, 1.05), "holds"),
-                                  ((1.0, 1.3), "undecided")):  # fmt: skip
+    for (low, high), expected in (
+        ((1.25, 1.3), "differs"),
+        ((1.25, 1.5), "fails"),
+        ((1.0, 1.05), "holds"),
+        ((1.0, 1.3), "undecided"),
+    ):
         line = make(measured(low, high), differs=differs).judge({"zoo": pd.DataFrame({"a": [1]})}, "laptop")
         assert line["verdict"] == expected
         assert line["difference"] == ("asymptotic" if expected == "differs" else None)
@@ -210,9 +226,7 @@ def test_an_interval_that_changes_in_place_is_refused(tmp_path):
     (folder / "claims.toml").write_text(text.format([0.9, 1.1]))
     assert (ledger.lock(tmp_path), ledger.lock(tmp_path)) == (1, 0)
     (folder / "claims.toml").write_text(text.format([0.8, 1.1]))
-    with pytest.raises(
-        ValueError, match="interval of b-5-toy at scale laptop is not the one that was published"
-    ):
+    with pytest.raises(ValueError, match="interval of b-5-toy at scale laptop is not the one that was published"):
         ledger.lock(tmp_path)
     (folder / "claims.toml").write_text("")
     with pytest.raises(ValueError, match="b-5-toy"):
@@ -227,13 +241,7 @@ def test_claims_come_in_the_papers_order():
 
 
 def test_a_reason_explains_the_verdict_that_it_was_written_for(make):
-    reason = {
-        "text": "too narrow",
-        "cause": "width",
-        "on": TABLE["set"],
-        "verdict": "fails",
-        "estimate": 1.25,
-    }
+    reason = {"text": "too narrow", "cause": "width", "on": TABLE["set"], "verdict": "fails", "estimate": 1.25}
     rows = {"zoo": pd.DataFrame({"a": [1]})}
     assert make(measured(1.2, 1.3), reason=reason).judge(rows, "laptop")["reason"] == "too narrow (width)"
     assert "too narrow" not in make(measured(1.0, 1.3), reason=reason).judge(rows, "laptop")["reason"]
@@ -259,9 +267,7 @@ def test_an_unknown_paper_or_id_is_one_sentence():
 
 
 def test_an_unknown_study_is_one_sentence(monkeypatch):
-    monkeypatch.setattr(
-        papers, "claims", lambda: [ledger.read("b-5-toy", TABLE | {"studies": ["zo"]}, "zoo")]
-    )
+    monkeypatch.setattr(papers, "claims", lambda: [ledger.read("b-5-toy", TABLE | {"studies": ["zo"]}, "zoo")])
     with pytest.raises(ValueError, match="claim b-5-toy: study is 'zo'; it must be one of"):
         papers.ledger()
 
@@ -282,24 +288,19 @@ def test_a_reason_is_flagged_when_its_verdict_has_changed(published):
     """Of the published rows, where all units of a study are there: reasons explain the verdict that stands."""
     from relbook import registry
 
-    whole = {
-        name
-        for name in registry.STUDIES
-        if registry.rows(name, "laptop", compute=False).attrs["missing"] == 0
-    }
+    whole = {name for name in registry.STUDIES if registry.rows(name, "laptop", compute=False).attrs["missing"] == 0}
     claims = [c for c in papers.ledger() if c.reason and set(c.studies) <= whole]
-    changed = {c.id: (str(c.reason.verdict), published[c.id]["verdict"]) for c in claims
-               if c.reason.verdict != published[c.id]["verdict"]}  # fmt: skip
+    changed = {
+        c.id: (str(c.reason.verdict), published[c.id]["verdict"])
+        for c in claims
+        if c.reason.verdict != published[c.id]["verdict"]
+    }
     assert changed == {}, "write a new reason, dated, for the verdict that stands"
 
 
 def test_every_failure_has_a_reason(published):
     """In the published rows; what fails there without a written reason is named."""
-    bare = [
-        c.id
-        for c in papers.ledger()
-        if not c.reason and c.measure and c.kind == "statement" and c.paper != "ours"
-    ]
+    bare = [c.id for c in papers.ledger() if not c.reason and c.measure and c.kind == "statement" and c.paper != "ours"]
     assert [id_ for id_ in bare if published[id_]["verdict"] == Verdict.FAILS] == []
 
 

@@ -29,18 +29,16 @@ def test_every_unit_is_one_network_trained_on_all_images():
         networks = [unit.network() for unit in units]
         assert len(set(units)) == len(units) and len(set(networks)) == len(networks)
         assert all(network.train_size == 0 and network.noise == 0 for network in networks)
-        assert {
-            network for network in zoo.configs(scale) if not network.train_size and not network.noise
-        } >= set(networks)
+        assert {network for network in zoo.configs(scale) if not network.train_size and not network.noise} >= set(
+            networks
+        )
 
 
 def test_a_unit_trains_the_network_that_is_not_there(store_folder, monkeypatch):
     trained = []
     run = zoo.Network.run
     monkeypatch.setattr(zoo, "configs", lambda scale: [SHORT])
-    monkeypatch.setattr(
-        zoo.Network, "run", lambda unit, **options: trained.append(unit) or run(unit, **options)
-    )
+    monkeypatch.setattr(zoo.Network, "run", lambda unit, **options: trained.append(unit) or run(unit, **options))
     unit = measures.configs("tiny")[0]
     with pytest.raises(FileNotFoundError):
         zoo.trained(SHORT)
@@ -81,8 +79,15 @@ def test_no_small_filters_no_smoothness():
 
 
 def conv8(task, R, error, seed=0):
-    shared = {"architecture": "conv8_max", "width": 0.5, "dataset": "cifar10-jpeg", "seed": seed, "stage": "trained",
-              "labels": "random" if task == "random" else "real", "weight_decay": 5e-4 if task == "real" else 0.0}  # fmt: skip
+    shared = {
+        "architecture": "conv8_max",
+        "width": 0.5,
+        "dataset": "cifar10-jpeg",
+        "seed": seed,
+        "stage": "trained",
+        "labels": "random" if task == "random" else "real",
+        "weight_decay": 5e-4 if task == "real" else 0.0,
+    }
     gammas = {"gamma_0": 2.0, "gamma_1": 1.0, "gamma_2": 1.0, "gamma_3": 1.0, "gamma_4": 1.0, "gamma_6": 0.0}
     return [
         {**shared, "kind": "training", "status": "ok", "test_error": error},
@@ -99,11 +104,25 @@ def conv8(task, R, error, seed=0):
 def table():
     zoo_rows = pd.DataFrame(
         [
-            {"architecture": name, "width": 1.0, "dataset": "cifar10-jpeg", "seed": 0, "error": error, "D": 0.1, "G": 1.0,
-             "R": R, "cosine": 1 - error, "cosine_output": 0.1, "tv": 1.6, "low": 0.2, "D_spline": 0.1, "cosine_maxent": 0.1}
+            {
+                "architecture": name,
+                "width": 1.0,
+                "dataset": "cifar10-jpeg",
+                "seed": 0,
+                "error": error,
+                "D": 0.1,
+                "G": 1.0,
+                "R": R,
+                "cosine": 1 - error,
+                "cosine_output": 0.1,
+                "tv": 1.6,
+                "low": 0.2,
+                "D_spline": 0.1,
+                "cosine_maxent": 0.1,
+            }
             for name, error, R in (("vgg11_bn", 0.1, 0.3), ("lenet", 0.3, 0.9), ("fc_l2", 0.5, 4.0))
         ]
-    )  # fmt: skip
+    )
     rows = pd.DataFrame(conv8("real", 0.5, 0.2) + conv8("matched", 1.0, 0.4) + conv8("random", 3.0, 0.9))
     return tables.networks(zoo_rows, rows)
 
@@ -115,13 +134,7 @@ def test_one_table_of_all_networks(table):
         "conv8-random",
     ]
     line = table[table.task == "real"].iloc[-1]
-    assert [line[name] for name in ("R", "cosine", "cosine_output", "tv", "error")] == [
-        0.5,
-        0.2,
-        0.1,
-        1.6,
-        0.2,
-    ]
+    assert [line[name] for name in ("R", "cosine", "cosine_output", "tv", "error")] == [0.5, 0.2, 0.1, 1.6, 0.2]
     assert line["low"] == pytest.approx(2 / 9), "two of nine: pairs of modes count twice"
 
 
@@ -134,9 +147,17 @@ def test_ranks_are_of_networks_with_true_labels(table):
 
 
 def test_interpolation_ratios():
-    rows = pd.DataFrame({"dataset": ["cifar10-jpeg", "cifar10-jpeg", "mnist"],
-                         "R2": [1.0, 4.0, 9.0], "R2_gaussian": [0.5, 2.0, 1.0], "R2_blurred": [0.5, 1.0, 1.0],
-                         "R4": [1.0, 1.0, 1.0], "R4_gaussian": [1.0, 4.0, 1.0], "R4_blurred": [1.0, 1.0, 1.0]})  # fmt: skip
+    rows = pd.DataFrame(
+        {
+            "dataset": ["cifar10-jpeg", "cifar10-jpeg", "mnist"],
+            "R2": [1.0, 4.0, 9.0],
+            "R2_gaussian": [0.5, 2.0, 1.0],
+            "R2_blurred": [0.5, 1.0, 1.0],
+            "R4": [1.0, 1.0, 1.0],
+            "R4_gaussian": [1.0, 4.0, 1.0],
+            "R4_blurred": [1.0, 1.0, 1.0],
+        }
+    )
     ratios = tables.interpolation_ratios(rows)
     assert ratios.loc[(2, "sharp images")].tolist() == pytest.approx([0.5, 0.5, 0.5])
     assert ratios.loc[(2, "blurred images")].tolist() == pytest.approx([2**0.5, 1, 2])
@@ -182,9 +203,7 @@ def test_rank_correlations_are_written_in_their_cells(table):
 def test_random_over_real_draws_the_ratios_of_twins(table):
     ax = figures.random_over_real(table).axes[0]
     (line,) = tables.twins(table).to_dict("records")
-    heights = next(
-        list(drawn.get_ydata()) for drawn in ax.lines if len(drawn.get_xydata()) == len(tables.MEASURES)
-    )
+    heights = next(list(drawn.get_ydata()) for drawn in ax.lines if len(drawn.get_xydata()) == len(tables.MEASURES))
     assert heights == pytest.approx([line[name] for name in tables.MEASURES], nan_ok=True)
     real = figures.random_over_real(table[table.task == "real"]).axes[0]
     assert "no network with a twin" in real.texts[0].get_text()

@@ -40,23 +40,29 @@ SEEDS = {1: 0.5, 2: 1.0, 3: 3.0}
 
 @pytest.fixture(scope="module")
 def ensembles():
-    unit = study.PAPER[1] | {
-        "task": 1,
-        "moves": "free",
-        "width": 8,
-        "status": "ok",
-        "steps": 1,
-        "output_std": 1.0,
-    }
+    unit = study.PAPER[1] | {"task": 1, "moves": "free", "width": 8, "status": "ok", "steps": 1, "output_std": 1.0}
     exact = study.exact(pd.DataFrame([unit]))
     lines = []
     for member, factor in SEEDS.items():
         for stage, more in (("trained", 1.0), ("init", 10.0)):
             for one in exact.to_dict("records"):
                 D, G = one["D"] * factor * more, one["G"]
-                lines.append(unit | {"k": one["k"], "A": one["A"], "member": member, "stage": stage, "D": D, "G": G,
-                                     "R": D / G, "D_mean_channel": 2 * D, "G_mean_channel": G * one["k"],
-                                     "alignment": 1 / (one["k"] + member), "test_error": 0.1 * (member == 3)})  # fmt: skip
+                lines.append(
+                    unit
+                    | {
+                        "k": one["k"],
+                        "A": one["A"],
+                        "member": member,
+                        "stage": stage,
+                        "D": D,
+                        "G": G,
+                        "R": D / G,
+                        "D_mean_channel": 2 * D,
+                        "G_mean_channel": G * one["k"],
+                        "alignment": 1 / (one["k"] + member),
+                        "test_error": 0.1 * (member == 3),
+                    }
+                )
     wrong = [one | {"moves": "constrained", "D": 99.0} for one in lines]
     narrow = [one | {"width": 4, "D": 99.0} for one in lines]
     return pd.DataFrame([*lines, *wrong, *narrow])
@@ -80,9 +86,7 @@ def test_exponents_are_fitted_seed_by_seed(ensembles):
     assert line.fitted_exponent(power, task=1, quantity="D", seed=0).estimate == pytest.approx(-2)
     assert line.fitted_exponent(power, task=1, quantity="G", seed=0).estimate == pytest.approx(1)
     before = power.assign(D=power["D"].mask(power["stage"] == "init", 1.0))
-    assert line.fitted_exponent(before, task=1, quantity="D", stage="init", seed=0).estimate == pytest.approx(
-        0
-    )
+    assert line.fitted_exponent(before, task=1, quantity="D", stage="init", seed=0).estimate == pytest.approx(0)
     first, last = study.SLOPES[1]
     outside = power.assign(D=power["D"].mask(~power["k"].between(first, last), 7.0))
     assert line.fitted_exponent(outside, task=1, quantity="D", seed=0).estimate == pytest.approx(-2)
@@ -90,21 +94,13 @@ def test_exponents_are_fitted_seed_by_seed(ensembles):
 
 def test_training_lowers_D_of_a_layer_tenfold(ensembles):
     assert line.after_over_before(ensembles, task=1, layer=6, seed=0).estimate == pytest.approx(0.1)
-    assert line.after_over_before(ensembles, task=1, layer=6, quantity="G", seed=0).estimate == pytest.approx(
-        1
-    )
+    assert line.after_over_before(ensembles, task=1, layer=6, quantity="G", seed=0).estimate == pytest.approx(1)
 
 
 def test_the_mean_channel_is_compared_where_it_is_farthest(ensembles):
-    assert line.mean_channel(
-        ensembles, task=1, quantity="D", layers=[1, 5], seed=0
-    ).estimate == pytest.approx(2)
-    assert line.mean_channel(
-        ensembles, task=1, quantity="G", layers=[1, 5], seed=0
-    ).estimate == pytest.approx(5)
-    assert line.mean_channel(
-        ensembles, task=1, quantity="G", layers=[1, 3], seed=0
-    ).estimate == pytest.approx(3)
+    assert line.mean_channel(ensembles, task=1, quantity="D", layers=[1, 5], seed=0).estimate == pytest.approx(2)
+    assert line.mean_channel(ensembles, task=1, quantity="G", layers=[1, 5], seed=0).estimate == pytest.approx(5)
+    assert line.mean_channel(ensembles, task=1, quantity="G", layers=[1, 3], seed=0).estimate == pytest.approx(3)
 
 
 def test_the_smallest_layer_and_the_share_without_error(ensembles):
@@ -128,17 +124,13 @@ def test_exponents_of_the_theory():
     part = line.exponent(quantity="D", layers=5, network=network, window=[2, 4], **options)
     assert whole.n == 4 and part.n == 3 and whole.estimate != part.estimate
     assert whole.estimate == pytest.approx(-1, abs=0.1)
-    R, G = (
-        line.exponent(quantity=q, layers=5, network=network, window=[1, 4], **options).estimate for q in "RG"
-    )
+    R, G = (line.exponent(quantity=q, layers=5, network=network, window=[1, 4], **options).estimate for q in "RG")
     assert pytest.approx(whole.estimate - G) == R
 
 
 def test_laws_of_the_walk():
     assert line.diffusion().estimate == pytest.approx(0.5)
-    assert line.norm_exponent(window=[1, 2]).estimate == pytest.approx(
-        math.log2((1 + 4 + 9 + 4 + 1) / 81 * 3)
-    )
+    assert line.norm_exponent(window=[1, 2]).estimate == pytest.approx(math.log2((1 + 4 + 9 + 4 + 1) / 81 * 3))
     assert line.norm_exponent(window=[200, 400]).estimate == pytest.approx(-0.5, abs=1e-3)
     assert line.norm_exponent(window=[200, 400], gradient=True).estimate == pytest.approx(-1.5, abs=3e-3)
     found = line.variance(sizes=[2, 3])  # 1/4 of the step, over (8 - 12 + 12 - 4)/24 / 2; (2/3) over 8/72 ...
@@ -243,10 +235,7 @@ def test_interpolations_of_the_widest_networks():
         {"architecture": "b", "R2_gaussian": 8.0}, {"architecture": "b", "R2_gaussian": 99.0, "width": 0.5},
         {"architecture": "c", "R2_gaussian": 99.0, "augment": False})])  # fmt: skip
     found = interpolations.interpolation(rows, displacement=2, seed=0)
-    assert found.estimate == pytest.approx(4) and found.units == (
-        "a ×1 on cifar10-jpeg",
-        "b ×1 on cifar10-jpeg",
-    )
+    assert found.estimate == pytest.approx(4) and found.units == ("a ×1 on cifar10-jpeg", "b ×1 on cifar10-jpeg")
     assert interpolations.interpolation(rows, displacement=4, seed=0).estimate == pytest.approx(1)
 
 
@@ -254,8 +243,11 @@ def test_crops_and_flips_are_compared_twin_by_twin():
     """R with over without them: 2 and 1/2 for the two seeds of one kind, 4 for another; one without a twin."""
     base = {"status": "ok", "dataset": "d", "width": 1.0, "displacement": 0.0}
     lines = [("a", 0, 2.0, 1.0), ("a", 1, 1.0, 2.0), ("b", 0, 4.0, 1.0)]
-    rows = [base | {"architecture": name, "seed": s, "augment": kind, "R": R}
-            for name, s, *both in lines for kind, R in zip((True, False), both, strict=True)]  # fmt: skip
+    rows = [
+        base | {"architecture": name, "seed": s, "augment": kind, "R": R}
+        for name, s, *both in lines
+        for kind, R in zip((True, False), both, strict=True)
+    ]
     rows.append(base | {"architecture": "c", "seed": 0, "augment": True, "R": 99.0})
     rows.append(base | {"architecture": "b", "seed": 1, "augment": True, "R": 99.0, "status": "diverged"})
     found = augmentation.crops_and_flips(pd.DataFrame(rows), seed=0)

@@ -18,13 +18,7 @@ kernelspec: {display_name: Python 3, language: python, name: python3}
 ---
 
 # """
-MACHINERY = {
-    "Claim",
-    "Parameters",
-    "Run or load",
-    "Figure",
-    "Verdict",
-}  # says nothing of what a page is about
+MACHINERY = {"Claim", "Parameters", "Run or load", "Figure", "Verdict"}  # says nothing of what a page is about
 PAPERS = ("petrini2021/", "tomasini2023/", "ruderman2018/", "slides2022/")
 COLUMNS = 80
 LONGEST = 5  # lines of a function
@@ -60,7 +54,9 @@ def test_headings_are_about_the_subject(cells):
 
 
 def test_chapters_have_the_form_of_a_chapter(source, cells):
-    """In short and a figure before the first heading, a cell from scratch, exercises, settings folded, verdicts last."""
+    """In short and a figure before the first heading, a cell from scratch, exercises, settings folded,
+    verdicts last.
+    """
     if not source.name.startswith(PAPERS):
         return
     before, _, _ = source.path.read_text().partition("\n## ")
@@ -77,19 +73,21 @@ def test_chapters_have_the_form_of_a_chapter(source, cells):
     assert prompts == ["Show the solution"] * len(folded) and len(folded) >= 2
     assert text.index(":class: dropdown") < text.index("## What holds")
     assert text.rstrip().endswith("```")
-    assert all("remove-input" not in notebook.tags(cell) for cell in notebook.code_cells(cells) if "figure" in
-               cell.metadata.get("mystnb", {}))  # fmt: skip
+    assert all(
+        "remove-input" not in notebook.tags(cell)
+        for cell in notebook.code_cells(cells)
+        if "figure" in cell.metadata.get("mystnb", {})
+    )
 
 
 def test_papers_have_names_and_prose_knows_no_scale(source, cells):
-    captions = [cell.metadata.get("mystnb", {}).get("figure", {}).get("caption", "")
-                for cell in notebook.code_cells(cells)]  # fmt: skip
+    captions = [
+        cell.metadata.get("mystnb", {}).get("figure", {}).get("caption", "") for cell in notebook.code_cells(cells)
+    ]
     for text in (prose(cells), *captions):
         assert not re.search(r"\b[Pp]apers? [ABCD]\b|\b[Ss]lides D\b|\bB Fig\.", text)
         if source.name.startswith(PAPERS):
-            assert not re.search(
-                r"\bscale (laptop|tiny|gpu|paper)\b|\b[Aa]t laptop scale|\bscales? [`*]", text
-            )
+            assert not re.search(r"\bscale (laptop|tiny|gpu|paper)\b|\b[Aa]t laptop scale|\bscales? [`*]", text)
 
 
 def test_shown_code_has_eighty_columns(cells):
@@ -100,7 +98,9 @@ def test_shown_code_has_eighty_columns(cells):
 
 
 def test_what_a_notebook_computes_is_drawn(source, cells):
-    """Every figure of a study's rows takes the notebook's `show`; pages that compute no study draw what is published."""
+    """Every figure of a study's rows takes the notebook's `show`;
+    pages that compute no study draw what is published.
+    """
     code = "\n".join(cell.source for cell in notebook.code_cells(cells))
     calls = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call)]
     if any(ast.unparse(call.func) == "registry.rows" for call in calls):
@@ -112,12 +112,18 @@ def test_what_a_notebook_computes_is_drawn(source, cells):
 
 
 def test_no_verdict_is_typed_into_what_is_found_in_short(cells):
-    """What holds is said by the ledger (`{name.verdict}`, `{name.word}`), so that it cannot contradict the table below."""
+    """What holds is said by the ledger (`{name.verdict}`, `{name.word}`),
+    so that it cannot contradict the table below.
+    """
     for cell in notebook.code_cells(cells):
         for call in [node for node in ast.walk(ast.parse(cell.source)) if isinstance(node, ast.Call)]:
             if ast.unparse(call.func) == "page.in_short":
-                words = "".join(part.value for text in call.args[1:] for part in ast.walk(text)
-                                if isinstance(part, ast.Constant) and isinstance(part.value, str))  # fmt: skip
+                words = "".join(
+                    part.value
+                    for text in call.args[1:]
+                    for part in ast.walk(text)
+                    if isinstance(part, ast.Constant) and isinstance(part.value, str)
+                )
                 assert not re.search(r"\b(holds?|fails|agrees|confirm\w*|survives)\b", words), words
 
 
@@ -167,10 +173,9 @@ def test_every_notebook_and_page_is_in_the_table_of_contents():
     toc = Path(execute.ROOT, "_toc.yml").read_text()
     listed = re.findall(r"(?:file|root): *(\S+)", toc)
     assert len(set(listed)) == len(listed)
-    assert {name for name in listed if name.startswith("notebooks/")} == {
-        f"notebooks/{s.name}" for s in SOURCES
-    }
+    assert {name for name in listed if name.startswith("notebooks/")} == {f"notebooks/{s.name}" for s in SOURCES}
     book = Path(execute.ROOT, "book")
-    pages = {f"book/{path.relative_to(book).with_suffix('')}" for path in book.rglob("*.md")
-             if "assets" not in path.parts}  # fmt: skip
+    pages = {
+        f"book/{path.relative_to(book).with_suffix('')}" for path in book.rglob("*.md") if "assets" not in path.parts
+    }
     assert {name for name in listed if name.startswith("book/")} == pages

@@ -37,15 +37,14 @@ def test_a_chain_computes_what_its_layers_say():
     layers = [["conv", 3, 4, 3, 2, 1, 1, True], ["bn2", 4, 1e-3], ["leaky", 0.1], ["maxpool", 2, 2, 0], ["flatten"],
               ["linear", 4 * 64, 5, False]]  # fmt: skip
     model = networks.build({"kind": "seq", "layers": layers}, seed=1)
-    state = {
-        key: torch.rand_like(value.float()) for key, value in model.state_dict().items() if "num" not in key
-    }
+    state = {key: torch.rand_like(value.float()) for key, value in model.state_dict().items() if "num" not in key}
     state["1.num_batches_tracked"] = torch.tensor(0)
     networks.fill(model, state)
     x = torch.rand(2, 3, 32, 32)
     y = functional.conv2d(x, state["0.weight"], state["0.bias"], stride=2, padding=1)
-    y = functional.batch_norm(y, state["1.running_mean"], state["1.running_var"], state["1.weight"], state["1.bias"],
-                              eps=1e-3)  # fmt: skip
+    y = functional.batch_norm(
+        y, state["1.running_mean"], state["1.running_var"], state["1.weight"], state["1.bias"], eps=1e-3
+    )
     y = functional.max_pool2d(functional.leaky_relu(y, 0.1), 2).flatten(1) @ state["5.weight"].T
     torch.testing.assert_close(model(x), y)
 
@@ -60,9 +59,9 @@ def test_a_residual_network_of_one_block_adds_its_padded_shortcut():
 
 
 def test_a_dense_block_appends_its_channels():
-    block = networks.build(
-        {"kind": "DenseNetJason", "config": [1], "growth": 4, "init": 6}
-    ).features.denseblock1.block[0]
+    block = networks.build({"kind": "DenseNetJason", "config": [1], "growth": 4, "init": 6}).features.denseblock1.block[
+        0
+    ]
     x = torch.rand(2, 6, 8, 8)
     y = block(x)
     assert y.shape[1] == 10
@@ -122,13 +121,16 @@ def test_building_leaves_the_random_state_alone_and_follows_its_seed():
     assert torch.equal(one, two) and not torch.equal(one, three)
 
 
-@pytest.mark.parametrize(("call", "sentence"), [
-    (lambda: networks.build({"kind": "GoogLeNet"}), "kind is 'GoogLeNet'; it must be one of seq, "),
-    (lambda: networks.build({"kind": "seq", "layers": [["dropout"]]}), "layers holds 'dropout'"),
-    (lambda: networks.norm("zero", 3), "norm is 'zero'; it must be one of 01, "),
-    (lambda: networks.build({"kind": "CaffeNet", "which": "full"}), "only the 'quick' network"),
-    (lambda: networks.build({"kind": "Bn3ResNet", "mode": "y"}), "mode is 'y'"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda: networks.build({"kind": "GoogLeNet"}), "kind is 'GoogLeNet'; it must be one of seq, "),
+        (lambda: networks.build({"kind": "seq", "layers": [["dropout"]]}), "layers holds 'dropout'"),
+        (lambda: networks.norm("zero", 3), "norm is 'zero'; it must be one of 01, "),
+        (lambda: networks.build({"kind": "CaffeNet", "which": "full"}), "only the 'quick' network"),
+        (lambda: networks.build({"kind": "Bn3ResNet", "mode": "y"}), "mode is 'y'"),
+    ],
+)
 def test_what_cannot_be_built_is_named(call, sentence):
     with pytest.raises(ValueError, match=sentence):
         call()
@@ -148,9 +150,7 @@ def rows():
 
 
 def test_two_networks_made_on_the_spot_give_every_kind_of_row(rows):
-    assert set(rows["kind"]) == {
-        "network", "sensitivity", "profile", "sweep", "shuffled", "matched", "matched_profile"
-    }  # fmt: skip
+    assert set(rows["kind"]) == {"network", "sensitivity", "profile", "sweep", "shuffled", "matched", "matched_profile"}
     found = tables.found(rows)
     assert found["family"].tolist() == ["convolutional", "convolutional, batch norm"]
     assert (found["test_error"] < 0.65).all() and (found["refused"] == "").all()
@@ -174,8 +174,10 @@ def test_one_draw_is_what_sensitivity_measures(rows):
 def test_draws_are_pooled_and_tighten_the_interval():
     generator = np.random.default_rng(0)
     clean = generator.normal(size=(200, 3))
-    draws = [np.stack([clean, clean + generator.normal(size=(200, 3)), clean + 2 * generator.normal(size=(200, 3))])
-             for _ in range(8)]  # fmt: skip
+    draws = [
+        np.stack([clean, clean + generator.normal(size=(200, 3)), clean + 2 * generator.normal(size=(200, 3))])
+        for _ in range(8)
+    ]
     one, all_ = (study.summaries(draws[:count], resamples=300)["mean"] for count in (1, 8))
     assert all_["R"] == pytest.approx(0.25, abs=0.02)
     assert all_["R_low"] < 0.25 < all_["R_high"]
@@ -196,9 +198,7 @@ def test_missing_weights_are_named_with_their_source(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(data, "require", lambda name, download: None)
     unit = next(unit for unit in study.configs("laptop") if unit.name == "elanury_cifar10_model")
-    with pytest.raises(
-        FileNotFoundError, match=r"there is no others/weights in .*; networks\.json of the study names"
-    ):
+    with pytest.raises(FileNotFoundError, match=r"there is no others/weights in .*; networks\.json of the study names"):
         unit.require()
     (tmp_path / "others" / "weights").mkdir(parents=True)
     with pytest.raises(
@@ -229,9 +229,7 @@ def test_units_come_once_with_the_fields_of_other_studies():
 
 
 @pytest.mark.data
-@pytest.mark.skipif(
-    not (lossless_there() and weights_there()), reason="needs the weights and CIFAR-10 in RELSTAB_DATA"
-)
+@pytest.mark.skipif(not (lossless_there() and weights_there()), reason="needs the weights and CIFAR-10 in RELSTAB_DATA")
 @pytest.mark.parametrize("name", ["akamaster_resnet20", "oval_sgd_8px"])
 def test_networks_reach_the_error_that_their_source_states(name):
     unit = next(unit for unit in study.configs("laptop") if unit.name == name)
@@ -248,9 +246,21 @@ def made_up(lines):
     """Rows of networks: dicts of name, repository, error, train, R and, if wanted, G, R_init, G_init, robust, ..."""
     rows = []
     for line in lines:
-        line = {"repository": line["name"], "dataset": "cifar10-lossless", "architecture": "c8k3 fc10", "robust": False,
-                "stated": math.nan, "G": 1.0, "R_init": 1.0, "G_init": 1.0, "shuffled": 2 * line["R"], "gaussian": line["R"],
-                "matched": 2 * line["R"], "matched_init": 1.0, **line}  # fmt: skip
+        line = {
+            "repository": line["name"],
+            "dataset": "cifar10-lossless",
+            "architecture": "c8k3 fc10",
+            "robust": False,
+            "stated": math.nan,
+            "G": 1.0,
+            "R_init": 1.0,
+            "G_init": 1.0,
+            "shuffled": 2 * line["R"],
+            "gaussian": line["R"],
+            "matched": 2 * line["R"],
+            "matched_init": 1.0,
+            **line,
+        }
         base = {"name": line["name"], "dataset": line["dataset"], "architecture": line["architecture"]}
         rows.append({**base, "kind": "network", "repository": line["repository"], "robust": line["robust"],
                      "test_error": line["error"], "train_error": line["train"], "published_error": line["stated"],
@@ -259,9 +269,21 @@ def made_up(lines):
         for statistic in ("mean", "component_median"):
             for stage, end in (("trained", ""), ("init", "_init")):
                 R, G = line[f"R{end}"], line[f"G{end}"]
-                rows.append({**common, "kind": "sensitivity", "stage": stage, "statistic": statistic, "displacement": 1.0,
-                             "interpolation": "bilinear", "D": R * G, "G": G, "R": R, "R_low": R / 2,
-                             "R_high": 2 * R})  # fmt: skip
+                rows.append(
+                    {
+                        **common,
+                        "kind": "sensitivity",
+                        "stage": stage,
+                        "statistic": statistic,
+                        "displacement": 1.0,
+                        "interpolation": "bilinear",
+                        "D": R * G,
+                        "G": G,
+                        "R": R,
+                        "R_low": R / 2,
+                        "R_high": 2 * R,
+                    }
+                )
                 rows.append({**rows[-1], "kind": "matched", "R": line[f"matched{end}"]})
             for kind, R in (("bilinear", line["R"]), ("gaussian", line["gaussian"])):
                 for displacement in (1.0, 2.0):
@@ -274,16 +296,16 @@ def made_up(lines):
 
 def collection(count=12, *, exponent=0.5, prefactor=0.2, train=0.01, prefix="fit", **more):
     Rs = np.geomspace(0.1, 4, count)
-    return [{"name": f"{prefix}{k}", "R": R, "error": prefactor * R**exponent, "train": train, **more}
-            for k, R in enumerate(Rs)]  # fmt: skip
+    return [
+        {"name": f"{prefix}{k}", "R": R, "error": prefactor * R**exponent, "train": train, **more}
+        for k, R in enumerate(Rs)
+    ]
 
 
 def loose(count=12):
     """Networks that do not fit: errors that have nothing to do with R."""
     Rs = np.geomspace(0.1, 4, count)
-    return [
-        {"name": f"loose{k}", "R": R, "error": 0.4 + 0.1 * (-1) ** k, "train": 0.35} for k, R in enumerate(Rs)
-    ]
+    return [{"name": f"loose{k}", "R": R, "error": 0.4 + 0.1 * (-1) ** k, "train": 0.35} for k, R in enumerate(Rs)]
 
 
 def measured(id_, rows, **changes):
@@ -320,9 +342,7 @@ def test_a_perfect_law_is_found_among_the_fitted_and_not_among_the_rest():
 
 
 def test_networks_of_one_repository_share_one_weight():
-    many = [
-        {"name": f"fork{k}", "repository": "course", "R": 1.0, "error": 0.6, "train": 0.01} for k in range(50)
-    ]
+    many = [{"name": f"fork{k}", "repository": "course", "R": 1.0, "error": 0.6, "train": 0.01} for k in range(50)]
     rows = made_up(collection() + many)
     found = measured("b-others-prefactor", rows)
     assert found.groups == 13
@@ -331,15 +351,12 @@ def test_networks_of_one_repository_share_one_weight():
 
 def test_robust_networks_enter_only_where_the_population_says_so():
     robust = [
-        {"name": f"robust{k}", "R": 3 * (0.3 / 0.2) ** 2, "error": 0.3, "train": 0.01, "robust": True}
-        for k in range(6)
+        {"name": f"robust{k}", "R": 3 * (0.3 / 0.2) ** 2, "error": 0.3, "train": 0.01, "robust": True} for k in range(6)
     ]
     rows = made_up(collection() + robust)
     for claim in ledger.claims():
         if claim.folder == "others" and "robust" not in claim.population:  # which names them where they enter
-            assert not any(unit.startswith("robust") for unit in claim.measured({"others": rows}).units), (
-                claim.id
-            )
+            assert not any(unit.startswith("robust") for unit in claim.measured({"others": rows}).units), claim.id
     found = measured("o-others-robust", rows)
     assert found.estimate == pytest.approx(3) and found.enough
     assert not measured("o-others-robust", made_up(collection() + robust[:5])).enough
@@ -347,9 +364,12 @@ def test_robust_networks_enter_only_where_the_population_says_so():
 
 def test_networks_below_the_law_are_counted_by_repository():
     """Seven on the law; one errs three times less than 0.2 √R, one a little less, and a robust one twice less."""
-    lines = [*collection(7), {"name": "low", "error": 0.04, "train": 0.01, "R": 0.36},
-             {"name": "near", "error": 0.09, "train": 0.01, "R": 0.25},
-             {"name": "robust", "error": 0.1, "train": 0.01, "R": 1.0, "robust": True}]  # fmt: skip
+    lines = [
+        *collection(7),
+        {"name": "low", "error": 0.04, "train": 0.01, "R": 0.36},
+        {"name": "near", "error": 0.09, "train": 0.01, "R": 0.25},
+        {"name": "robust", "error": 0.1, "train": 0.01, "R": 1.0, "robust": True},
+    ]
     found = measured("b-others-bound", made_up(lines))
     assert found.estimate == pytest.approx(0.2) and found.n == 10
     assert measured("b-others-bound", made_up(lines[:8])).estimate == pytest.approx(1 / 8)
@@ -388,11 +408,7 @@ def test_outputs_of_families():
     lines = [{"name": f"res{k}", "architecture": "CifarResNet n=3", "R": 0.1 * 4**k, "R_init": 4.0**k, "error": 0.1,
               "train": 0.01 + 0.5 * k} for k in (0, 1)]  # fmt: skip
     rows = made_up(
-        [
-            *lines,
-            {"name": "fc", "architecture": "fc10", "R": 9.0, "error": 0.3, "train": 0.01},
-            *collection(3),
-        ]
+        [*lines, {"name": "fc", "architecture": "fc10", "R": 9.0, "error": 0.3, "train": 0.01}, *collection(3)]
     )
     chosen = {"families": ["residual"], "seed": 0}
     assert math.isnan(measures.output(rows, **chosen).estimate), "two networks are too few for anything"
@@ -405,8 +421,10 @@ def test_outputs_of_families():
 def test_two_variables_are_told_apart():
     generator = np.random.default_rng(1)
     D, G = np.exp(generator.normal(size=(2, 20)))
-    lines = [{"name": f"n{k}", "R": d / g, "G": g, "error": 0.2 * d**0.3 * g**-0.1, "train": 0.01}
-             for k, (d, g) in enumerate(zip(D, G, strict=True))]  # fmt: skip
+    lines = [
+        {"name": f"n{k}", "R": d / g, "G": g, "error": 0.2 * d**0.3 * g**-0.1, "train": 0.01}
+        for k, (d, g) in enumerate(zip(D, G, strict=True))
+    ]
     rows = made_up(lines)
     numbers = {name: measured(f"o-others-two-{name}", rows).estimate for name in ("D", "G", "ratio")}
     assert numbers == pytest.approx({"D": 0.3, "G": -0.1, "ratio": 0.2}, abs=1e-6)
@@ -444,8 +462,10 @@ def test_shuffles_interpolations_and_resnets_are_read_from_their_rows():
     rows = made_up(lines)
     assert measured("a-others-shuffling", rows).estimate == pytest.approx(0.5)
     assert measured("b-others-interpolation", rows).estimate == pytest.approx(1.5 ** (16 / 24))
-    resnets = [{**line, "name": f"res{k}", "architecture": "CifarResNet n=3", "error": 1.3 * line["error"]}
-               for k, line in enumerate(collection(4))]  # fmt: skip
+    resnets = [
+        {**line, "name": f"res{k}", "architecture": "CifarResNet n=3", "error": 1.3 * line["error"]}
+        for k, line in enumerate(collection(4))
+    ]
     found = measured("b-others-resnets", made_up(lines + resnets))
     assert found.estimate == pytest.approx(1.3) and len(found.units) == 4
 
@@ -470,9 +490,7 @@ def test_matched_noise_has_the_deformations_of_the_white_one(rows):
 
 
 def test_mnist_is_a_population_of_its_own():
-    digits = [
-        {**line, "dataset": "mnist", "error": line["error"] / 10} for line in collection(prefix="digit")
-    ]
+    digits = [{**line, "dataset": "mnist", "error": line["error"] / 10} for line in collection(prefix="digit")]
     rows = made_up(collection() + digits)
     assert all(unit.startswith("digit") for unit in measured("b-others-mnist", rows).units)
     assert not any(unit.startswith("digit") for unit in measured("b-others-correlation", rows).units)
@@ -495,17 +513,16 @@ def test_a_claim_says_nothing_without_rows_and_little_of_few_networks(claim):
 
 def drawn_points(ax):
     """{(x, y)} of the symbols of a panel."""
-    return {
-        (float(line.get_xdata()[0]), float(line.get_ydata()[0]))
-        for line in ax.lines
-        if len(line.get_xdata()) == 1
-    }
+    return {(float(line.get_xdata()[0]), float(line.get_ydata()[0])) for line in ax.lines if len(line.get_xdata()) == 1}
 
 
 def zoo_of_families():
     shapes = ["CifarResNet n=3", "DenseNetEric", "c8k3 bn fc10", "c8k3 fc10", "AshuViT", "fc10"]
-    lines = [{**line, "name": f"{line['name']}-{k}", "architecture": shape, "R_init": 2.0}
-             for k, shape in enumerate(shapes) for line in collection(3) + loose(3)]  # fmt: skip
+    lines = [
+        {**line, "name": f"{line['name']}-{k}", "architecture": shape, "R_init": 2.0}
+        for k, shape in enumerate(shapes)
+        for line in collection(3) + loose(3)
+    ]
     lines.append({"name": "hard", "R": 9.0, "error": 0.4, "train": 0.4, "robust": True})
     lines.append({"name": "refused", "R": 9.0, "error": 0.7, "train": 0.7})
     return made_up(lines)
@@ -517,17 +534,11 @@ def test_every_network_that_is_not_refused_is_a_point():
     assert len(table) == 37
     ax = figures.error(rows).axes[0]
     assert drawn_points(ax) == set(zip(table["R"], table["test_error"], strict=True))
-    rings = [
-        line for line in ax.lines if len(line.get_xdata()) == 1 and line.get_markersize() == style.RING["ms"]
-    ]
+    rings = [line for line in ax.lines if len(line.get_xdata()) == 1 and line.get_markersize() == style.RING["ms"]]
     assert [float(line.get_xdata()[0]) for line in rings] == [9.0]
     fitted, other = (figures._colour(error) for error in (0.01, 0.35))
     shown = [line for line in ax.lines if len(line.get_xdata()) == 1 and line not in rings]
-    assert {line.get_color() for line in shown} == {
-        fitted,
-        other,
-        figures._colour(0.4),
-    }
+    assert {line.get_color() for line in shown} == {fitted, other, figures._colour(0.4)}
     labels = [text.get_text() for text in ax.figure.legends[0].get_texts()]
     assert labels[:2] == [r"$0.2\,\sqrt{R_f}$, Petrini 2021", "fitted networks, exponent 0.50"]
     assert labels[2:] == [*tables.FAMILIES, "robust"]
@@ -535,34 +546,46 @@ def test_every_network_that_is_not_refused_is_a_point():
 
 def test_profiles_are_drawn_by_family_with_their_median():
     """Two chains whose R falls as 1/4 and as 1/16 of the depth, a dense network, and one that is refused."""
-    lines = [{"name": "a", "R": 1.0, "error": 0.1, "train": 0.01}, {"name": "b", "R": 1.0, "error": 0.2, "train": 0.3},
-             {"name": "c", "R": 1.0, "error": 0.3, "train": 0.3, "architecture": "fc10"},
-             {"name": "bad", "R": 1.0, "error": 0.9, "train": 0.9}]  # fmt: skip
+    lines = [
+        {"name": "a", "R": 1.0, "error": 0.1, "train": 0.01},
+        {"name": "b", "R": 1.0, "error": 0.2, "train": 0.3},
+        {"name": "c", "R": 1.0, "error": 0.3, "train": 0.3, "architecture": "fc10"},
+        {"name": "bad", "R": 1.0, "error": 0.9, "train": 0.9},
+    ]
     profiles = [
-        {"name": name, "kind": "profile", "dataset": "cifar10-lossless", "architecture": shape, "stage": stage,
-         "layer": f"l{k}", "depth": k, "relative_depth": k / 2, "D": 1.0, "G": 1.0, "R": by * base ** -(k / 2)}
-        for name, base, shape in (("a", 4.0, "c8k3 fc10"), ("b", 16.0, "c8k3 fc10"), ("c", 9.0, "fc10"), ("bad", 3.0, "fc10"))
-        for stage, by in (("trained", 1.0), ("init", 5.0)) for k in range(3)
-    ]  # fmt: skip
-    fig = figures.depth_profiles(
-        pd.concat([made_up(lines), pd.DataFrame(profiles)], ignore_index=True), depths=(0, 1)
-    )
+        {
+            "name": name,
+            "kind": "profile",
+            "dataset": "cifar10-lossless",
+            "architecture": shape,
+            "stage": stage,
+            "layer": f"l{k}",
+            "depth": k,
+            "relative_depth": k / 2,
+            "D": 1.0,
+            "G": 1.0,
+            "R": by * base ** -(k / 2),
+        }
+        for name, base, shape in (
+            ("a", 4.0, "c8k3 fc10"),
+            ("b", 16.0, "c8k3 fc10"),
+            ("c", 9.0, "fc10"),
+            ("bad", 3.0, "fc10"),
+        )
+        for stage, by in (("trained", 1.0), ("init", 5.0))
+        for k in range(3)
+    ]
+    fig = figures.depth_profiles(pd.concat([made_up(lines), pd.DataFrame(profiles)], ignore_index=True), depths=(0, 1))
     chains, dense = fig.axes[:2]
     assert [ax.get_title() for ax in (chains, dense)] == ["convolutional: 2", "fully connected: 1"]
     thin = [
-        line.get_ydata().tolist()
-        for line in chains.lines
-        if line.get_linewidth() == 0.8 and len(line.get_xdata()) == 3
+        line.get_ydata().tolist() for line in chains.lines if line.get_linewidth() == 0.8 and len(line.get_xdata()) == 3
     ]
     assert thin == [pytest.approx([1, 0.5, 0.25]), pytest.approx([1, 0.25, 1 / 16])]
-    thick = {
-        line.get_linestyle(): line.get_ydata().tolist() for line in chains.lines if line.get_marker() == "o"
-    }
+    thick = {line.get_linestyle(): line.get_ydata().tolist() for line in chains.lines if line.get_marker() == "o"}
     assert thick == {"-": pytest.approx([1, 1 / 8]), "--": pytest.approx([5, 5 / 8])}  # between 1/4 and 1/16
     assert len(dense.lines) == 4  # the refused one is none of them
-    assert any(
-        "no networks" in text.get_text() for text in figures.depth_profiles(pd.DataFrame()).axes[0].texts
-    )
+    assert any("no networks" in text.get_text() for text in figures.depth_profiles(pd.DataFrame()).axes[0].texts)
 
 
 def test_the_three_sensitivities_share_the_axis_of_the_error():
@@ -576,8 +599,10 @@ def test_the_three_sensitivities_share_the_axis_of_the_error():
 
 def test_the_sweep_shows_medians_of_both_groups_and_interpolations():
     rows = made_up([{**line, "gaussian": line["R"] / 2} for line in collection(5) + loose(5)])
-    medians = {group: choose(tables.natural(rows))["R"].median()
-               for group, choose in (("fit", tables.fitted), ("loose", tables.not_fitted))}  # fmt: skip
+    medians = {
+        group: choose(tables.natural(rows))["R"].median()
+        for group, choose in (("fit", tables.fitted), ("loose", tables.not_fitted))
+    }
     for ax, median in zip(figures.against_displacement(rows).axes, medians.values(), strict=True):
         thick = [line for line in ax.lines if line.get_marker() in ("o", "s")]
         assert [line.get_ydata()[0] for line in thick] == pytest.approx([median, median / 2])
@@ -587,8 +612,10 @@ def test_the_sweep_shows_medians_of_both_groups_and_interpolations():
 def test_a_perfect_fit_by_two_variables_lies_on_the_diagonal():
     generator = np.random.default_rng(1)
     D, G = np.exp(generator.normal(size=(2, 12)) / 3)
-    lines = [{"name": f"n{k}", "R": d / g, "G": g, "error": 0.2 * d**0.3 * g**-0.1, "train": 0.01}
-             for k, (d, g) in enumerate(zip(D, G, strict=True))]  # fmt: skip
+    lines = [
+        {"name": f"n{k}", "R": d / g, "G": g, "error": 0.2 * d**0.3 * g**-0.1, "train": 0.01}
+        for k, (d, g) in enumerate(zip(D, G, strict=True))
+    ]
     left, right = figures.two_variables(made_up(lines)).axes[:2]
     assert all(x == pytest.approx(y) for x, y in drawn_points(right))
     assert not all(x == pytest.approx(y, rel=1e-3) for x, y in drawn_points(left))
@@ -603,9 +630,7 @@ def test_changes_are_ratios_to_initialisation_and_of_shuffles():
         assert shown == pytest.approx(ratios.tolist())
 
 
-@pytest.mark.parametrize(
-    "name", ["error", "sensitivities", "against_displacement", "two_variables", "changes"]
-)
+@pytest.mark.parametrize("name", ["error", "sensitivities", "against_displacement", "two_variables", "changes"])
 def test_figures_without_networks_say_so(name):
     empty = pd.DataFrame({"kind": [], "name": []})
     fig = getattr(figures, name)(empty)
@@ -620,10 +645,7 @@ def test_the_whole_table_names_sources_and_the_page_counts_families():
     name = "elanury_cifar10_model"
     rows = made_up([*collection(4), {"name": name, "R": 1.0, "error": 0.9, "train": 0.9}])
     table = tables.everything(rows, NETWORKS).set_index("name")
-    assert (
-        table.loc[name, "commit"] == NETWORKS[name]["commit"]
-        and table.loc[name, "refused"] == tables.REASONS[0]
-    )
+    assert table.loc[name, "commit"] == NETWORKS[name]["commit"] and table.loc[name, "refused"] == tables.REASONS[0]
     assert table.loc["fit0", "R"] == pytest.approx(0.1) and table.loc["fit0", "R_mean_init"] == 1
     assert tables.by_family(rows).iloc[0].tolist()[:4] == ["convolutional", 4, 4, 4]
     assert len(tables.everything(pd.DataFrame(), NETWORKS)) == 0
@@ -637,8 +659,7 @@ def test_outliers_are_the_networks_farthest_from_the_line():
 
 def test_factors_of_training_are_geometric_means_with_one_weight_a_repository():
     forks = [
-        {"name": f"fork{k}", "repository": "course", "R": 1.0, "G": 4.0, "error": 0.3, "train": 0.01}
-        for k in range(2)
+        {"name": f"fork{k}", "repository": "course", "R": 1.0, "G": 4.0, "error": 0.3, "train": 0.01} for k in range(2)
     ]
     rows = made_up([*forks, {"name": "own", "R": 1.0, "G": 1.0, "error": 0.3, "train": 0.01}, *loose(3)])
     found = tables.factors(rows).set_index("networks with a training error")

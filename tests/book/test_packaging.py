@@ -70,9 +70,7 @@ def test_versions_agree():
     assert citation["version"] == relstab.__version__
     assert "version" in PROJECT["dynamic"]  # setuptools reads it from the package
     assert citation["license"] == PROJECT["license"] == "MIT"
-    assert (
-        (ROOT / "LICENSE").read_text().startswith("MIT License\n\nCopyright (c) 2026 The relstab authors\n")
-    )
+    assert (ROOT / "LICENSE").read_text().startswith("MIT License\n\nCopyright (c) 2026 The relstab authors\n")
 
 
 def test_addresses_hang_on_one_switch():
@@ -110,9 +108,7 @@ def test_the_source_distribution_is_the_repository(tmp_path):
         packed = {name.partition("/")[2] for name in archive.getnames()}
     assert set(files) - packed == set()
     wheel = zipfile.ZipFile(next(tmp_path.glob("dist/*.whl")))
-    modules = {
-        name for name in files if name.startswith("rel") and name.endswith((".py", ".toml", ".typed", ".npz"))
-    }
+    modules = {name for name in files if name.startswith("rel") and name.endswith((".py", ".toml", ".typed", ".npz"))}
     assert {name for name in modules if "/" in name} - set(wheel.namelist()) == set()
     assert "relstab/py.typed" in modules
     metadata = wheel.read(next(name for name in wheel.namelist() if name.endswith("/METADATA"))).decode()
@@ -235,8 +231,6 @@ def test_an_installation_that_fails_leaves_no_stamp(tmp_path, monkeypatch, capfd
     assert ".venv could not be made" in capfd.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("arguments", "sentence"), [(["cook"], "the command is 'cook'; it must be book or test")]
-)
+@pytest.mark.parametrize(("arguments", "sentence"), [(["cook"], "the command is 'cook'; it must be book or test")])
 def test_bad_command(arguments, sentence):
     assert run.main(arguments) == f"run.py: {sentence}"

@@ -53,10 +53,13 @@ CRITICAL = {2: 4e-2, 3: 2e-2, 5: 4e-3, 20: 2e-4}
 
 def test_the_phase_diagram_has_temperatures_upward_and_marks_where_networks_are_measured():
     rows = pd.DataFrame(
-        [{"rule": rule, "quantile": quantile, "cut": cut, "critical_temperature": T * factor * other}
-         for cut, T in CRITICAL.items() for quantile, factor in ((0.05, 0.5), (0.5, 1.0), (0.95, 3.0))
-         for rule, other in (("code", 1.0), ("paper", 9.0))]
-    )  # fmt: skip
+        [
+            {"rule": rule, "quantile": quantile, "cut": cut, "critical_temperature": T * factor * other}
+            for cut, T in CRITICAL.items()
+            for quantile, factor in ((0.05, 0.5), (0.5, 1.0), (0.95, 3.0))
+            for rule, other in (("code", 1.0), ("paper", 9.0))
+        ]
+    )
     fig = deformations.phase_diagram(rows, torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(0)))
     ax, *pictures = fig.axes
     assert curve(ax, "half of the draws fold") == near(CRITICAL.items())
@@ -101,8 +104,17 @@ def zoo_rows():
     for k, (dataset, width, epochs) in enumerate(
         (("mnist", 1.0, 9), ("fashion-mnist", 1.0, 9), ("mnist", 0.5, 9)), start=1
     ):
-        unit = {"dataset": dataset, "architecture": "vgg11", "width": width, "train_size": 0, "noise": 0.0, "augment": False,
-                "recipe": "one_cycle", "epochs": epochs, "seed": 0}  # fmt: skip
+        unit = {
+            "dataset": dataset,
+            "architecture": "vgg11",
+            "width": width,
+            "train_size": 0,
+            "noise": 0.0,
+            "augment": False,
+            "recipe": "one_cycle",
+            "epochs": epochs,
+            "seed": 0,
+        }
         rows.append(unit | {"kind": "training", "status": "ok", "test_error": 0.01 * k, "train_loss": 0.1})
         for stage, by in (("init", 10.0), ("trained", 1.0)):
             for cut in (3, 5, 15):
@@ -127,10 +139,7 @@ def test_dots_are_R_by_data_set_before_and_after():
     for position, (cut, colour) in enumerate(zoo.CUT_COLOURS.items()):
         for face, by in ((colour, 1.0), ("white", 10.0)):
             points = curve(ax, color=colour, markerfacecolor=face)
-            places = [
-                0.25 * (position - 1),
-                1 + 0.25 * (position - 1),
-            ]  # of the widest network: MNIST, Fashion-MNIST
+            places = [0.25 * (position - 1), 1 + 0.25 * (position - 1)]  # of the widest network: MNIST, Fashion-MNIST
             assert points == near(zip(places, [0.1 * by * cut, 0.2 * by * cut], strict=True))
 
 
@@ -145,13 +154,26 @@ def test_sizes_are_widths_against_R_and_error():
 
 def test_deformations_in_training_are_across_and_paths_go_from_R_to_error():
     rows = pd.DataFrame(
-        [{"dataset": "mnist", "architecture": "vgg11", "width": 1.0, "augment": augment, "displacement": delta, "seed": 0,
-          "status": "ok", "R": 2.0 - delta + augment, "D": 20.0 - delta + augment, "G": 1.0, "R_fine": 1.0,
-          "test_error": 0.1 + 0.01 * delta + 0.2 * augment} for augment in (False, True) for delta in (0.0, 1.0)]
-    )  # fmt: skip
-    for ax, column in zip(
-        augmentation.against_displacement(rows).axes, ("R", "D", "test_error"), strict=True
-    ):
+        [
+            {
+                "dataset": "mnist",
+                "architecture": "vgg11",
+                "width": 1.0,
+                "augment": augment,
+                "displacement": delta,
+                "seed": 0,
+                "status": "ok",
+                "R": 2.0 - delta + augment,
+                "D": 20.0 - delta + augment,
+                "G": 1.0,
+                "R_fine": 1.0,
+                "test_error": 0.1 + 0.01 * delta + 0.2 * augment,
+            }
+            for augment in (False, True)
+            for delta in (0.0, 1.0)
+        ]
+    )
+    for ax, column in zip(augmentation.against_displacement(rows).axes, ("R", "D", "test_error"), strict=True):
         for augment, fill in ((False, "full"), (True, "left")):
             expected = rows.loc[rows["augment"] == augment, ["displacement", column]].to_numpy()
             assert curve(ax, fillstyle=fill) == near(map(tuple, expected))
@@ -169,10 +191,13 @@ def stripes():
     rule = {"optimiser": "gd", "alpha": 1e-4}
     stop = stripe.stripe.RULE["stop"]
     return pd.DataFrame(
-        [rule | {"train": P, "member": member, "stop": at, "R": R * (1 + member), "Lambda": Lambda}
-         for P in (256, 512, 1024, 2048) for member in (0, 1)
-         for at, R, Lambda in ((1.0, 1.0, 1.0), (stop, 256 / P, P**0.5 / 4))]
-    )  # fmt: skip
+        [
+            rule | {"train": P, "member": member, "stop": at, "R": R * (1 + member), "Lambda": Lambda}
+            for P in (256, 512, 1024, 2048)
+            for member in (0, 1)
+            for at, R, Lambda in ((1.0, 1.0, 1.0), (stop, 256 / P, P**0.5 / 4))
+        ]
+    )
 
 
 def test_stripes_have_sizes_across_and_exponents(stripes):
@@ -180,9 +205,7 @@ def test_stripes_have_sizes_across_and_exponents(stripes):
     mean = [(P, 2**0.5 * 256 / P) for P in (256, 512, 1024, 2048)]
     assert curve(right, r"after: exponent $-1.00 \pm 0.00$") == near(mean)
     assert curve(right, "exponent $-1$ (paper)") == near(mean)
-    assert sorted(curve(right, "before training")) == near(
-        sorted((P, 1.0 + m) for P, _ in mean for m in (0, 1))
-    )
+    assert sorted(curve(right, "before training")) == near(sorted((P, 1.0 + m) for P, _ in mean for m in (0, 1)))
     left, ratio = stripe.alignment(stripes).axes
     assert curve(left, r"exponent $0.50 \pm 0.00$") == near([(P, P**0.5 / 4) for P, _ in mean])
     chosen = stripes.assign(law=stripe.stripe.isotropic_relation(stripes.Lambda))
@@ -193,9 +216,7 @@ def test_stripes_have_sizes_across_and_exponents(stripes):
 def test_rules_are_exponents_by_quantity(stripes):
     R, Lambda = stripe.rules(stripes).axes
     assert [container.lines[0].get_ydata().tolist() for container in R.containers] == [pytest.approx([-1])]
-    assert [container.lines[0].get_ydata().tolist() for container in Lambda.containers] == [
-        pytest.approx([0.5])
-    ]
+    assert [container.lines[0].get_ydata().tolist() for container in Lambda.containers] == [pytest.approx([0.5])]
     assert (curve(R, "paper")[0][1], curve(Lambda, "paper")[0][1]) == (-1, 0.5)
 
 
@@ -215,12 +236,13 @@ def ruderman_rows():
             for stage, by in (("init", 100.0), ("trained", 1.0)):
                 value = by * (100 * task + 10 * k)
                 rows += [
-                    unit | {"kind": "cosine", "stage": stage, "depth": d, "sensitivity": value + d}
-                    for d in range(14)
+                    unit | {"kind": "cosine", "stage": stage, "depth": d, "sensitivity": value + d} for d in range(14)
                 ]
                 if not more.get("sigma"):
-                    rows += [unit | {"kind": "filters", "stage": stage, "depth": d, "size": 3, "tv": value + 0.1 * d}
-                             for d in range(1, 9)]  # fmt: skip
+                    rows += [
+                        unit | {"kind": "filters", "stage": stage, "depth": d, "size": 3, "tv": value + 0.1 * d}
+                        for d in range(1, 9)
+                    ]
     frame = pd.DataFrame(rows)
     blurred = frame["sigma"].notna()
     return frame[~blurred | (frame["stage"] == "init") | (frame["kind"] == "training")], order
@@ -231,9 +253,7 @@ def test_stability_and_smoothness_are_by_layer_task_and_stage():
     panels = [*ruderman.stability(rows).axes, *ruderman.labels(rows).axes]
     for ax, (task, by) in zip(panels, ((1, 100), (1, 1), (2, 1), (3, 1)), strict=True):
         for name, k in order.items():
-            assert curve(ax, ruderman.LOOKS[name][0]) == near(
-                (d, by * (100 * task + 10 * k) + d) for d in range(13)
-            )
+            assert curve(ax, ruderman.LOOKS[name][0]) == near((d, by * (100 * task + 10 * k) + d) for d in range(13))
     for task, ax in enumerate(ruderman.smoothness(rows).axes, start=1):
         for name, k in order.items():
             expected = near((d, 100 * task + 10 * k + 0.1 * d) for d in range(1, 9))
@@ -244,15 +264,11 @@ def test_smoothing_and_strengths_are_their_own_tasks():
     rows, order = ruderman_rows()
     for ax, name in zip(ruderman.smoothing(rows).axes, DOWNSAMPLINGS, strict=False):
         for task, sigma in ((6, 1), (7, 2)):
-            assert curve(ax, f"σ = {sigma}") == near(
-                (d, 100 * (100 * task + 10 * order[name]) + d) for d in range(13)
-            )
+            assert curve(ax, f"σ = {sigma}") == near((d, 100 * (100 * task + 10 * order[name]) + d) for d in range(13))
     ax, middle = ruderman.strengths(rows).axes[0], 10 * np.mean(list(order.values()))
     for task, strength in ((4, 2), (5, 4)):
         assert curve(ax, f"C = {strength}") == near((d, 100 * task + middle + 0.1 * d) for d in range(1, 9))
-    light, dark = (
-        next(line for line in ax.lines if line.get_label() == f"C = {c}").get_color() for c in (2, 4)
-    )
+    light, dark = (next(line for line in ax.lines if line.get_label() == f"C = {c}").get_color() for c in (2, 4))
     assert (to_hex(dark), to_hex(light)) == tuple(style.graded(style.NAVY, 2))
 
 
@@ -262,41 +278,54 @@ def test_smoothing_and_strengths_are_their_own_tasks():
 def test_lazy_networks_by_size_and_by_alpha(monkeypatch):
     columns = ("R", "D", "G", "test_error", "weight_change", "kernel_change")
     table = pd.DataFrame(
-        [{"network": name, "train": P, "alpha": alpha, "status": "reached", "R_init": 5.0 * n}
-         | {column: (k + 1) * 10.0**n * P * (1 + a) for k, column in enumerate(columns)}
-         for n, name in enumerate(("fc_l2", "fc_l4"), start=1) for P in (16, 64)
-         for a, alpha in enumerate((lazy.lazy_images.FEATURE, lazy.lazy_images.LAZY))]
-    )  # fmt: skip
+        [
+            {"network": name, "train": P, "alpha": alpha, "status": "reached", "R_init": 5.0 * n}
+            | {column: (k + 1) * 10.0**n * P * (1 + a) for k, column in enumerate(columns)}
+            for n, name in enumerate(("fc_l2", "fc_l4"), start=1)
+            for P in (16, 64)
+            for a, alpha in enumerate((lazy.lazy_images.FEATURE, lazy.lazy_images.LAZY))
+        ]
+    )
     monkeypatch.setattr(lazy.lazy_images, "networks", lambda rows: table)
     axes = np.reshape(lazy.against_size(pd.DataFrame()).axes, (2, 2))
     for n, column in enumerate(axes.T, start=1):
         for ax, factor in zip(column, (1, 4), strict=True):  # R, test error
-            lines = {
-                container.get_label(): container.lines[0].get_xydata().tolist() for container in ax.containers
-            }
+            lines = {container.get_label(): container.lines[0].get_xydata().tolist() for container in ax.containers}
             for a, regime in enumerate((lazy.lazy_images.FEATURE, lazy.lazy_images.LAZY)):
                 expected = [[P, factor * 10.0**n * P * (1 + a)] for P in (16, 64)]
                 assert lines[lazy.REGIMES[regime][0]] == near(expected)
         assert column[0].containers[-1].lines[0].get_ydata().tolist() == pytest.approx([5 * n] * 2)
     for ax, (k, column) in zip(lazy.against_alpha(pd.DataFrame()).axes, enumerate(columns), strict=True):
-        expected = [[alpha, (k + 1) * 10 * 16 * (1 + a)]
-                    for a, alpha in enumerate((lazy.lazy_images.FEATURE, lazy.lazy_images.LAZY))]  # fmt: skip
+        expected = [
+            [alpha, (k + 1) * 10 * 16 * (1 + a)]
+            for a, alpha in enumerate((lazy.lazy_images.FEATURE, lazy.lazy_images.LAZY))
+        ]
         assert ax.containers[0].lines[0].get_xydata().tolist() == near(expected), column
 
 
 def test_the_sphere_has_points_across_and_one_line_a_regime(monkeypatch):
     table = pd.DataFrame(
-        [{"dimension": d, "train": P, "member": member, "alpha": alpha, "test_mse": 3.0 * P * d * a, "S": 7.0 * P * d * a,
-          "concentration": 2.0 * a} for d in (3, 5) for P in (16, 32) for member in (0, 1)
-         for a, alpha in ((2.0, 0.03), (4.0, 100.0), (1.0, math.inf))]
-    )  # fmt: skip
+        [
+            {
+                "dimension": d,
+                "train": P,
+                "member": member,
+                "alpha": alpha,
+                "test_mse": 3.0 * P * d * a,
+                "S": 7.0 * P * d * a,
+                "concentration": 2.0 * a,
+            }
+            for d in (3, 5)
+            for P in (16, 32)
+            for member in (0, 1)
+            for a, alpha in ((2.0, 0.03), (4.0, 100.0), (1.0, math.inf))
+        ]
+    )
     monkeypatch.setattr(sphere.sphere, "measures", lambda rows: table)
     axes = np.reshape(sphere.lazy_and_feature(pd.DataFrame()).axes, (2, 2))
     for line, factor in zip(axes, (3, 7), strict=True):
         for ax, d in zip(line, (3, 5), strict=True):
-            lines = {
-                container.get_label(): container.lines[0].get_xydata().tolist() for container in ax.containers
-            }
+            lines = {container.get_label(): container.lines[0].get_xydata().tolist() for container in ax.containers}
             for a, alpha in ((2, 0.03), (4, 100.0), (1, math.inf)):
                 assert lines[sphere.REGIMES[alpha][0]] == near([[P, factor * P * d * a] for P in (16, 32)])
     for ax in sphere.concentration(pd.DataFrame()).axes:
@@ -308,12 +337,13 @@ def test_the_sphere_has_points_across_and_one_line_a_regime(monkeypatch):
 
 
 def test_omissions_plot_their_tables():
-    table = pd.DataFrame(
-        {"cut": [2, 10], "code": [1.3, 1.1], "paper": [0.7, 1.05], "with constant": [0.8, 0.9]}
-    )
+    table = pd.DataFrame({"cut": [2, 10], "code": [1.3, 1.1], "paper": [0.7, 1.05], "with constant": [0.8, 0.9]})
     left, right = omissions.modes(table, 3).axes
-    for name, label in (("code", "exact, modes of the code"), ("paper", "exact, modes of the text"),
-                        ("with constant", "Eq. 3 with its constant")):  # fmt: skip
+    for name, label in (
+        ("code", "exact, modes of the code"),
+        ("paper", "exact, modes of the text"),
+        ("with constant", "Eq. 3 with its constant"),
+    ):
         assert curve(right, label) == near(zip(table["cut"], table[name], strict=True))
     assert sorted(curve(left, "code only")) == [(1, 3), (3, 1)]
     assert len(curve(left, "text and code")) == 4

@@ -1,4 +1,6 @@
-"""Every result that is published belongs to a unit of today's studies and is found: no change of the code loses rows."""
+"""Every result that is published belongs to a unit of today's studies and is found:
+no change of the code loses rows.
+"""
 
 import json
 from pathlib import Path
@@ -28,14 +30,10 @@ def test_every_published_result_is_found(folder, tmp_path, monkeypatch):
     for record in published:
         versions.setdefault(json.dumps(record["config"], sort_keys=True), []).append(record["version"])
     assert [unit for unit in versions if unit not in today] == []
-    assert [unit for unit, found in versions.items() if len(found) > 1] == [], (
-        "an older version should be removed"
-    )
+    assert [unit for unit, found in versions.items() if len(found) > 1] == [], "an older version should be removed"
     found = [unit for unit, (version,) in versions.items() if version == today[unit]]
     assert len(store.provenance(configs)) == len(found)
-    waiting = [
-        unit for unit in versions if unit not in found
-    ]  # for a unit whose meaning changed to run again
+    waiting = [unit for unit in versions if unit not in found]  # for a unit whose meaning changed to run again
     assert all(versions[unit][0] < today[unit] for unit in waiting)
 
 

@@ -23,10 +23,7 @@ def sampled(size, count=4000):
 
 
 def ensembles(size):
-    return {
-        "C": random_fields.thin_plate_fields(3, 2.0, size),
-        "B": random_fields.maximum_entropy_fields(1.0, 3, size),
-    }
+    return {"C": random_fields.thin_plate_fields(3, 2.0, size), "B": random_fields.maximum_entropy_fields(1.0, 3, size)}
 
 
 def test_moments_of_the_thin_plate_against_draws():
@@ -79,9 +76,7 @@ def test_largest_gradient_bounds_the_draws_and_is_reached():
     assert bound == pytest.approx(random_fields.largest_gradient(3, 1.0, 65) * 2, rel=1e-12)
 
     def largest(fields):
-        return torch.linalg.matrix_norm(
-            torch.stack(torch.gradient(fields, dim=(2, 3)), -1).movedim(1, -2), 2
-        ).max()
+        return torch.linalg.matrix_norm(torch.stack(torch.gradient(fields, dim=(2, 3)), -1).movedim(1, -2), 2).max()
 
     assert largest(sampled(size, 200)) < bound
     along_x = torch.gradient(thin_plate.operator(3, size).unflatten(0, (size, size)), dim=(0, 1))[1]
@@ -118,9 +113,7 @@ def images(fig):
 
 def test_examples_show_originals_and_their_deformations():
     image = portrait(32)
-    fig = figures.examples(
-        [(image, thin_plate.PAPER["cifar10"]), (image[:1], {"points": 4, "maximum": 3})], copies=2
-    )
+    fig = figures.examples([(image, thin_plate.PAPER["cifar10"]), (image[:1], {"points": 4, "maximum": 3})], copies=2)
     shown = images(fig)
     assert [picture.shape for picture in shown] == [(32, 32, 3)] * 3 + [(32, 32)] * 3
     expected = thin_plate.deform(image.repeat(2, 1, 1, 1), generator=seeded())[1].permute(1, 2, 0).numpy()

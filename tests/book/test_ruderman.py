@@ -16,9 +16,7 @@ from relstab.diffeo import thin_plate
 from relstab.models.conv8 import DOWNSAMPLINGS
 
 SMALL = ruderman.Network("tiny", "fashion-mini", "conv8_max", 0.0625, 1, train_size=200, augment=False)
-TEMPLATES = ruderman.Templates(
-    "tiny", "fashion-mini", "conv8_average", 0.0625, 1, strength=2.0, classes=5, per_class=8
-)
+TEMPLATES = ruderman.Templates("tiny", "fashion-mini", "conv8_average", 0.0625, 1, strength=2.0, classes=5, per_class=8)
 
 
 def of(rows, kind):
@@ -43,9 +41,7 @@ def test_every_layer_is_measured_in_every_way_before_and_after(rows):
 
 def test_the_image_itself_is_measured_as_by_hand(rows):
     images = SMALL.normalise(SMALL.probes(128)).flatten(1).double()
-    moved = thin_plate.deform(
-        SMALL.probes(128), points=3, maximum=2.0, generator=ruderman.seeded("thin plate")
-    )
+    moved = thin_plate.deform(SMALL.probes(128), points=3, maximum=2.0, generator=ruderman.seeded("thin plate"))
     moved = SMALL.normalise(moved).flatten(1).double()
     distance = 1 - torch.cosine_similarity(images, moved)
     pairs = 1 - torch.cosine_similarity(images[:, None], images[None], dim=2)
@@ -96,10 +92,7 @@ def test_real_networks_of_the_larger_scales_are_all_five_kinds():
         for task in ("real", "random"):
             seeds = {unit.seed for unit in units if unit.labels == task}
             kinds = {(unit.architecture, unit.seed) for unit in units if unit.labels == task}
-            assert (
-                kinds == {(f"conv8_{name}", seed) for name in DOWNSAMPLINGS for seed in seeds}
-                and len(seeds) > 1
-            )
+            assert kinds == {(f"conv8_{name}", seed) for name in DOWNSAMPLINGS for seed in seeds} and len(seeds) > 1
 
 
 def test_unknown_labels(unchecked):
@@ -146,25 +139,17 @@ def network(architecture, seed, sensitivities, tv, *, labels="real", weight_deca
         **more,
     }
     rows = [
-        {
-            **shared,
-            "kind": "training",
-            "status": status,
-            "train_error": 0.0,
-            "test_error": 0.1,
-            "trained_epochs": 3,
-        }
+        {**shared, "kind": "training", "status": status, "train_error": 0.0, "test_error": 0.1, "trained_epochs": 3}
     ]
     for stage, value, rough in zip(("init", "trained"), sensitivities, tv, strict=True):
         rows += [
-            {**shared, "kind": "cosine", "stage": stage, "depth": depth, "sensitivity": value}
-            for depth in range(14)
+            {**shared, "kind": "cosine", "stage": stage, "depth": depth, "sensitivity": value} for depth in range(14)
         ]
-        rows += [{**shared, "kind": "filters", "stage": stage, "depth": depth, "size": 3, "tv": rough, "tv_pooled": rough}
-                 for depth in (1, 2, 4, 5, 7, 8, 10, 11)]  # fmt: skip
-        rows.append(
-            {**shared, "kind": "filters", "stage": stage, "depth": 3, "size": 2, "tv": 9.0, "tv_pooled": 9.0}
-        )
+        rows += [
+            {**shared, "kind": "filters", "stage": stage, "depth": depth, "size": 3, "tv": rough, "tv_pooled": rough}
+            for depth in (1, 2, 4, 5, 7, 8, 10, 11)
+        ]
+        rows.append({**shared, "kind": "filters", "stage": stage, "depth": 3, "size": 2, "tv": 9.0, "tv_pooled": 9.0})
     return rows
 
 

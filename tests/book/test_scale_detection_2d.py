@@ -134,15 +134,19 @@ def test_a_collapsed_network_is_listed_and_left_out():
 def test_shuffling_compares_layer_by_layer(rows):
     ratios = tables.shuffling(rows)
     assert ratios["depth"].tolist() == list(range(1, 10))
-    assert np.allclose(
-        ratios.loc[0, ["D", "G", "R"]].astype(float), 1
-    )  # one input channel: nothing to shuffle
+    assert np.allclose(ratios.loc[0, ["D", "G", "R"]].astype(float), 1)  # one input channel: nothing to shuffle
     assert tables.shuffling(rows[rows["architecture"] == "lenet"]).empty
 
 
 def test_the_error_is_drawn_against_D_G_and_R():
-    errors = {("fc_l2", 1): 0.5, ("fc_l4", 1): 0.4, ("lenet", 1): 0.1, ("vgg11_bn", 0.25): 0.2, ("vgg13_bn", 0.25): 0.05,
-              ("resnet10", 0.25): 0.02}  # fmt: skip
+    errors = {
+        ("fc_l2", 1): 0.5,
+        ("fc_l4", 1): 0.4,
+        ("lenet", 1): 0.1,
+        ("vgg11_bn", 0.25): 0.2,
+        ("vgg13_bn", 0.25): 0.05,
+        ("resnet10", 0.25): 0.02,
+    }
     values = list(errors.values())
     axes = figures.error_scatter(_made(errors, values)).axes
     for ax, across in zip(axes, (values, [1 / value for value in values], values), strict=True):
@@ -154,9 +158,7 @@ def test_the_error_is_drawn_against_D_G_and_R():
     ]
     dense = (0.5 * 0.4) ** 0.5
     for ax, value in zip(axes, (dense, 1 / dense, dense), strict=True):
-        assert [text.get_text() for text in ax.texts if text.get_text()] == [
-            f"FC at {value:.2g},\nerror 0.45"
-        ]
+        assert [text.get_text() for text in ax.texts if text.get_text()] == [f"FC at {value:.2g},\nerror 0.45"]
 
 
 def test_profiles_and_shuffling_are_those_of_the_tables(rows):
@@ -188,9 +190,7 @@ def test_where_nothing_is_to_be_shown_nothing_is_drawn(rows, name):
 
 def test_every_claim_can_be_judged(rows):
     chosen = [claim for claim in papers.ledger() if claim.studies == ("scale_detection_2d",)]
-    verdicts = papers.evaluate(chosen, scale="tiny", rows={"scale_detection_2d": rows}).set_index("id")[
-        "verdict"
-    ]
+    verdicts = papers.evaluate(chosen, scale="tiny", rows={"scale_detection_2d": rows}).set_index("id")["verdict"]
     assert verdicts["a-6-convolutional-R"] == "not tested"  # two networks
     profiles = verdicts[["a-7-R-falls", "a-7-G-rises", "a-7-first-part", "a-7-shuffled-D"]]
     assert set(profiles) == {"undecided"}  # one seed
@@ -234,17 +234,39 @@ def test_errors_are_compared_architecture_by_architecture():
     from relbook.studies.scale_detection_2d import claims
 
     made = _made(SIX, list(SIX.values()))
-    unit = {"dataset": "cifar10-jpeg", "width": 1.0, "train_size": 0, "noise": 0.0, "augment": True, "recipe": "one_cycle",
-            "epochs": 10, "seed": 0, "kind": "sensitivity", "images": "cifar10-lossless", "layer": "output", "shuffle": -1,
-            "stage": "trained", "statistic": "component_median", "displacement": 1.0, "cut": 3, "interpolation": "bilinear",
-            "D": 1.0, "G": 1.0, "R": 1.0, "status": "ok"}  # fmt: skip
+    unit = {
+        "dataset": "cifar10-jpeg",
+        "width": 1.0,
+        "train_size": 0,
+        "noise": 0.0,
+        "augment": True,
+        "recipe": "one_cycle",
+        "epochs": 10,
+        "seed": 0,
+        "kind": "sensitivity",
+        "images": "cifar10-lossless",
+        "layer": "output",
+        "shuffle": -1,
+        "stage": "trained",
+        "statistic": "component_median",
+        "displacement": 1.0,
+        "cut": 3,
+        "interpolation": "bilinear",
+        "D": 1.0,
+        "G": 1.0,
+        "R": 1.0,
+        "status": "ok",
+    }
 
     def zoo(errors):
         return pd.DataFrame([unit | {"architecture": name} | more for (name, _), error in errors.items()
                              for more in ({}, {"kind": "training", "test_error": error})])  # fmt: skip
 
-    for errors, order in ((SIX, 1), (dict(zip(SIX, sorted(SIX.values()), strict=True)), None),
-                          ({name: 1 / error for name, error in SIX.items()}, -1)):  # fmt: skip
+    for errors, order in (
+        (SIX, 1),
+        (dict(zip(SIX, sorted(SIX.values()), strict=True)), None),
+        ({name: 1 / error for name, error in SIX.items()}, -1),
+    ):
         found = claims.order_of_errors({"scale_detection_2d": made, "zoo": zoo(errors)}, seed=0)
         expected = order if order is not None else pd.Series(errors).corr(pd.Series(SIX), method="spearman")
         assert found.estimate == pytest.approx(expected) and found.n == 6
@@ -255,21 +277,13 @@ def profile_of(seed, R, growth=None):
     unit = {"architecture": "vgg11_bn", "width": 0.25, "epochs": 9, "seed": seed, "status": "ok", "test": 100}
     rows = [unit | {"kind": "training", "test_error": 0.1}]
     for depth, value in enumerate(R):
-        probe = {
-            "kind": "sensitivity",
-            "stage": "trained",
-            "statistic": "mean",
-            "shuffle": -1,
-            "layer": f"l{depth}",
-        }
+        probe = {"kind": "sensitivity", "stage": "trained", "statistic": "mean", "shuffle": -1, "layer": f"l{depth}"}
         place = {"depth": depth, "relative_depth": depth / (len(R) - 1)}
         rows.append(unit | probe | place | {"D": value, "G": 1.0, "R": value})
     for epoch in (0, 9) if growth else ():
         for depth, value in enumerate(growth, start=1):
             gammas = {f"gamma_{mode}": 1.0 if mode or not epoch else value for mode in (0, 1, 2, 3, 4, 6)}
-            rows.append(
-                unit | {"kind": "modes", "epoch": epoch, "layer": f"l{depth}", "depth": depth, **gammas}
-            )
+            rows.append(unit | {"kind": "modes", "epoch": epoch, "layer": f"l{depth}", "depth": depth, **gammas})
     return rows
 
 

@@ -23,8 +23,16 @@ def rows():
             for stage in ("init", "trained"):
                 for member in (1, 2, 3, 4):
                     size = 1e-6 if member == 4 and stage == "trained" else 1 + 0.02 * member
-                    part = exact.assign(member=member, stage=stage, moves=moves, flatness=0.8, steps=1, status="stopped",
-                                        test_error=0.0 if size > 1 else 0.5, output_std=1.0 if size > 1 else 0.0)  # fmt: skip
+                    part = exact.assign(
+                        member=member,
+                        stage=stage,
+                        moves=moves,
+                        flatness=0.8,
+                        steps=1,
+                        status="stopped",
+                        test_error=0.0 if size > 1 else 0.5,
+                        output_std=1.0 if size > 1 else 0.0,
+                    )
                     if stage == "init":
                         part[["D", "G", "R"]] = 0.9, 0.5, 1.8
                     for q in ("D", "G", "R"):
@@ -35,9 +43,7 @@ def rows():
 
 
 def reference(rows):
-    return rows[
-        [moves == study.reference_moves(task) for moves, task in zip(rows.moves, rows.task, strict=True)]
-    ]
+    return rows[[moves == study.reference_moves(task) for moves, task in zip(rows.moves, rows.task, strict=True)]]
 
 
 def drawn(fig, panels):
@@ -64,9 +70,7 @@ def test_theory_figures():
     fig = figures.proposition_a1(tables.walk_and_gaussians(40, [2, 3]))
     assert {"98 %", "0.63 %", "23 %", "0.47 %"} <= drawn(fig, 4)
     parts = [
-        theory.local_exponents(theory.homogeneous_sensitivities(9, 3, 1, L, 1, L // 3, L // 8)).assign(
-            length=L
-        )
+        theory.local_exponents(theory.homogeneous_sensitivities(9, 3, 1, L, 1, L // 3, L // 8)).assign(length=L)
         for L in (32, 64)
     ]
     assert "$L = 64$" in drawn(figures.exponents(pd.concat(parts)), 3)
@@ -75,9 +79,7 @@ def test_theory_figures():
 def test_sensitivities_show_theory_and_seeds(rows):
     exact = {task: study.exact(part) for task, part in rows.groupby("task")}
     fig = figures.sensitivities(reference(rows), exact)
-    assert {"trained", "homogeneous filters, exact", "asymptotic law (paper)", r"$\sim A_k^{-3}$"} <= drawn(
-        fig, 6
-    )
+    assert {"trained", "homogeneous filters, exact", "asymptotic law (paper)", r"$\sim A_k^{-3}$"} <= drawn(fig, 6)
     curves = {line.get_label(): line for line in fig.axes[0].lines}
     np.testing.assert_array_equal(curves["homogeneous filters, exact"].get_ydata(), exact[1].D)
     law = curves["asymptotic law (paper)"]
@@ -146,14 +148,10 @@ def test_layers_of_the_constructions_are_exact():
                     change = ((values - clean[name]) ** 2).sum(1).mean()
                     found.setdefault((name, kind), []).append(change / (2 * clean[name].var(0).sum()))
         for (name, kind), draws in found.items():
-            assert table.loc[(solution, name), kind] == pytest.approx(np.mean(draws), rel=0.02), (
-                solution,
-                name,
-                kind,
-            )
-    assert layer_sensitivities(length, xi, channels=5).query("solution == 'high'")["D"].iloc[
-        0
-    ] == pytest.approx(table.loc[("high", "first"), "D"])
+            assert table.loc[(solution, name), kind] == pytest.approx(np.mean(draws), rel=0.02), (solution, name, kind)
+    assert layer_sensitivities(length, xi, channels=5).query("solution == 'high'")["D"].iloc[0] == pytest.approx(
+        table.loc[("high", "first"), "D"]
+    )
     with pytest.raises(ValueError, match="channels is 2; it must be odd"):
         layer_sensitivities(channels=2)
 
@@ -171,11 +169,7 @@ def test_layers_are_drawn_by_layer_window_and_channels():
     axes = figures.two_pixel_layers(output, pd.DataFrame(parts), xi=5).axes
     for k in range(3):
         low, high = (axes[k].lines[n].get_ydata().tolist() for n in (0, 1))
-        assert low == [15 * (k + 1), 30 * (k + 1), 1 + 2 * k] and high == [
-            150 * (k + 1),
-            300 * (k + 1),
-            2 + 2 * k,
-        ]
+        assert low == [15 * (k + 1), 30 * (k + 1), 1 + 2 * k] and high == [150 * (k + 1), 300 * (k + 1), 2 + 2 * k]
         assert axes[3 + k].lines[0].get_xydata().tolist() == [[3, 18 * (k + 1)], [5, 30 * (k + 1)]]
         assert axes[6 + k].lines[1].get_xydata().tolist() == [[3, 150 * (k + 1)], [7, 350 * (k + 1)]]
 

@@ -82,18 +82,14 @@ def training(seeds, recipe, **options):
     torch_seed = torch.Generator().manual_seed(0)
     sites = torch.randint(16, (16,), generator=torch_seed)
     images = functional.one_hot(sites, 16).float().mul(3).reshape(16, 1, 16)
-    images += (
-        0.5 * functional.one_hot((sites + 1) % 16, 16).reshape(16, 1, 16) * (sites < 8).reshape(-1, 1, 1)
-    )
+    images += 0.5 * functional.one_hot((sites + 1) % 16, 16).reshape(16, 1, 16) * (sites < 8).reshape(-1, 1, 1)
     labels = torch.where(sites < 8, 1, -1)
     data = (images.expand(len(seeds), -1, -1, -1), labels.expand(len(seeds), -1))
     ensemble = simple_cnn.initialise(Architecture(2, 8, 3), seeds)
     return ensembles.fit(ensemble, data, data, recipe, seeds=seeds, **options)
 
 
-RECIPE = ensembles.Recipe(
-    learning_rate=0.05, ridge=0.05, clocks=0.5, limit=1.0, every=20
-)  # a clock is 400 steps
+RECIPE = ensembles.Recipe(learning_rate=0.05, ridge=0.05, clocks=0.5, limit=1.0, every=20)  # a clock is 400 steps
 
 
 def test_stop_rule():
@@ -104,9 +100,7 @@ def test_stop_rule():
             assert member["train_hinge"] == member["validation_error"] == 0
         else:
             assert member["steps"] == 400
-    patient = ensembles.Recipe(
-        learning_rate=0.05, ridge=0.05, clocks=0.1, limit=1.0, every=20, interpolations=5
-    )
+    patient = ensembles.Recipe(learning_rate=0.05, ridge=0.05, clocks=0.1, limit=1.0, every=20, interpolations=5)
     for member in training([0, 1, 2], patient).members:
         if member["status"] == "stopped":
             assert member["steps"] >= 5 * member["interpolation"] > 0
@@ -138,9 +132,7 @@ def test_killed_runs_resume_where_they_were(tmp_path):
         training([0, 2], RECIPE, checkpoint=tmp_path / "run.pt")
 
 
-@pytest.mark.parametrize(
-    ("stride", "boundary", "moves"), [(1, "periodic", "free"), (2, "block", "constrained")]
-)
+@pytest.mark.parametrize(("stride", "boundary", "moves"), [(1, "periodic", "free"), (2, "block", "constrained")])
 def test_probe_of_the_homogeneous_network_is_the_exact_theory(stride, boundary, moves, dtype):
     if stride == 1:
         task, layers, size, known = line_task(1, 32, 11, 4), 6, 3, (32, 1, 11, 4)
@@ -174,9 +166,7 @@ def test_probe_of_a_constant_network_is_nan():
 
 
 def test_study_rows_and_kinds():
-    unit = dataclasses.replace(
-        study.configs("tiny")[0], width=4, layers=3, members=2, clocks=0.02, limit=0.02, draws=1
-    )
+    unit = dataclasses.replace(study.configs("tiny")[0], width=4, layers=3, members=2, clocks=0.02, limit=0.02, draws=1)
     rows = pd.DataFrame([dataclasses.asdict(unit) | row for row in unit.run()])
     assert len(rows) == 2 * 2 * 3
     assert set(rows.stage) == {"init", "trained"}

@@ -41,10 +41,7 @@ def test_image_labels_by_hand():
         d = hypot(*(u - v for u, v in zip(a, b, strict=True)))
         if not xi - gap / 2 <= d < xi + gap / 2:
             expected[a, b] = 1 if d < xi else -1
-    found = {
-        (tuple(a), tuple(b)): y
-        for (a, b), y in zip(task.positions.tolist(), task.labels.tolist(), strict=True)
-    }
+    found = {(tuple(a), tuple(b)): y for (a, b), y in zip(task.positions.tolist(), task.labels.tolist(), strict=True)}
     assert found == expected
 
 
@@ -64,10 +61,7 @@ def test_images_carry_norm_squared_equal_to_their_size(dtype):
         )
         lit = images.flatten(2).squeeze(1).nonzero()[:, 1].reshape(-1, 2)
         width = task.shape[-1]
-        flat = [
-            sorted(p[0] * width + p[1] if len(p) > 1 else p[0] for p in pair)
-            for pair in task.positions.tolist()
-        ]
+        flat = [sorted(p[0] * width + p[1] if len(p) > 1 else p[0] for p in pair) for pair in task.positions.tolist()]
         assert lit.tolist() == flat
     assert tasks.image_task(1, 28, 14).images(value=392.0)[0].max() == 392
 
@@ -141,19 +135,22 @@ def test_noise():
     torch.testing.assert_close(sphere.flatten(1).norm(dim=1), norms, rtol=1e-12, atol=0)
 
 
-@pytest.mark.parametrize(("call", "words"), [
-    (lambda: tasks.line_task(3, 32, 11), "task is 3"),
-    (lambda: tasks.line_task(2, 32, 11), "xi is 11"),
-    (lambda: tasks.line_task(2, 32, 8, 2), "gap is 2"),
-    (lambda: tasks.line_task(1, 32, 8, convention="mine"), "convention is 'mine'"),
-    (lambda: tasks.line_task(1, 0, 8), "has 0 pixels"),
-    (lambda: tasks.line_task(1, 32, float("nan")), "xi is nan"),
-    (lambda: tasks.line_task(1, 32, 8, float("nan")), "gap nan"),
-    (lambda: tasks.image_task(2, 28, 0), "xi is 0"),
-    (lambda: tasks.moves(3), "dimensions is 3"),
-    (lambda: tasks.displaced(ORIGIN, ORIGIN, (4,), boundary="wall"), "boundary is 'wall'"),
-    (lambda: list(tasks.translations(tasks.line_task(1, 8, 3), boundary="block")), "block is None"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: tasks.line_task(3, 32, 11), "task is 3"),
+        (lambda: tasks.line_task(2, 32, 11), "xi is 11"),
+        (lambda: tasks.line_task(2, 32, 8, 2), "gap is 2"),
+        (lambda: tasks.line_task(1, 32, 8, convention="mine"), "convention is 'mine'"),
+        (lambda: tasks.line_task(1, 0, 8), "has 0 pixels"),
+        (lambda: tasks.line_task(1, 32, float("nan")), "xi is nan"),
+        (lambda: tasks.line_task(1, 32, 8, float("nan")), "gap nan"),
+        (lambda: tasks.image_task(2, 28, 0), "xi is 0"),
+        (lambda: tasks.moves(3), "dimensions is 3"),
+        (lambda: tasks.displaced(ORIGIN, ORIGIN, (4,), boundary="wall"), "boundary is 'wall'"),
+        (lambda: list(tasks.translations(tasks.line_task(1, 8, 3), boundary="block")), "block is None"),
+    ],
+)
 def test_bad_input_is_named(call, words, unchecked):
     with pytest.raises(ValueError, match=words):
         call()

@@ -13,9 +13,7 @@ from relbook.studies.encoding import spectrum
 @settings(deadline=None, max_examples=25)
 @given(st.integers(0, 2**31), st.integers(3, 33), st.integers(3, 33), st.sampled_from([1, 3]))
 def test_parts_add_up_and_are_orthogonal(seed, height, width, channels):
-    noise = torch.randn(
-        2, channels, height, width, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
-    )
+    noise = torch.randn(2, channels, height, width, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     parts = list(spectrum.split(noise).values())
     assert len(parts) == 4 * (1 if channels == 1 else 2)
     assert torch.allclose(sum(parts), noise, atol=1e-12)
@@ -45,8 +43,10 @@ def test_most_of_white_noise_is_fine():
     noise = torch.randn(400, 1, 32, 32, generator=torch.Generator().manual_seed(0))
     shares = [part.square().sum().item() / noise.square().sum().item() for part in spectrum.bands(noise)]
     radius = spectrum.frequencies(32, 32)
-    counts = [((radius >= low) & (radius < high)).sum().item() / 1024
-              for low, high in ((0, 1 / 16), (1 / 16, 1 / 8), (1 / 8, 1 / 4), (1 / 4, 1))]  # fmt: skip
+    counts = [
+        ((radius >= low) & (radius < high)).sum().item() / 1024
+        for low, high in ((0, 1 / 16), (1 / 16, 1 / 8), (1 / 8, 1 / 4), (1 / 4, 1))
+    ]
     assert shares == pytest.approx(counts, rel=0.05) and counts[3] > 0.8 and sum(counts) == 1
 
 

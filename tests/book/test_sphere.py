@@ -102,9 +102,7 @@ def test_the_limit_ends_training():
 
 
 def test_concentration_of_one_direction_and_of_an_isotropic_net():
-    one = one_hidden.OneHidden(
-        torch.ones(1, 5, 3, dtype=torch.float64), torch.ones(1, 5, dtype=torch.float64)
-    )
+    one = one_hidden.OneHidden(torch.ones(1, 5, 3, dtype=torch.float64), torch.ones(1, 5, dtype=torch.float64))
     assert sphere.concentration(one).item() == pytest.approx(1.0)
     wide = one_hidden.initialise(3, 3000, [0], dtype=torch.float64)
     assert sphere.concentration(wide).item() == pytest.approx((1 - math.exp(-40)) / 40, abs=0.002)
@@ -143,10 +141,7 @@ def test_claims_change_when_the_regimes_are_exchanged(rows):
     swapped = judged(rows.assign(alpha=rows.alpha.replace({0.03: 100.0, 100.0: 0.03})), "laptop")
     assert swapped.loc["d-lazy-five-dimensions", "verdict"] == "not tested"
     assert abs(swapped.loc["d-sphere-lazy-preserves", "estimate"] - 1) > 0.05
-    assert (
-        swapped.loc["d-sphere-feature-breaks", "estimate"] < 1
-        and swapped.loc["d-lazy-rotations", "estimate"] < 1
-    )
+    assert swapped.loc["d-sphere-feature-breaks", "estimate"] < 1 and swapped.loc["d-lazy-rotations", "estimate"] < 1
 
 
 def test_claims_without_measurements_are_not_tested(rows):
@@ -181,9 +176,7 @@ class Killed(Exception):
 
 def test_a_killed_run_goes_on_to_the_same_rows(tmp_path, monkeypatch):
     """It dies in the descent at the second α; the first is not descended again."""
-    unit = sphere.Sphere(
-        scale="tiny", seed=1, members=2, dimension=3, train=8, width=50, alphas=(100.0, 1.0), limit=40
-    )
+    unit = sphere.Sphere(scale="tiny", seed=1, members=2, dimension=3, train=8, width=50, alphas=(100.0, 1.0), limit=40)
     whole = unit.run()
     written, save = [], checkpoints.save
 

@@ -11,7 +11,11 @@ STATEMENTS = {
     "A: D goes with the error among convolutional networks": ["a-1-centre-D-convolutional", "a-others-D"],
     "A: correlations weaken at large noise": ["a-10-large-noise"],
     "A: the curves of R overlap layer by layer": ["a-3-overlap"],
-    "A: layers 2 to 5 become low-pass, and not others": ["a-4-row-1-layers-2-4", "a-4-row-1-layer-5", "a-4-row-1-not-later"],
+    "A: layers 2 to 5 become low-pass, and not others": [
+        "a-4-row-1-layers-2-4",
+        "a-4-row-1-layer-5",
+        "a-4-row-1-not-later",
+    ],
     "A: where filters smooth, R is the same when channels are shuffled": ["a-4-row-1-shuffled"],
     "A: pooling runs along the whole network": ["a-3-every-layer"],
     "A: the best on images are the best on scale detection": ["a-6-order"],
@@ -65,7 +69,7 @@ STATEMENTS = {
     "D: receptive field 2k + 1": ["d-two-pixels-field"],
     "D: inner layers of the constructions": ["d-two-pixels-first-layer"],
     "D: other scales": ["d-two-pixels-scales"],
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("statement", STATEMENTS)

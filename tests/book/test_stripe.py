@@ -36,9 +36,7 @@ def test_classes_are_balanced_and_depend_on_one_coordinate():
     assert (x[:, 1:] * y[:, None]).mean(0).abs().max() < 4.5 / math.sqrt(20000)
 
 
-@pytest.mark.parametrize(
-    ("points", "dimension", "message"), [(0, 3, "points is 0"), (5, 1, "dimension is 1")]
-)
+@pytest.mark.parametrize(("points", "dimension", "message"), [(0, 3, "points is 0"), (5, 1, "dimension is 1")])
 def test_bad_sizes_are_one_clear_sentence(points, dimension, message):
     for make in (toys.stripe, toys.sphere):
         with pytest.raises(ValueError, match=message):
@@ -157,9 +155,7 @@ def test_a_stop_that_is_not_reached_has_no_row():
     assert {row["stop"] for row in found} == {1.0}
 
 
-def made_up(
-    power, sizes=(512, 1024, 2048, 4096), members=4, stops=(1.0, 0.3, 0.0), error=lambda size: 100 / size
-):
+def made_up(power, sizes=(512, 1024, 2048, 4096), members=4, stops=(1.0, 0.3, 0.0), error=lambda size: 100 / size):
     lines = [
         {"optimiser": "gd", "alpha": 1e-4, "stop": stop, "train": size, "member": m,
          "R": (1 + 0.01 * m) * size**power, "Lambda": size ** (-power / 2), "test_error": error(size)}
@@ -194,11 +190,7 @@ def test_claims_follow_from_the_rows(power, verdicts):
 
 def test_two_sizes_make_no_law():
     line = judged(made_up(-1.0, sizes=(512, 1024))).loc["b-7-slope"]
-    assert (line["verdict"], line["n"], line["reason"]) == (
-        "undecided",
-        2,
-        "2 sizes entered; it takes 3 to decide",
-    )
+    assert (line["verdict"], line["n"], line["reason"]) == ("undecided", 2, "2 sizes entered; it takes 3 to decide")
 
 
 def test_rows_without_the_rule_cannot_be_judged():
@@ -242,9 +234,7 @@ def die_at(number, monkeypatch):
 
 @pytest.mark.parametrize(("optimiser", "batch"), [("gd", 0), ("sgd", 64), ("adam", 0)])
 def test_a_killed_run_goes_on_to_the_same_rows(tmp_path, monkeypatch, optimiser, batch):
-    unit = stripe.Stripe(
-        **SMALL | {"optimiser": optimiser, "batch": batch, "limit": 60, "learning_rate": 0.2}
-    )
+    unit = stripe.Stripe(**SMALL | {"optimiser": optimiser, "batch": batch, "limit": 60, "learning_rate": 0.2})
     whole = unit.run()
     die_at(9, monkeypatch)
     with pytest.raises(Killed):

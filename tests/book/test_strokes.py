@@ -1,4 +1,6 @@
-"""A stroke means the same in the whole book: figures take line styles, faces and hatches from `relbook.drawing.style` only."""
+"""A stroke means the same in the whole book: figures take line styles,
+faces and hatches from `relbook.drawing.style` only.
+"""
 
 import ast
 from pathlib import Path
@@ -21,9 +23,7 @@ def own_strokes(source):
         if isinstance(node, ast.keyword) and node.arg in FACES | LINES:
             values = [inner.value for inner in ast.walk(node.value) if isinstance(inner, ast.Constant)]
             plain = {"", "none", "-", "white"} if node.arg in LINES else set()
-            if any(
-                isinstance(value, str) and value not in plain for value in values if node.arg in FACES | LINES
-            ):
+            if any(isinstance(value, str) and value not in plain for value in values if node.arg in FACES | LINES):
                 found.append(node.value.lineno)
         if isinstance(node, ast.Dict):
             for key, value in zip(node.keys, node.values, strict=True):
@@ -34,9 +34,7 @@ def own_strokes(source):
             found += [node.lineno] * (len(node.value) <= 7 and node.value.strip("osD^vxPX*+_") in DASHED)
         if isinstance(node, ast.Tuple) and len(node.elts) == 2 and isinstance(node.elts[1], ast.Tuple):
             first, dashes = node.elts
-            numbers = [
-                isinstance(part, ast.Constant) and isinstance(part.value, int | float) for part in dashes.elts
-            ]
+            numbers = [isinstance(part, ast.Constant) and isinstance(part.value, int | float) for part in dashes.elts]
             if isinstance(first, ast.Constant) and first.value == 0 and numbers and all(numbers):
                 found.append(node.lineno)
     return sorted(set(found))

@@ -61,8 +61,11 @@ def test_unknown_studies_and_scales():
 
 
 def test_every_study_module_is_registered():
-    found = {path.parent.name for path in (origin.PACKAGE.parent / "relbook" / "studies").glob("*/study.py")
-             if re.search(r"^def configs\(", path.read_text(), re.MULTILINE)}  # fmt: skip
+    found = {
+        path.parent.name
+        for path in (origin.PACKAGE.parent / "relbook" / "studies").glob("*/study.py")
+        if re.search(r"^def configs\(", path.read_text(), re.MULTILINE)
+    }
     assert found == set(registry.names()) - {"toy"}
 
 
@@ -70,8 +73,6 @@ def test_every_study_module_is_registered():
 def test_every_study_has_proper_configs(study):
     for scale in scales.SCALES:
         configs = registry.configs(study, scale)
-        assert len({records.settings_hash(config) for config in configs}) == len(configs), (
-            "a unit is listed twice"
-        )
+        assert len({records.settings_hash(config) for config in configs}) == len(configs), "a unit is listed twice"
         assert all(config.scale == scale and isinstance(config.seed, int) for config in configs)
         assert all(len(records.slug(config)) < 80 for config in configs)

@@ -36,8 +36,10 @@ def test_strength_is_the_largest_displacement_of_a_control_point():
     images = originals(2)
     copies, labels = deformed_templates(images, 3, 0, generator=seeded())
     assert torch.equal(copies, images[labels])
-    distances = [(deformed_templates(images, 50, c, generator=seeded())[0] - images.repeat(50, 1, 1, 1)).norm()
-                 for c in (0.25, 0.5, 1)]  # fmt: skip
+    distances = [
+        (deformed_templates(images, 50, c, generator=seeded())[0] - images.repeat(50, 1, 1, 1)).norm()
+        for c in (0.25, 0.5, 1)
+    ]
     assert distances[0] < distances[1] < distances[2]
 
 

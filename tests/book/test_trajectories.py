@@ -1,4 +1,6 @@
-"""The studies `trajectories` and `widths`: when networks are measured, one unit, the tables, the measures of the claims."""
+"""The studies `trajectories` and `widths`: when networks are measured, one unit, the tables,
+the measures of the claims.
+"""
 
 from dataclasses import replace
 
@@ -16,8 +18,16 @@ from relstab import data, models
 from relstab.random import seeded
 from relstab.train import error_rate, fit, recipes
 
-SMALL = Trajectory(scale="tiny", dataset="fashion-mini", architecture="vgg11_bn", width=0.0625, epochs=4, train_size=256,
-                   probes=20, recipe="step")  # fmt: skip
+SMALL = Trajectory(
+    scale="tiny",
+    dataset="fashion-mini",
+    architecture="vgg11_bn",
+    width=0.0625,
+    epochs=4,
+    train_size=256,
+    probes=20,
+    recipe="step",
+)
 
 
 @pytest.fixture(scope="module")
@@ -55,9 +65,7 @@ def test_looking_at_a_network_does_not_change_it(rows):
     """The same training without probes ends with the same weights, in training mode on the way."""
     dataset = data.load("fashion-mini")
     train = data.random_subset(dataset.train, 256, seed=0)
-    model = models.build(
-        "vgg11_bn", in_channels=1, width=0.0625, image_size=28, generator=seeded(0, "weights")
-    )
+    model = models.build("vgg11_bn", in_channels=1, width=0.0625, image_size=28, generator=seeded(0, "weights"))
     fit(model, train, SMALL.training(), normalise=dataset.normalise, seed=0)
     error = error_rate(model, dataset.test.images, dataset.test.labels, normalise=dataset.normalise)
     assert error == rows["test_error"].iloc[-1]
@@ -96,19 +104,26 @@ def test_an_unknown_recipe_is_one_sentence():
 # Tables and claims -------------------------------------------------------------------------------------
 
 
-def made_up(count=6, *, R=(1.0, 0.5, 0.25, 0.25, 0.2), error=(0.9, 0.9, 0.6, 0.4, 0.4), train=(0.9, 0.5, 0.09, 0.05, 0.0),
-            G=(1.0, 1.0, 0.5, 0.6, 0.75), width=0.25):  # fmt: skip
+def made_up(count=6, *, R=(1.0, 0.5, 0.25, 0.25, 0.2), error=(0.9, 0.9, 0.6, 0.4, 0.4),
+            train=(0.9, 0.5, 0.09, 0.05, 0.0), G=(1.0, 1.0, 0.5, 0.6, 0.75), width=0.25):  # fmt: skip
     """Rows of `count` seeds of a network at the epochs 0, 1, 2, 4, 8; the step size is divided by ten after 4."""
     lines = []
     for seed in range(count):
-        unit = {"dataset": "cifar10-lossless-8k", "architecture": "vgg11_bn", "width": width, "epochs": 8, "train_size": 0,
-                "augment": False, "recipe": "step", "precision": "bfloat16", "seed": seed}  # fmt: skip
+        unit = {
+            "dataset": "cifar10-lossless-8k",
+            "architecture": "vgg11_bn",
+            "width": width,
+            "epochs": 8,
+            "train_size": 0,
+            "augment": False,
+            "recipe": "step",
+            "precision": "bfloat16",
+            "seed": seed,
+        }
         lines.append({**unit, "kind": "training", "status": "ok"})
         for at, epoch in enumerate((0, 1, 2, 4, 8)):
             values = {"test_error": error[at], "train_error": train[at], "rate": 0.1 if epoch <= 4 else 0.01}
-            values |= dict.fromkeys(("R", "R_median"), R[at]) | dict.fromkeys(
-                ("G", "G_median", "D", "D_median"), G[at]
-            )
+            values |= dict.fromkeys(("R", "R_median"), R[at]) | dict.fromkeys(("G", "G_median", "D", "D_median"), G[at])
             lines.append({**unit, "kind": "point", "epoch": epoch, **values})
     return pd.DataFrame(lines)
 
@@ -135,8 +150,12 @@ def test_networks_that_never_fit_do_not_enter():
 
 
 def test_the_exponent_of_the_width():
-    rows = pd.concat([made_up(2, width=w, R=(1, 1, 1, 1, 0.3 * w**0.2), error=(0.9, 0.9, 0.9, 0.9, 0.4 * w**-0.1))
-                      for w in (0.125, 0.25, 0.5)])  # fmt: skip
+    rows = pd.concat(
+        [
+            made_up(2, width=w, R=(1, 1, 1, 1, 0.3 * w**0.2), error=(0.9, 0.9, 0.9, 0.9, 0.4 * w**-0.1))
+            for w in (0.125, 0.25, 0.5)
+        ]
+    )
     found = widths_claims.growth(rows, quantity="R_median", seed=0)
     assert (found.estimate, found.n) == (pytest.approx(0.2), 6)
     assert widths_claims.growth(rows, quantity="test_error", seed=0).estimate == pytest.approx(-0.1)
@@ -146,8 +165,11 @@ def test_the_exponent_of_the_width():
 def test_every_claim_can_hold_and_fail():
     good = made_up(R=(1.0, 0.2, 0.2, 0.2, 0.1), error=(0.9, 0.9, 0.6, 0.6, 0.3), G=(1, 0.2, 0.2, 0.2, 0.3))
     bad = made_up(R=(1.0, 1.0, 1.0, 0.1, 0.2), error=(0.9, 0.3, 0.3, 0.4, 0.3), G=(0.1, 1, 1, 0.5, 0.4))
-    wide = [made_up(6, width=w, R=(1, 1, 1, 1, 0.3 * w**a), error=(0.9, 0.9, 0.9, 0.9, 0.4 * w**b))
-            for a, b in ((0.2, -0.1), (-0.2, 0.1)) for w in (0.125, 0.25)]  # fmt: skip
+    wide = [
+        made_up(6, width=w, R=(1, 1, 1, 1, 0.3 * w**a), error=(0.9, 0.9, 0.9, 0.9, 0.4 * w**b))
+        for a, b in ((0.2, -0.1), (-0.2, 0.1))
+        for w in (0.125, 0.25)
+    ]
     rows = {"trajectories": (good, bad), "widths": (pd.concat(wide[:2]), pd.concat(wide[2:]))}
     ours = [claim for claim in ledger.claims() if claim.folder in rows and not claim.retired]
     assert len(ours) == 7

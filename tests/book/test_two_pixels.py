@@ -1,4 +1,6 @@
-"""The two constructed solutions for two pixels (slides): exact sums against Monte-Carlo and the numbers of the slides."""
+"""The two constructed solutions for two pixels (slides): exact sums against Monte-Carlo and the numbers of the
+slides.
+"""
 
 import numpy as np
 import pytest
@@ -20,10 +22,7 @@ def test_two_pixel_noise_against_monte_carlo(dtype):
     task = line_task(1, 32, 7)
     clean = task.images(value=1.0, dtype=dtype).squeeze(1)
     table = two_pixels.two_pixel_sensitivities().set_index("solution")
-    noise = (
-        torch.randn(100, *clean.shape, generator=torch.Generator().manual_seed(0), dtype=dtype)
-        * (1 / 12) ** 0.5
-    )
+    noise = torch.randn(100, *clean.shape, generator=torch.Generator().manual_seed(0), dtype=dtype) * (1 / 12) ** 0.5
     f = two_pixels.output(clean, 7)
     for solution in two_pixels.SOLUTIONS:
         changed = two_pixels.output((clean + noise).flatten(0, 1), 7, solution).reshape(100, -1) - f

@@ -24,9 +24,7 @@ SMALL = zoo.Network(
     scale="tiny", dataset="fashion-mini", architecture="vgg11_bn", width=0.0625, train_size=384, epochs=8,
     probes=40, shuffles=2, cuts=(3, 5), displacements=(0.5, 1.0, 2.0),
 )  # fmt: skip
-LENET = zoo.Network(
-    scale="tiny", dataset="fashion-mini", architecture="lenet", train_size=256, epochs=4, probes=40
-)
+LENET = zoo.Network(scale="tiny", dataset="fashion-mini", architecture="lenet", train_size=256, epochs=4, probes=40)
 
 
 @pytest.fixture(scope="module")
@@ -64,16 +62,14 @@ def test_the_cheap_scales_are_cheap():
 
 
 def test_a_block_is_a_product_and_steps_fix_the_epochs():
-    block = {
-        "dataset": "mnist",
-        "train_size": [512, 1000],
-        "seed": [0, 1],
-        "steps": 40,
-        "nets": (("lenet", 1),),
-    }
+    block = {"dataset": "mnist", "train_size": [512, 1000], "seed": [0, 1], "steps": 40, "nets": (("lenet", 1),)}
     units = list(zoo.expand("tiny", block))
     assert [(unit.train_size, unit.seed, unit.epochs) for unit in units] == [
-        (512, 0, 10), (512, 1, 10), (1000, 0, 5), (1000, 1, 5)]  # fmt: skip
+        (512, 0, 10),
+        (512, 1, 10),
+        (1000, 0, 5),
+        (1000, 1, 5),
+    ]
 
 
 def test_a_misspelt_field_of_the_table_is_named():
@@ -101,14 +97,8 @@ def test_rows_of_a_unit(stored):
     assert (sensitivity[["D", "G", "R"]] > 0).all(axis=None)
     assert np.allclose(sensitivity["R"], sensitivity["D"] / sensitivity["G"])
     profile = sensitivity[(sensitivity["stage"] == "trained") & (sensitivity["statistic"] == "mean")]
-    assert profile.groupby("shuffle").size().to_dict() == {
-        -1.0: 10,
-        0.0: 10,
-        1.0: 10,
-    }  # input, 8 ReLUs, output
-    assert np.allclose(
-        profile.loc[profile["layer"] == "input", "R"], 1, rtol=1e-5
-    )  # same norm by construction
+    assert profile.groupby("shuffle").size().to_dict() == {-1.0: 10, 0.0: 10, 1.0: 10}  # input, 8 ReLUs, output
+    assert np.allclose(profile.loc[profile["layer"] == "input", "R"], 1, rtol=1e-5)  # same norm by construction
     sweep = sensitivity[(sensitivity["stage"] == "init") & (sensitivity["statistic"] == "component_median")]
     assert not sweep.duplicated(["displacement", "cut", "interpolation"]).any()
     assert len(sweep) == 3 * 2 * 2
@@ -131,9 +121,7 @@ def test_a_unit_gives_the_same_numbers_again_and_its_rows_can_be_stored():
 def test_the_stored_weights_are_those_that_were_measured(stored):
     model = zoo.trained(LENET)
     split = data.load("fashion-mini").test
-    found = stored.loc[
-        (stored["kind"] == "training") & (stored["architecture"] == "lenet"), "test_error"
-    ].item()
+    found = stored.loc[(stored["kind"] == "training") & (stored["architecture"] == "lenet"), "test_error"].item()
     normalise = data.load("fashion-mini").normalise
     assert error_rate(model, split.images, split.labels, normalise=normalise) == found
     assert not model.training
@@ -175,9 +163,7 @@ def copies(count, seed=0):
 def test_each_picture_finds_its_lossy_copy():
     originals = copies(50)
     order = torch.randperm(50, generator=torch.Generator().manual_seed(1))
-    lossy = (
-        (originals.images.int() + torch.randint(-9, 10, originals.images.shape)).clamp(0, 255).to(torch.uint8)
-    )
+    lossy = (originals.images.int() + torch.randint(-9, 10, originals.images.shape)).clamp(0, 255).to(torch.uint8)
     shuffled = data.Split(lossy[order], originals.labels[order])
     found = datasets.same_pictures(originals.take(range(20)), shuffled)
     assert torch.equal(found.images, lossy[:20])
@@ -192,10 +178,7 @@ def test_sets_that_do_not_match_are_refused():
 @pytest.mark.data
 def test_the_jpeg_set_holds_the_lossless_test_images():
     try:
-        originals, encoded = (
-            data.load("cifar10-lossless").test,
-            data.load("cifar10-jpeg", download=False).test,
-        )
+        originals, encoded = (data.load("cifar10-lossless").test, data.load("cifar10-jpeg", download=False).test)
     except FileNotFoundError as error:
         pytest.skip(str(error))
     found = datasets.same_pictures(originals, encoded)
@@ -238,9 +221,7 @@ def test_a_correlation_of_two_points_is_no_number():
 
 def test_averages_are_geometric_quantity_by_quantity():
     table = pd.DataFrame({"net": ["a", "a"], "D": [1.0, 4.0], "G": [1.0, 1.0], "R": [1.0, 9.0]})
-    assert zoo_tables.geometric(table, ["net"])[["D", "G", "R", "n"]].to_numpy()[0] == pytest.approx(
-        [2, 1, 3, 2]
-    )
+    assert zoo_tables.geometric(table, ["net"])[["D", "G", "R", "n"]].to_numpy()[0] == pytest.approx([2, 1, 3, 2])
 
 
 def test_profiles_average_shuffles_and_have_every_layer(stored):
@@ -265,12 +246,24 @@ def test_published_errors_stand_for_networks_of_others(stored):
 
 # Figures -----------------------------------------------------------------------------------------------
 
-FROM_ROWS = [figures.displacement_sweep, lambda rows: figures.dots(rows, ["lenet", "vgg11_bn"]),
-             figures.learning_curve, figures.error_against, lambda rows: figures.error_against(rows, "D"), figures.error_row,
-             figures.by_size,
-             figures.sensitivities_against_size, figures.trajectories, lambda rows: figures.error_panels(rows, {"c = 3": {}}),
-             figures.encodings, zoo_layers.depth_profiles, zoo_layers.shuffled_profiles,
-             zoo_layers.noise_correlations, zoo_layers.noise_scatter, zoo_layers.mode_growth]  # fmt: skip
+FROM_ROWS = [
+    figures.displacement_sweep,
+    lambda rows: figures.dots(rows, ["lenet", "vgg11_bn"]),
+    figures.learning_curve,
+    figures.error_against,
+    lambda rows: figures.error_against(rows, "D"),
+    figures.error_row,
+    figures.by_size,
+    figures.sensitivities_against_size,
+    figures.trajectories,
+    lambda rows: figures.error_panels(rows, {"c = 3": {}}),
+    figures.encodings,
+    zoo_layers.depth_profiles,
+    zoo_layers.shuffled_profiles,
+    zoo_layers.noise_correlations,
+    zoo_layers.noise_scatter,
+    zoo_layers.mode_growth,
+]
 
 
 @pytest.mark.parametrize("draw", FROM_ROWS)
@@ -294,9 +287,7 @@ def test_error_against_R_plots_the_measured_points(stored):
 def test_pooling_is_computed():
     texts = [text.get_text() for ax in zoo_layers.pooling().axes for text in ax.texts]
     assert {"2.5", "3.5", "3"} <= set(texts)  # means of the 2 x 2 windows
-    assert any("5 and 3,\nmean 4" in text for text in texts) and any(
-        "3 and 5,\nmean 4" in text for text in texts
-    )
+    assert any("5 and 3,\nmean 4" in text for text in texts) and any("3 and 5,\nmean 4" in text for text in texts)
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.85, 2.1), (0.02, 30), (0.29, 0.61), (1e-5, 1)])
@@ -326,8 +317,9 @@ def test_causes_compare_networks_that_differ_in_nothing_else():
     assert (table["pairs"] >= 1).all()
     assert (table["smallest"] <= table["median"]).all()
     assert (table["median"] <= table["largest"]).all()
-    assert zoo_tables._pairs(pd.DataFrame({"architecture": ["a", "a", "b"], "width": [0.5, 1.0, 1.0], "R": [0.4, 0.1, 9.0]}),
-                         "width").tolist() == pytest.approx([0.25])  # fmt: skip
+    assert zoo_tables._pairs(
+        pd.DataFrame({"architecture": ["a", "a", "b"], "width": [0.5, 1.0, 1.0], "R": [0.4, 0.1, 9.0]}), "width"
+    ).tolist() == pytest.approx([0.25])
 
 
 def test_the_sign_of_D_depends_on_the_group():

@@ -22,8 +22,9 @@ def network(architecture, R, *, error=None, G=1.0, profile=(), growth=(), **fiel
     images = tables.ON_TRUE_PIXELS.get(unit["dataset"], unit["dataset"])
     probe = unit | {"kind": "sensitivity", "images": images, "displacement": 1.0, "interpolation": "bilinear"}
     rows = [unit | {"kind": "training", "status": "ok", "test_error": error, "train_loss": 0.1}]
-    for stage, statistic, cut in [(s, t, c) for s in ("init", "trained") for t in ("component_median", "mean")
-                                  for c in (3, 5, 15)]:  # fmt: skip
+    for stage, statistic, cut in [
+        (s, t, c) for s in ("init", "trained") for t in ("component_median", "mean") for c in (3, 5, 15)
+    ]:
         rows.append(probe | {"stage": stage, "shuffle": -1, "statistic": statistic, "cut": cut, "layer": "output",
                              "depth": 4, "relative_depth": 1.0, "R": R, "D": R * G, "G": G})  # fmt: skip
     for shuffle, values in enumerate(profile, start=-1):
@@ -34,9 +35,7 @@ def network(architecture, R, *, error=None, G=1.0, profile=(), growth=(), **fiel
     for epoch, factor in enumerate((1.0, *growth)):
         for depth in range(1, 6):
             gammas = {f"gamma_{value}": 1.0 if value else factor for value in (0, 1, 2, 3, 4, 6)}
-            rows.append(
-                unit | {"kind": "modes", "epoch": epoch, "layer": f"c{depth}", "depth": depth, **gammas}
-            )
+            rows.append(unit | {"kind": "modes", "epoch": epoch, "layer": f"c{depth}", "depth": depth, **gammas})
     return rows
 
 
@@ -64,8 +63,17 @@ def lawful():
 
 
 def test_law_of_networks_that_obey_it(lawful):
-    expected = {"b-5-R": 1, "b-5-slope": 0.5, "b-5-two-tenths": 0.2, "b-5-typical-factor": 1, "a-1-centre-R": 1,
-                "a-1-centre-G-all": -1, "b-16-G-weaker": 0, "b-21-every-cut": 1, "a-1-centre-not-at-init": 1}  # fmt: skip
+    expected = {
+        "b-5-R": 1,
+        "b-5-slope": 0.5,
+        "b-5-two-tenths": 0.2,
+        "b-5-typical-factor": 1,
+        "a-1-centre-R": 1,
+        "a-1-centre-G-all": -1,
+        "b-16-G-weaker": 0,
+        "b-21-every-cut": 1,
+        "a-1-centre-not-at-init": 1,
+    }
     for name, value in expected.items():
         found = measured(name, lawful)
         assert found.estimate == pytest.approx(value, abs=1e-9), name
@@ -80,9 +88,7 @@ def test_networks_trained_on_originals_are_a_population_of_their_own(lawful):
 
 def test_an_architecture_counts_once(lawful):
     """The widest, of those the longest trained, seeds averaged in the logarithm."""
-    more = frame(
-        network("lenet", 9.0, width=0.5), network("lenet", 8.0, epochs=5), network("lenet", 4.0, seed=1)
-    )
+    more = frame(network("lenet", 9.0, width=0.5), network("lenet", 8.0, epochs=5), network("lenet", 4.0, seed=1))
     rows = pd.concat([lawful, more])
     assert measured("b-5-R", rows).n == 6
     nets = claims.points(rows).set_index("architecture")
@@ -117,8 +123,11 @@ def test_both_exponents_of_a_law_of_two_variables():
 def test_growing_training_sets():
     def curve(name, R, G):
         sizes = (512, 2048, 8192)
-        return [row for P, r, g in zip(sizes, R, G, strict=True)
-                for row in network(name, r, G=g, train_size=P, epochs=10000 // P)]  # fmt: skip
+        return [
+            row
+            for P, r, g in zip(sizes, R, G, strict=True)
+            for row in network(name, r, G=g, train_size=P, epochs=10000 // P)
+        ]
 
     rows = frame(curve("resnet10", (1, 0.5, 0.25), (1, 1.5, 2)), curve("lenet", (1, 1, 1), (1, 2, 3)))
     assert estimate("b-6-G-rises", rows) == 1 and measured("b-6-G-rises", rows).n == 1
@@ -131,8 +140,11 @@ def test_growing_training_sets():
 
 
 def test_noise_up_to_thirty_is_judged():
-    nets = [network(name, R, G=1 / R, noise=noise, error=0.2 * math.sqrt(R) if noise < 50 else 0.5 / R)
-            for noise in (0.0, 10.0, 30.0, 100.0) for name, R in NETS.items()]  # fmt: skip
+    nets = [
+        network(name, R, G=1 / R, noise=noise, error=0.2 * math.sqrt(R) if noise < 50 else 0.5 / R)
+        for noise in (0.0, 10.0, 30.0, 100.0)
+        for name, R in NETS.items()
+    ]
     rows = frame(*nets)
     assert estimate("a-1-right-R", rows) == pytest.approx(1)
     assert estimate("a-1-right-G", rows) == pytest.approx(-1)
@@ -141,11 +153,17 @@ def test_noise_up_to_thirty_is_judged():
 
 
 def test_profiles_and_shuffles_are_judged_network_by_network():
-    """Two networks that shuffling moves by a factor of three, up and down: a signed mean would say that nothing moves."""
+    """Two networks that shuffling moves by a factor of three, up and down:
+    a signed mean would say that nothing moves.
+    """
     trained = np.array([1.0, 0.8, 0.4, 0.2])
     up, down = (1, 3, 3, 3), (1, 1 / 3, 1 / 3, 1 / 3)
-    rows = frame(*(network(name, 0.1, shuffles=1, profile=(trained, trained * factors))
-                   for name, factors in (("vgg11_bn", up), ("resnet18", down))))  # fmt: skip
+    rows = frame(
+        *(
+            network(name, 0.1, shuffles=1, profile=(trained, trained * factors))
+            for name, factors in (("vgg11_bn", up), ("resnet18", down))
+        )
+    )
     assert estimate("a-3-overlap", rows) == 0
     assert estimate("a-3-late", rows) == 0.5
     assert estimate("a-3-R-falls", rows) == pytest.approx(-1)
@@ -160,9 +178,7 @@ def test_the_image_is_no_layer():
 
 
 def test_growth_of_the_constant_mode():
-    rows = frame(
-        network("vgg11_bn", 0.1, growth=(2.0, 5.0)), network("vgg11_bn", 0.1, width=0.5, growth=(9.0, 9.0))
-    )
+    rows = frame(network("vgg11_bn", 0.1, growth=(2.0, 5.0)), network("vgg11_bn", 0.1, width=0.5, growth=(9.0, 9.0)))
     found = measured("a-4-row-1-layers-2-4", rows)
     assert found.estimate == pytest.approx(5) and found.n == 1 and not found.enough
     more = pd.concat([rows, *(frame(network("vgg11_bn", 0.1, growth=(2.0, 5.0), seed=s)) for s in (1, 2))])
@@ -173,9 +189,7 @@ def test_shuffling_parts_late_or_early():
     """Layers at a quarter, a half and three quarters of the depth; only the second network parts late."""
     trained = np.array([1.0, 1.0, 0.5, 0.25])
     factors = {"vgg11_bn": (1, 3, 3, 2), "resnet18": (1, 1.1, 1.1, 4)}
-    rows = frame(
-        *(network(name, 0.125, shuffles=1, profile=(trained, trained * f)) for name, f in factors.items())
-    )
+    rows = frame(*(network(name, 0.125, shuffles=1, profile=(trained, trained * f)) for name, f in factors.items()))
     rows = rows[rows["layer"] != "output"]
     assert claims.share_parting(rows, seed=0).estimate == 0.5
     (up,) = (frame(network("vgg11_bn", 0.1, shuffles=1, profile=(trained, trained * (1, 2, 0.5, 2)))),)
@@ -209,8 +223,9 @@ def probed_at(rows, displacement, factor=1.0, interpolation="bilinear"):
     table = rows[rows["layer"].eq("output") & rows["stage"].eq("trained")]
     names = list(dict.fromkeys(table["architecture"]))
     factors = dict(zip(names, np.broadcast_to(factor, len(names)), strict=True))
-    return table.assign(displacement=displacement, interpolation=interpolation,
-                        R=table["R"] * table["architecture"].map(factors))  # fmt: skip
+    return table.assign(
+        displacement=displacement, interpolation=interpolation, R=table["R"] * table["architecture"].map(factors)
+    )
 
 
 def test_small_displacements_compare_interpolations(lawful):
@@ -266,9 +281,7 @@ def test_depth_is_compared_with_R():
     rows = frame(*(network(name, 4.0**i, shuffles=1, profile=((1.0, 1.0),)) for i, name in enumerate(NETS)))
     assert claims.depth_margin(rows, seed=0).estimate == pytest.approx(1)
     depth = {name: 4 * 2**i for i, name in enumerate(NETS)}
-    deeper = rows.assign(
-        depth=rows["depth"].mask(rows["layer"].eq("output"), rows["architecture"].map(depth))
-    )
+    deeper = rows.assign(depth=rows["depth"].mask(rows["layer"].eq("output"), rows["architecture"].map(depth)))
     assert claims.depth_margin(deeper, seed=0).estimate == pytest.approx(0, abs=1e-9)
 
 
@@ -276,13 +289,19 @@ def test_populations_of_the_main_claims():
     """Of networks of every kind only these enter; a change here is a change of what is claimed."""
     noisy = [network("vgg11_bn", 0.2, noise=n, epochs=5) for n in (0.0, 10.0)]
     rows = frame(
-        network("lenet", 1.0), network("lenet", 1.0, seed=1), network("lenet", 1.0, width=0.5), network("fc_l4", 3.0),
-        network("vgg11_bn", 0.2, shuffles=1, profile=((1.0, 0.5), (1.0, 0.6))), *noisy,
-        network("vgg11_bn", 0.2, train_size=512), network("vgg11_bn", 0.1, train_size=2048),
+        network("lenet", 1.0),
+        network("lenet", 1.0, seed=1),
+        network("lenet", 1.0, width=0.5),
+        network("fc_l4", 3.0),
+        network("vgg11_bn", 0.2, shuffles=1, profile=((1.0, 0.5), (1.0, 0.6))),
+        *noisy,
+        network("vgg11_bn", 0.2, train_size=512),
+        network("vgg11_bn", 0.1, train_size=2048),
         network("alexnet", 0.5, augment=False),
-        network("lenet", 1.5, dataset="mnist", augment=False), network("resnet10", 0.4, dataset="fashion-mnist", augment=False),
+        network("lenet", 1.5, dataset="mnist", augment=False),
+        network("resnet10", 0.4, dataset="fashion-mnist", augment=False),
         network("cifar_resnet20", 0.1, shuffles=1, profile=((1.0, 0.5), (1.0, 0.6)), **OTHERS),
-    )  # fmt: skip
+    )
     here = ("fc_l4 on cifar10-jpeg", "lenet on cifar10-jpeg", "vgg11_bn on cifar10-jpeg")
     theirs, curve = "cifar_resnet20 on cifar10-lossless", ("vgg11_bn on cifar10-jpeg",)
     golden = {
@@ -326,9 +345,7 @@ def test_a_mutant_of_a_measure_changes_the_number_or_its_population(lawful, muta
     assert (before.estimate, before.n) != (after.estimate, after.n)
 
 
-@pytest.mark.parametrize(
-    "claim", [c for c in papers.ledger() if c.studies == ("zoo",)], ids=lambda claim: claim.id
-)
+@pytest.mark.parametrize("claim", [c for c in papers.ledger() if c.studies == ("zoo",)], ids=lambda claim: claim.id)
 def test_rows_without_what_a_claim_is_about_give_no_number(claim):
     rows = frame(network("alexnet", 1.0, dataset="elsewhere", noise=5.0))
     assert claim.judge({"zoo": rows}, "laptop")["verdict"] in ("not tested", "undecided")

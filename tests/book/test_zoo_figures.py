@@ -1,4 +1,6 @@
-"""Every figure of the zoo plots the numbers it is about: made-up networks whose D, G, R and errors are all different."""
+"""Every figure of the zoo plots the numbers it is about: made-up networks whose D, G,
+R and errors are all different.
+"""
 
 import math
 
@@ -32,18 +34,12 @@ def network(architecture, R, G, error, *, layers=4, **fields):
                   "depth": depth, "relative_depth": depth / layers}  # fmt: skip
             rows.append(line(R * factor * MEAN * (layers + 1) / (1 + depth), **at))
             if stage == "trained":
-                rows += [
-                    line(R * MEAN * by, **at | {"shuffle": shuffle}) for shuffle, by in ((0, 2.0), (1, 8.0))
-                ]
+                rows += [line(R * MEAN * by, **at | {"shuffle": shuffle}) for shuffle, by in ((0, 2.0), (1, 8.0))]
         for cut in CUTS:
             for delta in DELTAS:
                 rows += [
                     line(
-                        R * factor * by * cut / 3 * delta,
-                        stage=stage,
-                        statistic=statistic,
-                        cut=cut,
-                        displacement=delta,
+                        R * factor * by * cut / 3 * delta, stage=stage, statistic=statistic, cut=cut, displacement=delta
                     )
                     for statistic, by in (("component_median", 1.0), ("mean", MEAN))
                 ]
@@ -70,9 +66,7 @@ def curves(ax):
 
 def ys(ax, dashes, colour=None):
     """The heights of the one line with these dashes (and of this colour)."""
-    ((points,),) = [
-        lines for (own, ls), lines in curves(ax).items() if ls == dashes and colour in (None, own)
-    ]
+    ((points,),) = [lines for (own, ls), lines in curves(ax).items() if ls == dashes and colour in (None, own)]
     return [y for _, y in points]
 
 
@@ -138,14 +132,10 @@ def test_a_row_of_sensitivities_fits_each_group_by_itself():
     axes = figures.error_row(rows, statistic="mean").axes
     for ax, factor in ((axes[0], 2 * MEAN), (axes[2], MEAN)):
         points = {points[0] for lines in curves(ax).values() for points in lines if len(points) == 1}
-        grey = {
-            tuple(line.get_xydata()[0]) for line in ax.lines if len(line.get_xydata()) == 1
-        }  # LeNet is grey
+        grey = {tuple(line.get_xydata()[0]) for line in ax.lines if len(line.get_xydata()) == 1}  # LeNet is grey
         expected = [(factor * R, 0.3 * R**0.7) for _, R in own] + [(factor * 0.05, 0.9), (factor * 0.01, 0.9)]
         assert sorted(points | grey) == [pytest.approx(point) for point in sorted(expected)]
-        ((fit,),) = [
-            lines for (colour, dash), lines in curves(ax).items() if dash == FULL and colour == "#000000"
-        ]
+        ((fit,),) = [lines for (colour, dash), lines in curves(ax).items() if dash == FULL and colour == "#000000"]
         assert fit == [pytest.approx((factor * R, 0.3 * R**0.7)) for R in (0.1, 0.8)]
         assert "convolutional 5: +1.00" in ax.get_xlabel() and "all 7" in ax.get_xlabel()
     rims = [line.get_markeredgecolor() for line in axes[0].lines if line.get_marker() == "P"]
@@ -215,9 +205,7 @@ def noisy():
 def test_noise_correlations_are_those_of_each_level(noisy):
     ax = figures_by_layer.noise_correlations(noisy).axes[0]
     colour = to_hex(style.QUANTITIES["D"][0])
-    values = [
-        points for lines in [curves(ax)[colour, "-"]] for points in lines if len({x for x, _ in points}) == 2
-    ]
+    values = [points for lines in [curves(ax)[colour, "-"]] for points in lines if len({x for x, _ in points}) == 2]
     assert [y for _, y in values[0]] == pytest.approx([1, -1])
 
 
@@ -225,13 +213,9 @@ def test_each_level_of_noise_has_its_picture_above_it(noisy):
     import torch
 
     image = torch.full((3, 8, 8), 0.5)
-    pictures = figures_by_layer.noisy_pictures(
-        noisy, image, torch.tensor([0.01] * 3), generator=torch.Generator()
-    )
+    pictures = figures_by_layer.noisy_pictures(noisy, image, torch.tensor([0.01] * 3), generator=torch.Generator())
     assert (pictures[0] == 0.5).all()
-    assert ((pictures[1] - 0.5) ** 2).sum() ** 0.5 == pytest.approx(
-        0.3, rel=1e-4
-    )  # norm 30, in units of 0.01
+    assert ((pictures[1] - 0.5) ** 2).sum() ** 0.5 == pytest.approx(0.3, rel=1e-4)  # norm 30, in units of 0.01
     ax = figures_by_layer.noise_correlations(noisy, pictures).axes[0]
     places = [small.get_position().x0 + small.get_position().width / 2 for small in ax.child_axes]
     ticks = ax.transData.transform([(x, 0) for x in ax.get_xticks()])
@@ -249,10 +233,7 @@ def test_noise_scatter_has_D_G_R_across_and_the_error_upward(noisy):
     for ax, (quantity, xs) in zip(axes[:3], across.items(), strict=True):
         points = sorted(point for lines in curves(ax).values() for points in lines for point in points)
         assert points == [pytest.approx(point) for point in sorted(zip(xs, errors, strict=True))], quantity
-    assert [ax.get_title() for ax in axes[::3]] == [
-        "noise 0: correlation 1.00",
-        "noise 30: correlation -1.00",
-    ]
+    assert [ax.get_title() for ax in axes[::3]] == ["noise 0: correlation 1.00", "noise 30: correlation -1.00"]
 
 
 def test_mode_growth_is_by_eigenvalue():

@@ -167,9 +167,7 @@ class Faults:
             assert set(before) <= set(found), f"{way}: finished units were lost"
             self.ways["ended before it was killed" if late else way] += 1
             self.ends[code] += 1
-            say(
-                f"{number + 1:4} {'too late' if late else way:16} exit {code:4} {len(found)} of {len(expected)} units"
-            )
+            say(f"{number + 1:4} {'too late' if late else way:16} exit {code:4} {len(found)} of {len(expected)} units")
             if found.keys() == expected.keys():
                 finished += 1
                 self.count_resumed(store)
@@ -180,8 +178,10 @@ class Faults:
         self.count_resumed(store)
         temporary = list(store.rglob("*.tmp"))
         assert not temporary, f"temporary files are left: {temporary}"
-        say(f"{dict(self.ways)}; exit codes {dict(self.ends)}; {finished + 1} studies finished after kills, "
-            f"{self.resumed} of their units were killed within and went on; all rows equal, no process left")  # fmt: skip
+        say(
+            f"{dict(self.ways)}; exit codes {dict(self.ends)}; {finished + 1} studies finished after kills, "
+            f"{self.resumed} of their units were killed within and went on; all rows equal, no process left"
+        )
         return finished + 1
 
     def count_resumed(self, store):
@@ -197,9 +197,7 @@ def main(arguments=None):
     options.add_argument("--scale", default="tiny")
     options.add_argument("--jobs", type=int, default=2, metavar="N")
     options.add_argument("--seed", type=int, default=0)
-    options.add_argument(
-        "--longest", type=float, default=20, metavar="SECONDS", help="until a kill (default: 20)"
-    )
+    options.add_argument("--longest", type=float, default=20, metavar="SECONDS", help="until a kill (default: 20)")
     options = options.parse_args(arguments)
     words = ["study", options.study, "--scale", options.scale, "--jobs", str(options.jobs)]
     code = f"import sys; from relstab import cli\nif __name__ == '__main__': sys.exit(cli.main({words!r}))"

@@ -143,9 +143,7 @@ def torchvision_reference(name):
     return model.to_empty(device="cpu")
 
 
-@pytest.mark.parametrize(
-    "name", ["vgg11", "vgg11_bn", "resnet18", "resnet50", "efficientnet_b0", "efficientnet_b2"]
-)
+@pytest.mark.parametrize("name", ["vgg11", "vgg11_bn", "resnet18", "resnet50", "efficientnet_b0", "efficientnet_b2"])
 def test_equals_edited_torchvision(name):
     """Same keys, same outputs to the last bit."""
     model = models.build(name, generator=seeded()).eval()

@@ -48,9 +48,7 @@ DOWN = {
     "max": lambda part, x: x.unfold(2, 2, 2).unfold(3, 2, 2).amax((-2, -1)),
     "average": lambda part, x: x.unfold(2, 2, 2).unfold(3, 2, 2).mean((-2, -1)),
     "strided": lambda part, x: functional.conv2d(x, part.weight, stride=2),
-    "strided_relu": lambda part, x: normalised(
-        part[1], functional.conv2d(x, part[0].weight, stride=2)
-    ).relu(),
+    "strided_relu": lambda part, x: normalised(part[1], functional.conv2d(x, part[0].weight, stride=2)).relu(),
 }
 
 

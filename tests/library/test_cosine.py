@@ -47,20 +47,14 @@ def test_each_layer_matches_its_definition(dtype):
         clean, moved = layer(clean), layer(moved)
         if row.layer == "1":  # the ReLU that follows overwrites it
             clean, moved = clean.clone(), moved.clone()
-        assert row.sensitivity == pytest.approx(
-            by_hand(clean, moved), rel=1e-4 if dtype == torch.float32 else 1e-12
-        )
+        assert row.sensitivity == pytest.approx(by_hand(clean, moved), rel=1e-4 if dtype == torch.float32 else 1e-12)
 
 
 def test_batch_statistics_of_each_set():
     images, moved = inputs(9, torch.float64)
-    table = cosine_sensitivity(
-        network(torch.float64), images, 5 * moved + 1, layers=["1"], batch_statistics=True
-    )
+    table = cosine_sensitivity(network(torch.float64), images, 5 * moved + 1, layers=["1"], batch_statistics=True)
     net = network(torch.float64).train()
-    assert table["sensitivity"].item() == pytest.approx(
-        by_hand(net[:2](images), net[:2](5 * moved + 1)), rel=1e-9
-    )
+    assert table["sensitivity"].item() == pytest.approx(by_hand(net[:2](images), net[:2](5 * moved + 1)), rel=1e-9)
 
 
 def test_scale_of_a_representation_does_not_matter(dtype):
@@ -77,9 +71,7 @@ def test_zero_vectors():
     moved = images.clone()
     moved[0] = 0
     table = cosine_sensitivity(nn.Identity(), images, moved, layers="output")
-    assert table["sensitivity"].item() == pytest.approx(
-        1 / 4
-    )  # one of four moved by 1; all pairs are 1 apart
+    assert table["sensitivity"].item() == pytest.approx(1 / 4)  # one of four moved by 1; all pairs are 1 apart
     same = cosine_sensitivity(nn.Identity(), torch.ones(4, 3), torch.ones(4, 3), layers="output")
     assert same["sensitivity"].isna().all()
 

@@ -56,9 +56,7 @@ def test_grey_stays_grey_and_mixtures_become_colour(tmp_path):
     save(tmp_path / "0.png", pixels(0, channels=1))
     save(tmp_path / "1.png", pixels(1, channels=1))
     split = load_folder(tmp_path)
-    assert np.array_equal(
-        split.images[:, 0].numpy(), np.stack([pixels(0, channels=1), pixels(1, channels=1)])
-    )
+    assert np.array_equal(split.images[:, 0].numpy(), np.stack([pixels(0, channels=1), pixels(1, channels=1)]))
     assert split.images.shape[1] == 1
     assert split.labels.tolist() == [-1, -1]
     save(tmp_path / "2.png", pixels(2))
@@ -126,9 +124,7 @@ def test_damaged_picture_is_named(tmp_path, damage):
     if damage == "deep":
         Image.fromarray(np.full((10, 12), 40_000, np.uint16)).save(broken)
     else:
-        broken.write_bytes(
-            {"cut": content[: len(content) // 2], "garbage": b"not a picture", "empty": b""}[damage]
-        )
+        broken.write_bytes({"cut": content[: len(content) // 2], "garbage": b"not a picture", "empty": b""}[damage])
     with pytest.raises(ValueError, match=r"b\.png cannot be read as a picture"):
         load_folder(tmp_path)
     with pytest.raises(ValueError, match=r"b\.png cannot be read as a picture"):

@@ -48,8 +48,11 @@ def write_batches(folder, values):
     folder.mkdir(parents=True)
     md5 = {}
     for i, name in enumerate([f"data_batch_{k}" for k in range(1, 6)] + ["test_batch"]):
-        x, y = (values["x_test"], values["y_test"]) if i == 5 else (
-            np.array_split(values["x_train"], 5)[i], np.array_split(values["y_train"], 5)[i])  # fmt: skip
+        x, y = (
+            (values["x_test"], values["y_test"])
+            if i == 5
+            else (np.array_split(values["x_train"], 5)[i], np.array_split(values["y_train"], 5)[i])
+        )
         raw = pickle.dumps({"data": x.transpose(0, 3, 1, 2).reshape(len(x), -1), "labels": y.tolist()}, 2)
         (folder / name).write_bytes(raw)
         md5[name] = hashlib.md5(raw).hexdigest()
@@ -162,9 +165,7 @@ def test_what_a_machine_lacks_is_told_without_reading_or_fetching(alone, monkeyp
     monkeypatch.setattr("relstab.data.images._download", lambda source: pytest.fail("a download was started"))
     data.require("fashion-mini", download=False)
     data.require("cifar10")
-    with pytest.raises(
-        FileNotFoundError, match=r"there is no cifar-10-batches-py in .*no download was tried"
-    ):
+    with pytest.raises(FileNotFoundError, match=r"there is no cifar-10-batches-py in .*no download was tried"):
         data.require("cifar10", download=False)
     with pytest.raises(
         FileNotFoundError, match=r"cifar10-lossless-6k.npz in .*it is no public download; .*use cifar10"
@@ -227,13 +228,7 @@ def test_imagenet(alone):
 
 
 def test_search_order(alone, monkeypatch, tmp_path):
-    places = [
-        tmp_path / "root",
-        alone,
-        tmp_path / "here" / "data",
-        tmp_path / "system",
-        tmp_path / "cache/relstab",
-    ]
+    places = [tmp_path / "root", alone, tmp_path / "here" / "data", tmp_path / "system", tmp_path / "cache/relstab"]
     monkeypatch.setitem(SOURCES, "mnist", replace(SOURCES["mnist"], places=(places[3],), digest=""))
     for place in places:
         place.mkdir(parents=True, exist_ok=True)
@@ -256,9 +251,7 @@ def test_missing_data_say_what_where_and_how(alone, name):
     assert message.endswith(SOURCES[name].obtain)
     assert "\n" not in message
     public = name in ("mnist", "fashion-mnist", "cifar10")
-    assert (
-        "the download failed (<urlopen error no network in tests>)" if public else "no public download"
-    ) in message
+    assert ("the download failed (<urlopen error no network in tests>)" if public else "no public download") in message
     if public:
         with pytest.raises(FileNotFoundError, match="a download was not allowed"):
             data.load(name, download=False)

@@ -60,11 +60,7 @@ def test_splits_are_frozen_and_stay_uint8_on_their_device():
 @pytest.mark.parametrize(
     ("images", "labels", "message"),
     [
-        (
-            torch.zeros(2, 4, 4, dtype=torch.uint8),
-            torch.zeros(2, dtype=torch.int64),
-            r"images has shape \(2, 4, 4\)",
-        ),
+        (torch.zeros(2, 4, 4, dtype=torch.uint8), torch.zeros(2, dtype=torch.int64), r"images has shape \(2, 4, 4\)"),
         (torch.zeros(2, 1, 4, 4, dtype=torch.int32), torch.zeros(2, dtype=torch.int64), "type torch.int32"),
         (torch.zeros(2, 1, 4, 4), torch.zeros(3, dtype=torch.int64), "one for each of the 2 images"),
         (torch.zeros(2, 1, 4, 4), torch.zeros(2), "labels has shape .* torch.float32"),

@@ -36,17 +36,13 @@ def inverse_squares(cut, rule):
 
 
 @pytest.mark.parametrize(RMS, TABLE)
-def test_the_table_of_exact_displacements(
-    cut, modes, strict_modes, centre, strict_centre, image, norm, leading_norm
-):
+def test_the_table_of_exact_displacements(cut, modes, strict_modes, centre, strict_centre, image, norm, leading_norm):
     size = 64
     T = diffeo.temperature(1.0, cut, size)
     assert diffeo.kept_modes(cut).sum() == modes
     assert diffeo.kept_modes(cut, rule="paper").sum() == strict_modes
     assert diffeo.displacement(T, cut, size, exact=True) == pytest.approx(centre, abs=6e-4)
-    assert diffeo.displacement(T, cut, size, exact=True, rule="paper") == pytest.approx(
-        strict_centre, abs=6e-4
-    )
+    assert diffeo.displacement(T, cut, size, exact=True, rule="paper") == pytest.approx(strict_centre, abs=6e-4)
     assert math.sqrt(T * size**2 / 2 * inverse_squares(cut, "code").sum()) == pytest.approx(image, abs=6e-4)
     assert math.pi**2 / 2 * T * size**2 * modes == pytest.approx(norm, rel=3e-3)
     assert math.pi**3 / 8 * cut**2 * T * size**2 == pytest.approx(leading_norm, rel=3e-3)
@@ -90,8 +86,7 @@ def test_exact_displacement_approaches_the_nominal_law_with_sierpinskis_constant
 
 
 @pytest.mark.parametrize(
-    ("cut", "rule", "ratio"),
-    [(3, "code", 1.62), (3, "paper", 1.16), (15, "paper", 1.15), (100, "paper", 1.09)],
+    ("cut", "rule", "ratio"), [(3, "code", 1.62), (3, "paper", 1.16), (15, "paper", 1.15), (100, "paper", 1.09)]
 )
 def test_exact_over_nominal_square(cut, rule, ratio):
     exact = diffeo.displacement(1.0, cut, 32, exact=True, rule=rule)
@@ -215,9 +210,7 @@ def test_field_is_the_sum_of_sines(dtype):
             for j in range(1, cut + 1):
                 sines = math.sin(i * math.pi * p / (width - 1)) * math.sin(j * math.pi * q / (height - 1))
                 pixels = (width, height)[a]
-                expected[b, a, q, p] += (
-                    math.sqrt(T) * pixels * coefficients[b, a, i - 1, j - 1].item() * sines
-                )
+                expected[b, a, q, p] += math.sqrt(T) * pixels * coefficients[b, a, i - 1, j - 1].item() * sines
     assert field.dtype == dtype
     assert np.abs(field.numpy() - expected).max() < (1e-6 if dtype == torch.float32 else 1e-14)
 
@@ -260,9 +253,7 @@ def by_hand(images, coefficients, temperature):
     for b, q, p in np.ndindex(batch, height, width):
         move = np.zeros(2)
         for i, j in np.ndindex(cut, cut):
-            wave = math.sin((i + 1) * math.pi * p / (width - 1)) * math.sin(
-                (j + 1) * math.pi * q / (height - 1)
-            )
+            wave = math.sin((i + 1) * math.pi * p / (width - 1)) * math.sin((j + 1) * math.pi * q / (height - 1))
             move += coefficients[b, :, i, j] * wave
         move *= math.sqrt(temperature) * np.array([width, height])
         x, y = min(max(p - move[0], 0), width - 1), min(max(q - move[1], 0), height - 1)
@@ -386,7 +377,7 @@ IMAGES = torch.rand(2, 1, 8, 8)
         (lambda: diffeo.deform(IMAGES, cut=1), "cut is 1"),
         (lambda: diffeo.deform(IMAGES, interpolation="cubic"), "interpolation is 'cubic'; it must be one of"),
     ],
-)  # fmt: skip
+)
 def test_bad_input_is_refused_in_one_sentence(call, message, unchecked):
     with pytest.raises(ValueError, match=message) as error:
         call()

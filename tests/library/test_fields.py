@@ -35,9 +35,7 @@ def dense_gaussian(images, field):
     height, width = images.shape[-2:]
     x, y = sources(field)
     rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-    square = (x.flatten(1)[..., None] - columns.flatten()) ** 2 + (
-        y.flatten(1)[..., None] - rows.flatten()
-    ) ** 2
+    square = (x.flatten(1)[..., None] - columns.flatten()) ** 2 + (y.flatten(1)[..., None] - rows.flatten()) ** 2
     weights = (-square / (2 * GAUSSIAN_WIDTH**2)).exp()
     weights = weights / weights.sum(-1, keepdim=True)
     return (images.flatten(2) @ weights.mT).reshape(images.shape)
@@ -84,9 +82,7 @@ def test_the_gradient_flows_to_the_field():
     for interpolation in ("bilinear", "gaussian"):
         field = constant(0.3, 0.0, (9, 9), torch.float64).requires_grad_()
         warp(ramp, field, interpolation)[0, 0, 4, 4].backward()
-        assert field.grad[0, 0, 4, 4].item() == pytest.approx(
-            -1, abs=0.1
-        )  # the colour follows −∂x of the image
+        assert field.grad[0, 0, 4, 4].item() == pytest.approx(-1, abs=0.1)  # the colour follows −∂x of the image
         assert field.grad.abs().sum().item() == pytest.approx(-field.grad[0, 0, 4, 4].item())
 
 
@@ -212,9 +208,7 @@ def test_folds_made_by_hand():
 def test_rotations_do_not_fold_and_mirrors_do():
     y, x = torch.meshgrid(torch.arange(9.0) - 4, torch.arange(9.0) - 4, indexing="ij")
     for angle in (0.3, 2.0, 3.1):
-        rotated = torch.stack(
-            (x * math.cos(angle) - y * math.sin(angle), x * math.sin(angle) + y * math.cos(angle))
-        )
+        rotated = torch.stack((x * math.cos(angle) - y * math.sin(angle), x * math.sin(angle) + y * math.cos(angle)))
         assert is_bijective((torch.stack((x, y)) - rotated)[None]).item()
     assert not is_bijective((torch.stack((x, y)) - torch.stack((-x, y)))[None]).item()
 
@@ -248,17 +242,13 @@ def test_points_return_to_where_they_came_from(cut, size):
     """The definition, p − τ(p) = q, at every bijective field up to T₂."""
     height, width = size if isinstance(size, tuple) else (size, size)
     T = diffeo.temperature_range(cut, size)[1]
-    field = diffeo.displacement_field(
-        diffeo.sample_coefficients(60, cut, generator=seeded()).double(), T, size
-    )
+    field = diffeo.displacement_field(diffeo.sample_coefficients(60, cut, generator=seeded()).double(), T, size)
     field = field[is_bijective(field)]
     points = torch.rand(len(field), 50, 2, generator=seeded(1), dtype=torch.float64)
     points = points * torch.tensor([width - 1, height - 1])
     moved = move_points(points, field)
     grid = moved / ((torch.tensor([width, height]) - 1) / 2) - 1
-    at = torch.nn.functional.grid_sample(field, grid[:, None], padding_mode="border", align_corners=True)[
-        :, :, 0
-    ].mT
+    at = torch.nn.functional.grid_sample(field, grid[:, None], padding_mode="border", align_corners=True)[:, :, 0].mT
     assert (moved - at - points).abs().max() < 2e-3
 
 
@@ -293,10 +283,7 @@ IMAGES, FIELD = torch.rand(2, 1, 8, 8), torch.zeros(2, 2, 8, 8)
         (lambda: warp(IMAGES[:0], FIELD[:0]), r"images have shape \[0, 1, 8, 8\]"),
         (lambda: warp(IMAGES.int(), FIELD), "images are torch.int32"),
         (lambda: warp(IMAGES.index_fill(0, torch.tensor(1), math.nan), FIELD), "images holds? NaN"),
-        (
-            lambda: warp(IMAGES.index_fill(0, torch.tensor(1), math.inf), FIELD),
-            "images holds? NaN or infinite",
-        ),
+        (lambda: warp(IMAGES.index_fill(0, torch.tensor(1), math.inf), FIELD), "images holds? NaN or infinite"),
         (lambda: warp(IMAGES, FIELD * math.nan), "field holds NaN"),
         (lambda: warp(IMAGES, FIELD, "linear"), "interpolation is 'linear'"),
         (lambda: warp(IMAGES, FIELD, None), "interpolation is None"),
@@ -304,10 +291,7 @@ IMAGES, FIELD = torch.rand(2, 1, 8, 8), torch.zeros(2, 2, 8, 8)
         (lambda: warp(IMAGES, FIELD[..., :7]), r"field has shape \[2, 2, 8, 7\]"),
         (lambda: warp(IMAGES, FIELD[:, :1]), "field is torch.float32 of shape"),
         (lambda: warp(IMAGES, FIELD.int()), "field is torch.int32"),
-        (
-            lambda: warp(IMAGES, FIELD.to("meta")),
-            "field must be a tensor with values .*, not one on the meta",
-        ),
+        (lambda: warp(IMAGES, FIELD.to("meta")), "field must be a tensor with values .*, not one on the meta"),
         (lambda: warp(IMAGES, FIELD.numpy()), "field must be a tensor with values .*, not ndarray"),
         (lambda: warp(IMAGES.numpy(), FIELD), "images must be a tensor with values .*, not ndarray"),
         (lambda: warp(IMAGES.to_sparse(), FIELD), "not one of layout torch.sparse_coo"),

@@ -13,9 +13,7 @@ def share_folded(count, cut, temperature, size, *, rule="code"):
     generator, folded = torch.Generator().manual_seed(0), 0
     for _ in range(count // 20):
         coefficients = diffeo.sample_coefficients(20, cut, rule=rule, generator=generator)
-        folded += (
-            (~diffeo.is_bijective(diffeo.displacement_field(coefficients, temperature, size))).sum().item()
-        )
+        folded += (~diffeo.is_bijective(diffeo.displacement_field(coefficients, temperature, size))).sum().item()
     return folded / count
 
 
@@ -51,9 +49,7 @@ def test_fold_probability_at_given_displacements(size, cut, delta, expected):
     assert share == pytest.approx(expected, abs=binomial_margin(share, count, expected))
 
 
-@pytest.mark.parametrize(
-    ("cut", "half"), [(2, 0.49), (3, 0.264), (5, 0.218), (10, 0.201), (15, 0.206), (20, 0.207)]
-)
+@pytest.mark.parametrize(("cut", "half"), [(2, 0.49), (3, 0.264), (5, 0.218), (10, 0.201), (15, 0.206), (20, 0.207)])
 def test_half_of_the_fields_fold(cut, half):
     """Measured T½ c² ln c for the paper's rule, 400 draws."""
     T = half / (cut**2 * math.log(cut))

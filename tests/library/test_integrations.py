@@ -1,4 +1,6 @@
-"""The metric equals `relstab.sensitivity`'s definition in one process and in two; the callback logs what it measures."""
+"""The metric equals `relstab.sensitivity`'s definition in one process and in two;
+the callback logs what it measures.
+"""
 
 import os
 import subprocess
@@ -227,8 +229,6 @@ def test_bad_options_of_the_callback(unchecked):
 @pytest.mark.parametrize("package", ["torchmetrics", "lightning"])
 def test_a_missing_package_is_one_sentence(package):
     code = f"import sys; sys.modules[{package!r}] = None; import relstab.integrations.{package}"
-    process = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False
-    )
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
     assert process.returncode == 1
     assert f"relstab.integrations.{package} needs the package {package}: pip install" in process.stderr

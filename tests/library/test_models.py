@@ -33,9 +33,7 @@ def on_meta(name, **options):
 @pytest.mark.parametrize(("channels", "size"), [(3, 32), (1, 28)])
 @pytest.mark.parametrize("name", models.names())
 def test_probe_points_fire_once_in_order(name, channels, size):
-    model = models.build(
-        name, in_channels=channels, width=SMALL[name], num_classes=7, generator=seeded()
-    ).eval()
+    model = models.build(name, in_channels=channels, width=SMALL[name], num_classes=7, generator=seeded()).eval()
     modules = dict(model.named_modules())
     fired, kept, copies = [], [], []
 
@@ -99,16 +97,12 @@ def test_ensemble_by_vmap():
 
 
 def test_width():
-    assert [
-        c.out_channels for c in models.build("lenet", width=0.3).modules() if isinstance(c, nn.Conv2d)
-    ] == [2, 5]
+    assert [c.out_channels for c in models.build("lenet", width=0.3).modules() if isinstance(c, nn.Conv2d)] == [2, 5]
     assert models.build("resnet18", width=0.5).fc.in_features == 256
     assert models.build("resnet50", width=0.25).fc.in_features == 512
     assert models.build("vgg11", width=1e-6).classifier.in_features == 1
     assert models.build("efficientnet_b0", width=0.5).classifier[1].in_features == 160
-    assert (
-        models.build("cifar_resnet20", width=0.55).linear.in_features == 35
-    )  # odd channel difference in shortcuts
+    assert models.build("cifar_resnet20", width=0.55).linear.in_features == 35  # odd channel difference in shortcuts
 
 
 def test_any_image_size_where_the_architecture_averages():
@@ -173,10 +167,7 @@ def test_default_device_gets_the_weights_of_the_cpu():
     reference = models.build("resnet10", width=WIDTH, generator=seeded()).state_dict()
     with torch.device("cuda"):
         model = models.build("resnet10", width=WIDTH, generator=seeded())
-    assert all(
-        value.is_cuda and torch.equal(value.cpu(), reference[key])
-        for key, value in model.state_dict().items()
-    )
+    assert all(value.is_cuda and torch.equal(value.cpu(), reference[key]) for key, value in model.state_dict().items())
 
 
 # --- bad input ------------------------------------------------------------------------------------

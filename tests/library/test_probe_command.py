@@ -31,8 +31,21 @@ def test_table_equals_the_python_call(tmp_path, pictures, capsys):
     model = models.build("lenet", generator=torch.Generator().manual_seed(5))
     torch.save(model.state_dict(), tmp_path / "lenet.pt")
     target = tmp_path / "table.csv"
-    arguments = ["probe", "--model", "relstab:lenet", "--weights", str(tmp_path / "lenet.pt"), "--images", str(pictures),
-                 "--normalise", "cifar10", "--seed", "3", "--save", str(target)]  # fmt: skip
+    arguments = [
+        "probe",
+        "--model",
+        "relstab:lenet",
+        "--weights",
+        str(tmp_path / "lenet.pt"),
+        "--images",
+        str(pictures),
+        "--normalise",
+        "cifar10",
+        "--seed",
+        "3",
+        "--save",
+        str(target),
+    ]
     assert cli.main(arguments) == 0
     images = probe.load_images(str(pictures), normalisation="cifar10")
     expected = relstab.sensitivity(model, images, generator=torch.Generator().manual_seed(3))
@@ -41,16 +54,7 @@ def test_table_equals_the_python_call(tmp_path, pictures, capsys):
 
 
 def test_an_untrained_batch_norm_is_measured_alike_in_python_and_by_the_command(tmp_path, pictures, capsys):
-    arguments = [
-        "--model",
-        "relstab:cifar_resnet20",
-        "--images",
-        str(pictures),
-        "--draws",
-        "2",
-        "--seed",
-        "3",
-    ]
+    arguments = ["--model", "relstab:cifar_resnet20", "--images", str(pictures), "--draws", "2", "--seed", "3"]
     target = tmp_path / "table.csv"
     assert cli.main(["probe", *arguments, "--save", str(target)]) == 0
     model, images = probe.load_model("relstab:cifar_resnet20", seed=3), probe.load_images(str(pictures))
@@ -70,16 +74,8 @@ def test_folding_is_said(pictures, capsys):
 def test_picture_and_json_are_written(tmp_path, pictures):
     targets = [tmp_path / name for name in ("profile.png", "table.json")]
     saves = [word for target in targets for word in ("--save", str(target))]
-    assert (
-        cli.main(
-            ["probe", "--model", "relstab:lenet", "--images", str(pictures), "--layers", "output", *saves]
-        )
-        == 0
-    )
-    assert (
-        targets[0].read_bytes().startswith(b"\x89PNG")
-        and pd.read_json(targets[1]).loc[0, "layer"] == "output"
-    )
+    assert cli.main(["probe", "--model", "relstab:lenet", "--images", str(pictures), "--layers", "output", *saves]) == 0
+    assert targets[0].read_bytes().startswith(b"\x89PNG") and pd.read_json(targets[1]).loc[0, "layer"] == "output"
 
 
 def test_untrained_network_is_reproducible_and_leaves_the_global_state():
@@ -97,10 +93,7 @@ class Evil:
 def test_weights_that_run_code_are_refused(tmp_path, pictures, capsys):
     path = tmp_path / "evil.pt"
     torch.save({"weight": Evil()}, path)
-    assert (
-        cli.main(["probe", "--model", "relstab:lenet", "--weights", str(path), "--images", str(pictures)])
-        == 2
-    )
+    assert cli.main(["probe", "--model", "relstab:lenet", "--weights", str(path), "--images", str(pictures)]) == 2
     captured = capsys.readouterr()
     assert "executed" not in captured.out and "would have to run code" in captured.err
     path.write_bytes(pickle.dumps({"a": 1}, protocol=2)[:10])
@@ -111,16 +104,14 @@ def test_weights_that_run_code_are_refused(tmp_path, pictures, capsys):
 def test_weights_of_another_network_are_refused_in_one_sentence(tmp_path, pictures, capsys):
     path = tmp_path / "other.pt"
     torch.save(models.build("fc_l2").state_dict(), path)
-    assert (
-        cli.main(["probe", "--model", "relstab:lenet", "--weights", str(path), "--images", str(pictures)])
-        == 2
-    )
+    assert cli.main(["probe", "--model", "relstab:lenet", "--weights", str(path), "--images", str(pictures)]) == 2
     assert "do not fit the model" in capsys.readouterr().err
 
 
 def test_module_path(tmp_path, monkeypatch):
     (tmp_path / "mynet.py").write_text(
-        "import torch\ndef factory(out=3):\n    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3072, out))\n"
+        "import torch\ndef factory(out=3):\n    return torch.nn.Sequential(torch.nn.Flatten(), "
+        "torch.nn.Linear(3072, out))\n"
     )
     monkeypatch.chdir(tmp_path)
     model = probe.load_model("mynet:factory", options={"out": 4})
@@ -209,9 +200,7 @@ def test_safetensors_without_the_package(tmp_path, monkeypatch):
 
 def test_timm_is_asked_for_networks_without_weights(monkeypatch):
     monkeypatch.setitem(sys.modules, "timm", None)
-    with pytest.raises(
-        ModuleNotFoundError, match="--model timm:tiny needs the package timm: pip install 'timm'"
-    ):
+    with pytest.raises(ModuleNotFoundError, match="--model timm:tiny needs the package timm: pip install 'timm'"):
         probe.load_model("timm:tiny")
     asked = []
     timm = types.ModuleType("timm")
@@ -238,9 +227,7 @@ def book(monkeypatch):
 
 
 def test_the_curve_says_the_error_of_the_books_networks_at_this_R(tmp_path, pictures, book, capsys):
-    torch.save(
-        models.build("lenet", generator=torch.Generator().manual_seed(5)).state_dict(), tmp_path / "w.pt"
-    )
+    torch.save(models.build("lenet", generator=torch.Generator().manual_seed(5)).state_dict(), tmp_path / "w.pt")
     arguments = ["probe", "--model", "relstab:lenet", "--images", str(pictures), "--layers", "output"]
     curve = ["--curve", str(tmp_path / "curve.png"), "--error", "0.4", "--save", str(tmp_path / "t.json")]
     assert cli.main([*arguments, "--weights", str(tmp_path / "w.pt"), *curve]) == 0
@@ -314,9 +301,7 @@ def test_R_is_followed_through_training():
 
     model = models.build("lenet", in_channels=1, generator=torch.Generator().manual_seed(0))
     recipe = recipes.one_cycle("lenet", epochs=2)
-    result = train.fit(
-        model, mini.train.take(range(256)), recipe, normalise=mini.normalise, seed=0, snapshots=probed
-    )
+    result = train.fit(model, mini.train.take(range(256)), recipe, normalise=mini.normalise, seed=0, snapshots=probed)
     rows = pd.DataFrame(result.snapshots)
     assert rows["epoch"].min() == 0 and rows["epoch"].max() == 2
     last = rows[rows["epoch"] == 2].drop(columns="epoch").reset_index(drop=True)

@@ -141,7 +141,7 @@ def refused(capsys, *arguments, **settings):
         (["--curve", "c.png", "--displacement", "1.7"], "--curve has nothing to compare with at displacement 1.7 px"),
         (["--normalise", "imagenet"], "for 3 channels; the images have 1"),
     ],
-)  # fmt: skip
+)
 def test_a_request_that_makes_no_sense(place, capsys, unchecked, arguments, sentence):
     assert sentence in refused(capsys, *arguments)
     assert not list(place.glob("*.png"))
@@ -199,10 +199,7 @@ WEIGHTS = {
     "int8": (first(to=lambda value: value.to(torch.int8)), "is torch.int8, not torch.float32"),
     "complex": (first(to=lambda value: value.to(torch.complex64)), "is torch.complex64, not torch.float32"),
     "twice": ({**state(), "module." + next(iter(state())): torch.zeros(1)}, "comes twice, with the prefix"),
-    "other shapes": (
-        {name: value[:1] for name, value in state().items()},
-        "do not fit the model relstab:lenet",
-    ),
+    "other shapes": ({name: value[:1] for name, value in state().items()}, "do not fit the model relstab:lenet"),
 }
 
 
@@ -313,9 +310,7 @@ def test_a_file_that_cannot_be_written_is_named_and_the_old_one_stays(place, cap
 
     monkeypatch.setattr(os, "fsync", full)
     assert "--save is 't.csv', which cannot be written: No space left" in refused(capsys, "--save", "t.csv")
-    assert (place / "t.csv").read_text() == "old" and sorted(path.suffix for path in place.iterdir()).count(
-        ".tmp"
-    ) == 0
+    assert (place / "t.csv").read_text() == "old" and sorted(path.suffix for path in place.iterdir()).count(".tmp") == 0
 
 
 def test_pictures_need_matplotlib_and_say_so_before_anything_is_measured(place, capsys, monkeypatch):
@@ -323,9 +318,7 @@ def test_pictures_need_matplotlib_and_say_so_before_anything_is_measured(place, 
     monkeypatch.setattr(loading, "load_model", lambda *_, **__: pytest.fail("measured first"))
     monkeypatch.setitem(__import__("sys").modules, "matplotlib", None)
     assert builtins.__import__ is real
-    assert "a picture needs the package matplotlib: pip install 'relstab[probe]'" in refused(
-        capsys, "--save", "p.png"
-    )
+    assert "a picture needs the package matplotlib: pip install 'relstab[probe]'" in refused(capsys, "--save", "p.png")
 
 
 def test_no_weights_are_fetched_unless_asked_for(place, capsys, monkeypatch):
@@ -345,22 +338,11 @@ def test_published_weights_come_with_their_normalisation(place, capsys, monkeypa
     from relstab.vision import models as zoo
 
     monkeypatch.setenv("TORCH_HOME", str(place))
-    cache = (
-        place / "hub" / "checkpoints" / zoo.get_model_weights("squeezenet1_1").DEFAULT.url.rpartition("/")[2]
-    )
+    cache = place / "hub" / "checkpoints" / zoo.get_model_weights("squeezenet1_1").DEFAULT.url.rpartition("/")[2]
     cache.parent.mkdir(parents=True)
     torch.save(probe.load_model("torchvision:squeezenet1_1", seed=5).state_dict(), cache)
     np.savez("i.npz", x=np.random.default_rng(0).random((8, 32, 32, 3)))
-    table = [
-        "--save",
-        "t.json",
-        "--images",
-        "i.npz",
-        "--model",
-        "torchvision:squeezenet1_1",
-        "--layers",
-        "output",
-    ]
+    table = ["--save", "t.json", "--images", "i.npz", "--model", "torchvision:squeezenet1_1", "--layers", "output"]
     assert probed("--pretrained", *table) == 0
     assert "with its published weights" in capsys.readouterr().out
     with_pretrained = json.loads((place / "t.json").read_text())
@@ -371,9 +353,7 @@ def test_published_weights_come_with_their_normalisation(place, capsys, monkeypa
 
 def test_several_networks_stand_beside_each_other(place, capsys):
     for seed in (1, 2):
-        torch.save(
-            models.build("lenet", generator=torch.Generator().manual_seed(seed)).state_dict(), f"{seed}.pt"
-        )
+        torch.save(models.build("lenet", generator=torch.Generator().manual_seed(seed)).state_dict(), f"{seed}.pt")
     np.savez("i.npz", x=np.random.default_rng(0).random((8, 32, 32, 3)))
     both = ["--model", "relstab:lenet", "--model", "relstab:lenet", "--weights", "1.pt", "--weights", "2.pt"]
     saves = ["--save", "t.json", "--save", "p.png", "--curve", "c.png", "--error", ".3", "--error", ".4"]

@@ -34,9 +34,13 @@ def made(*parts):
 
 def convnet():
     return made(
-        lambda: nn.Conv2d(3, 8, 3), nn.ReLU, lambda: nn.Conv2d(8, 8, 3, stride=2), nn.ReLU, nn.Flatten,
+        lambda: nn.Conv2d(3, 8, 3),
+        nn.ReLU,
+        lambda: nn.Conv2d(8, 8, 3, stride=2),
+        nn.ReLU,
+        nn.Flatten,
         lambda: nn.Linear(8 * 14 * 14, 5),
-    )  # fmt: skip
+    )
 
 
 def same_table(network, expected, **options):
@@ -110,10 +114,7 @@ class FullyShardedDataParallel(nn.Module):
             nn.Linear(2, 2, device="meta"),
             "model has parameters or buffers without values: 'weight' is on the meta device",
         ),
-        (
-            nn.BatchNorm2d(3, device="meta", affine=False),
-            "without values: 'running_mean' is on the meta device",
-        ),
+        (nn.BatchNorm2d(3, device="meta", affine=False), "without values: 'running_mean' is on the meta device"),
         (nn.LazyLinear(2), "without values: 'weight' is lazy: run the model once first"),
     ],
 )
@@ -127,18 +128,14 @@ def test_no_network_is_one_sentence(network, message):
 def test_networks_on_two_devices_are_refused():
     network = convnet()
     network[0].cuda()
-    with pytest.raises(
-        ValueError, match=r"model must be on one device, but has parameters on 2: '0.weight' on cuda:0"
-    ):
+    with pytest.raises(ValueError, match=r"model must be on one device, but has parameters on 2: '0.weight' on cuda:0"):
         sensitivity(network, images())
 
 
 @pytest.mark.usefixtures("unchecked")
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
 def test_exported_programs():
-    program = torch.export.export(
-        convnet().eval(), (images(4),), dynamic_shapes=({0: torch.export.Dim("batch")},)
-    )
+    program = torch.export.export(convnet().eval(), (images(4),), dynamic_shapes=({0: torch.export.Dim("batch")},))
     named = ["input", "1", "3", "output"]  # an unflattened program has lost the classes of its modules
     same_table(torch.export.unflatten(program), sensitivity(convnet(), images(), seed=0), layers=named)
     for refused in (program, program.module()):
@@ -199,15 +196,17 @@ def test_random_networks_are_refused(where):
     assert len(sensitivity(proper, images(), seed=0)) >= 4
 
 
-@pytest.mark.parametrize("function", [
-    lambda x: x - x.mean(0),
-    lambda x: torch.cat([x, x.flip(-1)]),  # two crops, crop first
-    lambda x: x.reshape(len(x), -1).T,
-], ids=["centred", "crops", "transposed"])  # fmt: skip
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x - x.mean(0),
+        lambda x: torch.cat([x, x.flip(-1)]),  # two crops, crop first
+        lambda x: x.reshape(len(x), -1).T,
+    ],
+    ids=["centred", "crops", "transposed"],
+)
 def test_outputs_that_depend_on_the_batch_are_refused(function):
-    with pytest.raises(
-        ValueError, match=r"model(: the output for one image depends| must return a float tensor)"
-    ):
+    with pytest.raises(ValueError, match=r"model(: the output for one image depends| must return a float tensor)"):
         sensitivity(nn.Sequential(convnet()[:4], Module(function)), images(), seed=0)
 
 
@@ -221,9 +220,7 @@ def test_outputs_that_depend_little_on_the_batch_are_said():
 
     loud = images()
     loud[0] *= 3
-    with pytest.warns(
-        UserWarning, match="features of one image depend on the others in the batch, at '1' by"
-    ):
+    with pytest.warns(UserWarning, match="features of one image depend on the others in the batch, at '1' by"):
         sensitivity(nn.Sequential(convnet()[:2], Quantised()), loud, layers=["1"], seed=0)
 
 
@@ -244,8 +241,9 @@ class Output:
 
 
 @pytest.mark.parametrize("end", [
-    lambda out: out.argmax(1), lambda out: out > 0, torch.fft.fft, lambda out: out.sum(), Output, lambda out: out.numpy(),
-    lambda out: out.to_sparse(), lambda out: torch.nested.as_nested_tensor(list(out)), lambda out: None,
+    lambda out: out.argmax(1), lambda out: out > 0, torch.fft.fft, lambda out: out.sum(), Output,
+    lambda out: out.numpy(), lambda out: out.to_sparse(),
+    lambda out: torch.nested.as_nested_tensor(list(out)), lambda out: None,
 ])  # fmt: skip
 @pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
 def test_outputs_that_are_no_features_are_refused(end):
@@ -346,9 +344,7 @@ def test_layers_that_put_tokens_first(count):
         sensitivity(Tokens(False), images(count), layers="all", seed=0)
     with pytest.warns(UserWarning, match="layers: 'act' do not return one row"):
         assert len(sensitivity(Tokens(False), images(count), seed=0)) == 2
-    ends = [
-        sensitivity(Tokens(first), images(count), layers="output", seed=0)["R"][0] for first in (True, False)
-    ]
+    ends = [sensitivity(Tokens(first), images(count), layers="output", seed=0)["R"][0] for first in (True, False)]
     assert ends[0] == pytest.approx(ends[1], rel=1e-5)
 
 
@@ -438,9 +434,7 @@ def test_features_that_overflow_are_said():
 
 def test_compare_looks_through_wrappers_too():
     clean = images(6)
-    tables = [
-        compare(net, clean, clean.flip(3), clean + 0.1) for net in (convnet(), nn.DataParallel(convnet()))
-    ]
+    tables = [compare(net, clean, clean.flip(3), clean + 0.1) for net in (convnet(), nn.DataParallel(convnet()))]
     pd.testing.assert_frame_equal(*tables)
 
 

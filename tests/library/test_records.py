@@ -88,8 +88,7 @@ def test_what_is_no_config_is_refused():
 
 SCALARS = st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.floats() | st.text(max_size=5)
 ROWS = st.lists(
-    st.dictionaries(st.text("abc", min_size=1), SCALARS | st.lists(SCALARS, max_size=3), max_size=4),
-    max_size=4,
+    st.dictionaries(st.text("abc", min_size=1), SCALARS | st.lists(SCALARS, max_size=3), max_size=4), max_size=4
 )
 
 

@@ -213,9 +213,7 @@ def test_scaling_the_network_changes_nothing(dtype):
     images, network = photos(10, dtype=dtype), convnet(dtype)
     scaled = nn.Sequential(network, nn.Identity())
     scaled.register_forward_hook(lambda _module, _inputs, output: 64.0 * output)
-    first, second = (
-        sensitivity(net, images, layers="output", generator=seeded()) for net in (network, scaled)
-    )
+    first, second = (sensitivity(net, images, layers="output", generator=seeded()) for net in (network, scaled))
     np.testing.assert_allclose(first[VALUES], second[VALUES], rtol=TOLERANCE[dtype])
 
 
@@ -263,13 +261,9 @@ def test_coverage(statistic):
     images = photos(2000, 1, 16)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        network = nn.Sequential(
-            nn.Conv2d(1, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(196, 5)
-        )
+        network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(196, 5))
     options = {"layers": "output", "statistic": statistic, "batch_size": 256}
-    truth = sensitivity(network, images, seed=10**6, draws=8 if statistic == "mean" else 4, **options)[
-        "R"
-    ].item()
+    truth = sensitivity(network, images, seed=10**6, draws=8 if statistic == "mean" else 4, **options)["R"].item()
     inside = []
     for repetition in range(120):
         some = torch.randint(len(images), (100,), generator=seeded(repetition))
@@ -286,9 +280,7 @@ def test_draws_are_averaged_and_narrow_the_bars():
         several = sensitivity(network, images, seed=3, draws=5, statistic=statistic)
         if statistic == "mean":
             for name in "DG":
-                np.testing.assert_allclose(
-                    several[name], np.mean([t[name] for t in single], axis=0), rtol=1e-6
-                )
+                np.testing.assert_allclose(several[name], np.mean([t[name] for t in single], axis=0), rtol=1e-6)
         one = sensitivity(network, images, seed=3, statistic=statistic)
         assert np.log(several["R_high"] / several["R_low"])[3] < np.log(one["R_high"] / one["R_low"])[3]
     for size in (1, 3, 7):  # several passes a chunk, and one
@@ -347,9 +339,7 @@ def batches(images, *sizes, labels=False):
 def test_a_stream_equals_the_tensor(options):
     images, network = photos(20), convnet()
     expected = sensitivity(network, images, seed=0, **options)
-    loader = torch.utils.data.DataLoader(
-        torch.utils.data.TensorDataset(images, torch.arange(20)), batch_size=6
-    )
+    loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(images, torch.arange(20)), batch_size=6)
     steps = []
     for stream in (batches(images, 1, 1, 15, 3), iter(batches(images, 20, labels=True)), loader):
         table = sensitivity(network, stream, seed=0, progress=steps.append, **options)
@@ -416,9 +406,7 @@ def test_folds_are_said():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         sensitivity(nn.Flatten(), images, layers=["input"], seed=0)
-    with pytest.warns(
-        module.FoldingWarning, match="100 % of the fields fold at displacement=4, cut=10: they are"
-    ):
+    with pytest.warns(module.FoldingWarning, match="100 % of the fields fold at displacement=4, cut=10: they are"):
         sensitivity(nn.Flatten(), images, layers=["input"], displacement=4, cut=10, seed=0)
     with pytest.warns(module.FoldingWarning, match=r"100 % .* \(and at 2 more pairs\)"):
         sensitivity(nn.Flatten(), images, layers=["input"], displacement=[1, 4], cut=[3, 10], seed=0)
@@ -526,9 +514,7 @@ def test_generator_decides():
 def test_batch_statistics_are_those_of_each_set(dtype):
     images, network = photos(10, dtype=dtype), convnet(dtype).eval()
     before = copy.deepcopy(network.state_dict())
-    table = sensitivity(
-        network, images, layers="output", batch_statistics=True, batch_size=3, generator=seeded()
-    )
+    table = sensitivity(network, images, layers="output", batch_statistics=True, batch_size=3, generator=seeded())
 
     def normalised(x, norm):
         mean, variance = x.mean((0, 2, 3)), x.var((0, 2, 3), unbiased=False)
@@ -565,9 +551,7 @@ def test_batchnorm_that_never_saw_data_uses_batch_statistics():
     with torch.random.fork_rng():
         torch.manual_seed(0)
         fresh = network()
-    alone, told, stored = (
-        sensitivity(fresh, images, batch_statistics=how, seed=0) for how in (None, True, False)
-    )
+    alone, told, stored = (sensitivity(fresh, images, batch_statistics=how, seed=0) for how in (None, True, False))
     pd.testing.assert_frame_equal(alone, told)
     assert alone.attrs["batch_statistics"] is True and stored.attrs["batch_statistics"] is False
     assert not np.allclose(alone[VALUES], stored[VALUES], rtol=1e-2)
@@ -594,18 +578,11 @@ def test_batchnorm_that_never_saw_data_uses_batch_statistics():
 def snapshot(network):
     hooks = sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in network.modules())
     state = {name: value.clone() for name, value in network.state_dict().items()}
-    return (
-        hooks,
-        [m.training for m in network.modules()],
-        [p.requires_grad for p in network.parameters()],
-        state,
-    )
+    return (hooks, [m.training for m in network.modules()], [p.requires_grad for p in network.parameters()], state)
 
 
 def same(before, after):
-    return before[:3] == after[:3] and all(
-        torch.equal(value, after[3][name]) for name, value in before[3].items()
-    )
+    return before[:3] == after[:3] and all(torch.equal(value, after[3][name]) for name, value in before[3].items())
 
 
 class Fails(nn.Module):
@@ -672,9 +649,7 @@ def test_progress_adds_up_to_the_images(monkeypatch):
 def test_medians_keep_a_bounded_amount(statistic, monkeypatch):
     images, network = photos(10), convnet()
     whole = sensitivity(network, images, statistic=statistic, generator=seeded())
-    monkeypatch.setattr(
-        module, "KEPT_BYTES", 4 * 3 * 10 * 1200
-    )  # the largest layer, 8 · 12², and little more
+    monkeypatch.setattr(module, "KEPT_BYTES", 4 * 3 * 10 * 1200)  # the largest layer, 8 · 12², and little more
     split = sensitivity(network, images, statistic=statistic, generator=seeded())
     np.testing.assert_allclose(split[VALUES], whole[VALUES], rtol=1e-6)
     monkeypatch.setattr(module, "KEPT_BYTES", 1000)
@@ -761,8 +736,7 @@ def test_blocks_of_networks_that_name_none():
     assert resnet == ["input", *(f"layer{i}.{j}" for i in (1, 2, 3, 4) for j in (0, 1)), "output"]
     assert chosen(zoo.mobilenet_v2()) == ["input", *(f"features.{i}" for i in range(19)), "output"]
     vgg = chosen(zoo.vgg11())
-    assert vgg[1:-1] == [
-        f"features.{i}" for i in (1, 4, 7, 9, 12, 14, 17, 19)] + ["classifier.1", "classifier.4"]  # fmt: skip
+    assert vgg[1:-1] == [f"features.{i}" for i in (1, 4, 7, 9, 12, 14, 17, 19)] + ["classifier.1", "classifier.4"]
     assert [name.count("encoder_layer") for name in chosen(zoo.vit_b_32(image_size=32))[1:-1]] == [1] * 12
     assert chosen(nn.Sequential(nn.Flatten(), nn.Linear(3072, 2))) == ["input", "0", "1", "output"]
     assert chosen(nn.Flatten()) == ["input", "output"]
@@ -805,11 +779,7 @@ BROKEN[2, 1, 3, 4] = torch.nan
     [
         (torch.zeros(4, 3, 12, 12, dtype=torch.uint8), {}, "images must be a float tensor"),
         (np.zeros((4, 3, 12, 12)), {}, "images must be a float tensor"),
-        (
-            photos(4)[0],
-            {},
-            r"images must have the axes image, channel, height, width, not shape \(3, 12, 12\)",
-        ),
+        (photos(4)[0], {}, r"images must have the axes image, channel, height, width, not shape \(3, 12, 12\)"),
         (photos(1), {}, "images must hold at least 2"),
         (BROKEN, {}, "images must be finite"),
         (photos(4), {"layers": "block"}, "layers must be 'blocks', 'output', 'all' or a list"),
@@ -817,11 +787,7 @@ BROKEN[2, 1, 3, 4] = torch.nan
         (photos(4), {"layers": ["0", "outptu"]}, "no module 'outptu'; did you mean 'output'"),
         (photos(4), {"layers": ["conv_17"]}, "no module 'conv_17'; see model.named_modules"),
         (photos(4), {"layers": []}, "layers must name at least one"),
-        (
-            photos(4),
-            {"statistic": "mode"},
-            "statistic must be one of mean, median, component_median, not 'mode'",
-        ),
+        (photos(4), {"statistic": "mode"}, "statistic must be one of mean, median, component_median, not 'mode'"),
         (photos(4), {"noise": "pink"}, "noise must be 'white' or 'matched', not 'pink'"),
         (photos(4), {"noise": "fixed"}, "not 'fixed'; that is radius='fixed'"),
         (photos(4), {"radius": 3.0}, "radius must be 'per_image' or 'fixed', not 3.0"),
@@ -834,19 +800,11 @@ BROKEN[2, 1, 3, 4] = torch.nan
         (photos(4), {"batch_statistics": "yes"}, "batch_statistics must be True, False or None, not 'yes'"),
         (photos(4), {"device": "tpu"}, "device is 'tpu', which cannot be used here"),
         (photos(4), {"device": "meta"}, "device is 'meta', which cannot be used here"),
-        (
-            photos(4),
-            {"displacement": []},
-            "displacement must be a number or a list of numbers, not an empty list",
-        ),
+        (photos(4), {"displacement": []}, "displacement must be a number or a list of numbers, not an empty list"),
         (photos(4), {"displacement": "1"}, "displacement must be a number or a list of numbers, not '1'"),
         (photos(4), {"displacement": None}, "displacement is None; it must be a positive number"),
         (photos(4), {"displacement": [1.0, -2.0]}, "displacement is -2.0"),
-        (
-            photos(4),
-            {"displacement": 1e300},
-            r"displacement is 1e\+300; it must be a positive number of at most 1e100",
-        ),
+        (photos(4), {"displacement": 1e300}, r"displacement is 1e\+300; it must be a positive number of at most 1e100"),
         (photos(4), {"cut": [3, 10**9]}, "cut is 1000000000; it must be at most 1000"),
         (photos(4).to("meta"), {}, "images must be a float tensor.*not one on the meta device"),
         (photos(4).to_sparse(), {}, "images must be a float tensor.*not one of layout torch.sparse_coo"),

@@ -69,9 +69,7 @@ def test_of_two_encodings_what_is_found_counts_then_what_is_present(monkeypatch,
             raise FileNotFoundError(f"images {config.seed} are missing")
 
     monkeypatch.setattr(Toy, "require", require, raising=False)
-    monkeypatch.setattr(
-        Toy, "alternatives", lambda self: (Toy(seed=10),) if self.seed == 0 else (), raising=False
-    )
+    monkeypatch.setattr(Toy, "alternatives", lambda self: (Toy(seed=10),) if self.seed == 0 else (), raising=False)
 
     def chosen():
         return store.load(toy.configs("laptop"))["seed"].unique().tolist()
@@ -91,9 +89,7 @@ def test_no_run_proves_that_everything_was_found(monkeypatch):
     store.get_or_run([Toy()])
     monkeypatch.setenv("RELSTAB_NO_RUN", "1")
     assert len(store.get_or_run([Toy()])) == 2
-    sentence = (
-        r"would run 1 units of study 'toy' at scale 'laptop' \(seed5: never run\), but RELSTAB_NO_RUN is set"
-    )
+    sentence = r"would run 1 units of study 'toy' at scale 'laptop' \(seed5: never run\), but RELSTAB_NO_RUN is set"
     with pytest.raises(RuntimeError, match=sentence):
         store.get_or_run([Toy(), Toy(seed=5)])
     assert len(toy.log("start")) == 1
@@ -184,9 +180,7 @@ def test_processes_share_the_work_and_have_one_thread():
 
 @pytest.mark.parametrize("workers", [0, -1, 1.5, True, "2"])
 def test_a_senseless_number_of_workers(workers, unchecked):
-    with pytest.raises(
-        ValueError, match=r"workers is .*; it must be a whole number of processes, at least 1"
-    ):
+    with pytest.raises(ValueError, match=r"workers is .*; it must be a whole number of processes, at least 1"):
         executors.processes(workers)
 
 
@@ -213,9 +207,7 @@ def test_publish_copies_once_rounds_and_is_found(place, monkeypatch):
     assert all(path.parent == place / "results" / "laptop" / "toy" for path in paths)
     before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in paths}
     assert store.publish(toy.configs("laptop")) == 4
-    assert before == {
-        path: (path.read_bytes(), path.stat().st_mtime_ns) for path in toy.files(place / "results")
-    }
+    assert before == {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in toy.files(place / "results")}
     monkeypatch.setenv("RELSTAB_STORE", str(place / "empty"))
     monkeypatch.setenv("RELSTAB_NO_RUN", "1")
     shown = store.load(toy.configs("laptop"))
@@ -237,9 +229,7 @@ def test_published_means_traceable(place, monkeypatch):
     monkeypatch.setattr(origin, "code", lambda: "0123456789ab")
     store.get_or_run([Toy(seed=1)])
     monkeypatch.setattr(origin, "commit_of", {"0123456789ab": "d" * 40}.get)
-    with pytest.raises(
-        ValueError, match=r"1 results were not published, the other 1 were.*no commit.*\(default\)"
-    ):
+    with pytest.raises(ValueError, match=r"1 results were not published, the other 1 were.*no commit.*\(default\)"):
         store.publish(toy.configs("laptop"))
     (path,) = toy.files(place / "results")
     record = records.loads(path.read_bytes())

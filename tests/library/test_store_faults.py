@@ -230,9 +230,7 @@ def test_a_full_disk_at_a_checkpoint_starts_no_other_unit(monkeypatch):
         real(descriptor)
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(
-        OSError, match=r"cannot be written \(No space left on device, in the run of default\)"
-    ):
+    with pytest.raises(OSError, match=r"cannot be written \(No space left on device, in the run of default\)"):
         store.get_or_run([Toy(), Toy(seed=1)])
     assert [line[1] for line in toy.log("start")] == ["0"]
 
@@ -340,9 +338,7 @@ def test_a_lock_on_a_file_that_lost_its_name_does_not_count(tmp_path, monkeypatc
 
 def test_a_failing_unit_does_not_lose_the_others():
     configs = [Toy(seed=0), Toy(seed=1, trouble="error"), Toy(seed=2), Toy(seed=3, trouble="error")]
-    sentence = (
-        r"2 of 4 units of study 'toy' failed \(2 stored; .*seed1-error: ZeroDivisionError: unit 1 .*; seed3"
-    )
+    sentence = r"2 of 4 units of study 'toy' failed \(2 stored; .*seed1-error: ZeroDivisionError: unit 1 .*; seed3"
     with pytest.raises(RuntimeError, match=sentence) as caught:
         store.get_or_run(configs)
     assert "in run" in caught.value.__notes__[0], "the traceback of the unit is there"
@@ -359,9 +355,7 @@ def test_a_dying_pool_loses_only_what_was_running():
     assert [line[1] for line in toy.log("start")] == list("012")
 
 
-@pytest.mark.parametrize(
-    ("visible", "expected"), [("0,1,2", ["0", "1", "2"]), ("", []), ("-1", []), ("5", ["5"])]
-)
+@pytest.mark.parametrize(("visible", "expected"), [("0,1,2", ["0", "1", "2"]), ("", []), ("-1", []), ("5", ["5"])])
 def test_gpus_are_those_that_the_environment_shows(monkeypatch, visible, expected):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     assert executors.gpus() == expected
@@ -382,9 +376,7 @@ def test_a_process_that_dies_is_replaced_and_takes_nothing_along():
     configs = [Toy(seed=seed, trouble=what, pause=0.01) for seed, what in enumerate(trouble)]
     with (
         executors.processes(2) as pool,
-        pytest.raises(
-            RuntimeError, match=r"1 of 6 units .* failed \(5 stored.*seed1-.*die: BrokenProcessPool"
-        ),
+        pytest.raises(RuntimeError, match=r"1 of 6 units .* failed \(5 stored.*seed1-.*die: BrokenProcessPool"),
     ):
         store.get_or_run(configs, pool)
     assert sorted(line[1] for line in toy.log("start")) == list("01123345")
@@ -399,8 +391,12 @@ def test_a_study_that_is_ended_leaves_no_processes(number):
         "    store.get_or_run([toy.Toy(seed=seed, steps=1000, pause=0.05) for seed in range(4)], pool)"
     )
     paths = os.pathsep.join([str(HERE), str(HERE.parent)])
-    process = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": paths},
-                               start_new_session=True, stderr=subprocess.DEVNULL)  # fmt: skip
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": paths},
+        start_new_session=True,
+        stderr=subprocess.DEVNULL,
+    )
     deadline = time.monotonic() + 60
     while len(toy.log("start")) < 2 and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -187,9 +187,7 @@ def test_mean_channel_is_a_one_channel_network(dtype):
     for parameter in wide.parameters():
         nn.init.uniform_(parameter, -0.3, 1, generator=generator)  # a positive mean, so that ReLUs stay open
     wide = wide.to(dtype)
-    thin = nn.Sequential(nn.Conv2d(1, 1, 3), nn.ReLU(), nn.Conv2d(1, 1, 3), nn.ReLU(), nn.Conv2d(1, 1, 3)).to(
-        dtype
-    )
+    thin = nn.Sequential(nn.Conv2d(1, 1, 3), nn.ReLU(), nn.Conv2d(1, 1, 3), nn.ReLU(), nn.Conv2d(1, 1, 3)).to(dtype)
     for old, new in zip(convolutions(wide), convolutions(thin), strict=True):
         new.weight.data.copy_(old.weight.sum(1, keepdim=True).mean(0, keepdim=True))
         new.bias.data.copy_(old.bias.mean())

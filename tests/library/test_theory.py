@@ -38,11 +38,7 @@ def brute(layers, filter_size, stride, length, task, xi, half, *, constrained=Fa
         pairs.append((i, j))
         near.append(d < xi if task == 1 else i // xi == j // xi)
     near = np.array(near)
-    weight = (
-        np.where(near, 0.5 / near.sum(), 0.5 / (~near).sum())
-        if balanced
-        else np.full(len(near), 1 / len(near))
-    )
+    weight = np.where(near, 0.5 / near.sum(), 0.5 / (~near).sum()) if balanced else np.full(len(near), 1 / len(near))
 
     def go(pixel, step):
         target = min(max(pixel + step, 0), length - 1) if clip else (pixel + step) % length
@@ -56,10 +52,7 @@ def brute(layers, filter_size, stride, length, task, xi, half, *, constrained=Fa
         return images
 
     clean = draw(pairs)
-    changes = [
-        draw([(go(i, s), go(j, t)) for i, j in pairs]) - clean
-        for s, t in itertools.product((1, -1), repeat=2)
-    ]
+    changes = [draw([(go(i, s), go(j, t)) for i, j in pairs]) - clean for s, t in itertools.product((1, -1), repeat=2)]
     variance = np.mean([weight @ (c**2).sum(1) for c in changes]) / length
     out = []
     for k in range(1, layers + 1):
@@ -73,14 +66,17 @@ def brute(layers, filter_size, stride, length, task, xi, half, *, constrained=Fa
     return np.array(out).T
 
 
-@pytest.mark.parametrize(("network", "options"), [
-    ((4, 3, 1, 32, 1, 11, 4), {}),
-    ((3, 4, 1, 24, 1, 7, 2), {"balanced": True}),
-    ((3, 5, 1, 20, 2, 5, 0), {"rectified": False}),
-    ((4, 2, 2, 32, 2, 8, 0), {"moves": "constrained"}),
-    ((2, 3, 3, 27, 2, 9, 0), {"balanced": True}),
-    ((2, 2, 1, 16, 2, 4, 0), {"moves": "constrained", "balanced": True}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("network", "options"),
+    [
+        ((4, 3, 1, 32, 1, 11, 4), {}),
+        ((3, 4, 1, 24, 1, 7, 2), {"balanced": True}),
+        ((3, 5, 1, 20, 2, 5, 0), {"rectified": False}),
+        ((4, 2, 2, 32, 2, 8, 0), {"moves": "constrained"}),
+        ((2, 3, 3, 27, 2, 9, 0), {"balanced": True}),
+        ((2, 2, 1, 16, 2, 4, 0), {"moves": "constrained", "balanced": True}),
+    ],
+)
 def test_exact_values_are_those_of_direct_convolution(network, options):
     table = theory.homogeneous_sensitivities(*network, **options)
     *known, gap = network
@@ -126,32 +122,31 @@ def test_reference_table_of_task_1():
     D, G = brute(12, 3, 1, 32, 1, 11, 2, assign=True, clip=True)
     kept = np.array(REFERENCE["k"]) - 1
     np.testing.assert_allclose(D[kept], REFERENCE["D authors"], rtol=0.07)
-    np.testing.assert_allclose(
-        G[kept], REFERENCE["G"], rtol=0.025
-    )  # their noise is matched to assigned pixels
+    np.testing.assert_allclose(G[kept], REFERENCE["G"], rtol=0.025)  # their noise is matched to assigned pixels
 
 
 def test_reference_table_of_task_2():
     table = theory.homogeneous_sensitivities(7, 2, 2, 128, 2, 32, moves="constrained")
     even = theory.homogeneous_sensitivities(4, 2, 2, 128, 2, 32, moves="constrained", balanced=True)
-    np.testing.assert_allclose(
-        even.D, [0.488, 0.222, 0.0939, 0.0306], rtol=0.04
-    )  # their inputs were balanced
+    np.testing.assert_allclose(even.D, [0.488, 0.222, 0.0939, 0.0306], rtol=0.04)  # their inputs were balanced
     assert table.D[4:6].tolist() == [0.0, 0.0]  # no move leaves a block of size xi
     np.testing.assert_allclose(table.G[:6], [0.656, 0.988, 1.69, 3.24, 7.15, 21.0], rtol=0.03)
     assert table.loc[6, ["D", "G", "R"]].isna().all()  # one pixel is left, the same for every input
 
 
-@pytest.mark.parametrize(("network", "window", "expected", "within"), [
-    ((6, 3, 1, 32, 1, 11, 4), (1, 6), (-1.75, 0.86, -2.60), 0.025),
-    ((6, 3, 1, 32, 1, 11, 4), (2, 6), (-1.60, 0.92, -2.52), 0.03),
-    ((12, 3, 1, 128, 1, 44, 16), (1, 12), (-1.85, 0.76, -2.61), 0.005),
-    ((6, 5, 1, 32, 1, 11, 4), (1, 6), (-2.09, 1.23, -3.3), 0.03),
-    ((6, 2, 1, 32, 1, 11, 4), (1, 6), (-1.29, 0.61, -1.90), 0.006),
-    ((4, 2, 2, 128, 2, 32), (1, 4), (-1.002, 0.71, -1.71), 0.005),
-    ((8, 2, 2, 1024, 2, 512), (1, 8), (-0.95, 0.92, -1.87), 0.006),
-    ((3, 3, 3, 243, 2, 81), (1, 3), (-0.98, 0.81, -1.79), 0.005),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("network", "window", "expected", "within"),
+    [
+        ((6, 3, 1, 32, 1, 11, 4), (1, 6), (-1.75, 0.86, -2.60), 0.025),
+        ((6, 3, 1, 32, 1, 11, 4), (2, 6), (-1.60, 0.92, -2.52), 0.03),
+        ((12, 3, 1, 128, 1, 44, 16), (1, 12), (-1.85, 0.76, -2.61), 0.005),
+        ((6, 5, 1, 32, 1, 11, 4), (1, 6), (-2.09, 1.23, -3.3), 0.03),
+        ((6, 2, 1, 32, 1, 11, 4), (1, 6), (-1.29, 0.61, -1.90), 0.006),
+        ((4, 2, 2, 128, 2, 32), (1, 4), (-1.002, 0.71, -1.71), 0.005),
+        ((8, 2, 2, 1024, 2, 512), (1, 8), (-0.95, 0.92, -1.87), 0.006),
+        ((3, 3, 3, 243, 2, 81), (1, 3), (-0.98, 0.81, -1.79), 0.005),
+    ],
+)
 def test_finite_size_slopes(network, window, expected, within):
     # classes weighted alike; the L = 32 numbers come from a balanced subset of the pairs, hence the slack
     found = slopes(theory.homogeneous_sensitivities(*network, balanced=True), *window)
@@ -197,9 +192,7 @@ def test_receptive_field_is_the_spread_of_the_response():
         mean = sites @ law
         assert mean == pytest.approx(-40 * theory.drift(filter_size), abs=1e-10)
         spread = ((sites - mean) ** 2 @ law) ** 0.5
-        assert spread == pytest.approx(
-            theory.effective_receptive_field(40, filter_size)[-1].item(), abs=1e-12 * 40
-        )
+        assert spread == pytest.approx(theory.effective_receptive_field(40, filter_size)[-1].item(), abs=1e-12 * 40)
     assert theory.effective_receptive_field(5, 3, stride=3).tolist() == [3, 9, 27, 81, 243]
 
 
@@ -222,9 +215,7 @@ def test_walk_and_ring_agree():
         sites, law = theory.walk(3, filter_size)
         ring = np.linalg.matrix_power(matrix(1, filter_size, 1, 32), 3)[:, 0]
         np.testing.assert_allclose(ring[sites.astype(int) % 32], law, atol=1e-14)
-        np.testing.assert_allclose(
-            theory.kernel(filter_size, 32), matrix(1, filter_size, 1, 32)[:, 0], atol=1e-15
-        )
+        np.testing.assert_allclose(theory.kernel(filter_size, 32), matrix(1, filter_size, 1, 32)[:, 0], atol=1e-15)
 
 
 def test_profiles_are_the_powers_of_the_layer():
@@ -240,23 +231,24 @@ def test_asymptotes_and_local_exponents():
     table = theory.homogeneous_sensitivities(6, 3, 1, 64, 1, 20, 8)
     lines = theory.asymptotes(table, 1, anchor=2)
     assert lines.D[2] == table.D[2]
-    np.testing.assert_allclose(
-        theory.local_exponents(lines)[["D", "G", "R"]], np.tile([-2.0, 1.0, -3.0], (5, 1))
-    )
+    np.testing.assert_allclose(theory.local_exponents(lines)[["D", "G", "R"]], np.tile([-2.0, 1.0, -3.0], (5, 1)))
 
 
-@pytest.mark.parametrize(("call", "words"), [
-    ({"stride": 2}, "stride is 2"),
-    ({"moves": "wild"}, "moves is 'wild'"),
-    ({"moves": "constrained"}, "moves is 'constrained' in task 1"),
-    ({"task": 3}, "task is 3"),
-    ({"xi": 40, "balanced": True}, "xi is 40"),
-    ({"stride": 3}, "layers is 2"),
-    ({"filter_size": 1}, "filter_size is 1"),
-    ({"filter_size": 33}, "filter_size is 33"),
-    ({"layers": 0}, "layers is 0"),
-    ({"task": 2}, "xi is 11 and gap is 4"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        ({"stride": 2}, "stride is 2"),
+        ({"moves": "wild"}, "moves is 'wild'"),
+        ({"moves": "constrained"}, "moves is 'constrained' in task 1"),
+        ({"task": 3}, "task is 3"),
+        ({"xi": 40, "balanced": True}, "xi is 40"),
+        ({"stride": 3}, "layers is 2"),
+        ({"filter_size": 1}, "filter_size is 1"),
+        ({"filter_size": 33}, "filter_size is 33"),
+        ({"layers": 0}, "layers is 0"),
+        ({"task": 2}, "xi is 11 and gap is 4"),
+    ],
+)
 def test_bad_input_is_named(call, words, unchecked):
     good = {"layers": 2, "filter_size": 3, "stride": 1, "length": 32, "task": 1, "xi": 11, "gap": 4}
     with pytest.raises(ValueError, match=words):

@@ -52,9 +52,7 @@ def test_operator_interpolates_at_control_points(points, size):
     height, width = size if isinstance(size, tuple) else (size, size)
     rows, columns = (torch.linspace(0, n - 1, points).round().long() for n in (height, width))
     at = (rows[:, None] * width + columns).flatten()
-    torch.testing.assert_close(
-        thin_plate.operator(points, size)[at], torch.eye(points**2).double(), rtol=0, atol=1e-12
-    )
+    torch.testing.assert_close(thin_plate.operator(points, size)[at], torch.eye(points**2).double(), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize(("points", "size"), SIZES)

@@ -44,9 +44,13 @@ def small(seed=0, outputs=2):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return nn.Sequential(
-            nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(),
-            nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(16, outputs),
-        )  # fmt: skip
+            nn.Conv2d(1, 4, 3, padding=1),
+            nn.BatchNorm2d(4),
+            nn.ReLU(),
+            nn.AdaptiveAvgPool2d(2),
+            nn.Flatten(),
+            nn.Linear(16, outputs),
+        )
 
 
 RECIPE = Recipe(epochs=4, lr=0.05, batch_size=16, crop=1, flip=False)
@@ -206,8 +210,9 @@ def test_hinge_loss_and_its_zero(dtype):
     loss, errors = loss_and_errors(outputs, torch.tensor([1, 1, 0, 0]), "hinge")
     assert loss.item() == pytest.approx((0 + 0.5 + 0 + 2) / 4)
     assert errors.item() == 1
-    recipe = Recipe(epochs=200, lr=0.2, batch_size=16, loss="hinge", weight_decay=0.0, schedule="constant",
-                    stop_at_zero_loss=True)  # fmt: skip
+    recipe = Recipe(
+        epochs=200, lr=0.2, batch_size=16, loss="hinge", weight_decay=0.0, schedule="constant", stop_at_zero_loss=True
+    )
     model, result = train(small(outputs=1), recipe)
     assert result.history[-1]["loss"] == 0
     assert len(result.history) < 200
@@ -293,9 +298,7 @@ def test_outputs_that_are_not_numbers_are_wrong():
 
 def test_error_rate_does_not_depend_on_the_batch_size_and_restores_the_mode():
     model, split = small().train(), halves(50)
-    rates = {
-        error_rate(model, split.images, split.labels, normalise=unit, batch_size=size) for size in (1, 7, 500)
-    }
+    rates = {error_rate(model, split.images, split.labels, normalise=unit, batch_size=size) for size in (1, 7, 500)}
     assert len(rates) == 1
     assert model.training
 
@@ -317,22 +320,11 @@ def test_a_resumed_run_is_bitwise_the_uninterrupted_one(tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(
-            recipe=recipe,
-            validation=held_out,
-            snapshots=observed,
-            checkpoint=tmp_path / "c.pt",
-            progress=stop,
-        )
-    resumed, result = train(
-        small(7), recipe, validation=held_out, snapshots=observed, checkpoint=tmp_path / "c.pt"
-    )
+        train(recipe=recipe, validation=held_out, snapshots=observed, checkpoint=tmp_path / "c.pt", progress=stop)
+    resumed, result = train(small(7), recipe, validation=held_out, snapshots=observed, checkpoint=tmp_path / "c.pt")
     assert torch.equal(weights(whole), weights(resumed))
     assert result.snapshots == expected.snapshots
-    timeless = [
-        [{k: v for k, v in row.items() if k != "seconds"} for row in fit.history]
-        for fit in (expected, result)
-    ]
+    timeless = [[{k: v for k, v in row.items() if k != "seconds"} for row in fit.history] for fit in (expected, result)]
     assert timeless[0] == timeless[1]
 
 
@@ -371,9 +363,7 @@ def test_a_run_killed_at_any_moment_resumes_bitwise(tmp_path):
     """SIGKILL in a subprocess, anywhere in a step or in a write."""
     path, recipe = tmp_path / "c.pt", replace(RECIPE, epochs=400)
     code = KILLED.format(tests=os.path.dirname(__file__), path=str(path))
-    process = subprocess.Popen(
-        [sys.executable, "-c", code]
-    )  # with as many threads as here: the sums are the same
+    process = subprocess.Popen([sys.executable, "-c", code])  # with as many threads as here: the sums are the same
     deadline = time.monotonic() + 60
     while not path.exists() and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -396,9 +386,7 @@ class Interrupted(Exception):
 @pytest.mark.parametrize("name", ["alexnet", "efficientnet_b0"])
 def test_dropout_follows_from_the_seed_also_when_resumed(tmp_path, name):
     """Twice in one process, killed after the first epoch and resumed: the same weights, bit for bit."""
-    images = torch.randint(
-        256, (24, 3, 32, 32), generator=torch.Generator().manual_seed(0), dtype=torch.uint8
-    )
+    images = torch.randint(256, (24, 3, 32, 32), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     split = SimpleNamespace(images=images, labels=torch.arange(24) % 10)
     recipe = replace(RECIPE, epochs=2, batch_size=12)
 
@@ -463,9 +451,7 @@ def test_a_whole_checkpoint_that_does_not_fit_is_refused(tmp_path, model):
     path = tmp_path / "c.pt"
     train(checkpoint=path)
     state = torch.load(io.BytesIO(path.read_bytes().partition(b"\n")[2]), weights_only=True)
-    checkpoints.save(
-        {key: value for key, value in {**state, "model": model}.items() if value is not None}, path
-    )
+    checkpoints.save({key: value for key, value in {**state, "model": model}.items() if value is not None}, path)
     with pytest.raises(
         ValueError, match=r"checkpoint .* does not fit this network \((KeyError|RuntimeError)\); move it away"
     ):
@@ -513,8 +499,9 @@ def test_nothing_in_a_step_waits_for_the_device(displacement):
     """Counted on the CPU: an epoch of many batches has as many stops as an epoch of few."""
     counts = []
     for count in (32, 128):
-        data = Dataset("made up", *[Split(halves(count).images, halves(count).labels)] * 2, ("a", "b"), (0.5,), (0.25,),
-                       "", "", "")  # fmt: skip
+        data = Dataset(
+            "made up", *[Split(halves(count).images, halves(count).labels)] * 2, ("a", "b"), (0.5,), (0.25,), "", "", ""
+        )
         model, recipe = small(), replace(RECIPE, epochs=1, flip=True, noise=1.0, displacement=displacement)
         fit(model, data.train, recipe, normalise=data.normalise, seed=0)  # constants are made once
         set_up = TrainingSet(data.train, recipe, data.normalise, torch.device("cpu"))
@@ -533,8 +520,6 @@ def test_compiled_training_learns_as_well():
 
 def test_snapshots_at_chosen_times():
     recipe = replace(RECIPE, epochs=2, batch_size=24)
-    _, result = train(
-        recipe=recipe, snapshots=lambda net: [{"training": net.training}], snapshot_epochs=(0, 0.5, 2)
-    )
+    _, result = train(recipe=recipe, snapshots=lambda net: [{"training": net.training}], snapshot_epochs=(0, 0.5, 2))
     assert [row["epoch"] for row in result.snapshots] == [0, 0.5, 2]
     assert [row["training"] for row in result.snapshots] == [True] * 3

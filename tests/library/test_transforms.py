@@ -38,9 +38,7 @@ def test_fields_are_those_of_deform():
     """With fixed parameters the transform is `deform` with a generator of the same seed."""
     batch = image(5)
     moved = diffeo.Diffeo(displacement=1.5, cut=4, seed=3)(batch)
-    assert torch.allclose(
-        moved, diffeo.deform(batch, displacement=1.5, cut=4, generator=seeded(3)), atol=1e-6
-    )
+    assert torch.allclose(moved, diffeo.deform(batch, displacement=1.5, cut=4, generator=seeded(3)), atol=1e-6)
 
 
 @pytest.mark.parametrize("parameters", [{}, {"displacement": (0.5, 2.0), "cut": (2, 6)}])
@@ -67,9 +65,7 @@ def test_ranges_are_drawn_uniformly():
     assert deltas.mean().item() == pytest.approx(1.25, abs=0.03)
     assert deltas.std().item() == pytest.approx(1.5 / math.sqrt(12), abs=0.02)
     for cut in (2, 5):
-        assert torch.equal(
-            coefficients[cuts == cut].abs().sum((0, 1))[:cut, :cut] > 0, diffeo.kept_modes(cut)
-        )
+        assert torch.equal(coefficients[cuts == cut].abs().sum((0, 1))[:cut, :cut] > 0, diffeo.kept_modes(cut))
 
 
 def test_a_seed_repeats_and_none_does_not():
@@ -177,9 +173,7 @@ def test_image_and_mask_share_the_field():
 def test_batched_masks_and_boxes_follow_their_own_image():
     labels = torch.zeros(3, *SIZE)
     labels[:, 10:30, 12:36] = 1
-    corners = torch.tensor([[12.0, 10, 36, 30]]).expand(
-        3, 4
-    )  # torchvision keeps boxes in two axes: one per image
+    corners = torch.tensor([[12.0, 10, 36, 30]]).expand(3, 4)  # torchvision keeps boxes in two axes: one per image
     moved, masks, frames = diffeo.Diffeo(3.0, seed=1)(
         tv_tensors.Image(labels[:, None]), tv_tensors.Mask(labels), boxes(corners)
     )
@@ -299,10 +293,7 @@ def test_bad_parameters(parameters, message, unchecked):
     [
         (lambda: tv_tensors.Video(torch.rand(4, 3, *SIZE)), "cannot deform a Video"),
         (lambda: torch.rand(SIZE), "image has shape"),
-        (
-            lambda: np.zeros((*SIZE, 3)),
-            r"Diffeo was given no image; .* torch.from_numpy\(array\).permute\(2, 0, 1\)",
-        ),
+        (lambda: np.zeros((*SIZE, 3)), r"Diffeo was given no image; .* torch.from_numpy\(array\).permute\(2, 0, 1\)"),
         (lambda: torch.rand(2, 2, 3, *SIZE), "image has shape"),
         (lambda: torch.zeros(3, *SIZE, dtype=torch.int32), "images are torch.int32"),
         (lambda: image() * math.nan, "images holds NaN"),

@@ -9,9 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 # Written in pieces, so that this file does not find itself.
-DIRECT = re.compile(
-    r"""^\s*(?:import|from)\s+torch""" + r"""vision\b|import_module\(\s*["']torch""" + "vision", re.M
-)
+DIRECT = re.compile(r"""^\s*(?:import|from)\s+torch""" + r"""vision\b|import_module\(\s*["']torch""" + "vision", re.M)
 
 BROKEN = 'raise RuntimeError("operator torchvision::nms does not exist")'
 NEEDS_OPERATOR = f"""
@@ -99,9 +97,7 @@ def test_other_failures_are_not_swallowed(tmp_path, body, message):
 
 
 def test_nothing_else_imports_torchvision():
-    folders = [
-        ROOT / name for name in ("relstab", "relbook", "tests", "notebooks", "benchmarks", "tools", "book")
-    ]
+    folders = [ROOT / name for name in ("relstab", "relbook", "tests", "notebooks", "benchmarks", "tools", "book")]
     files = [f for folder in folders for suffix in ("py", "md", "ipynb") for f in folder.rglob(f"*.{suffix}")]
     assert ROOT / "relstab" / "vision.py" in files
     found = {f.relative_to(ROOT).as_posix() for f in files if DIRECT.search(f.read_text(encoding="utf-8"))}

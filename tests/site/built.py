@@ -48,13 +48,9 @@ def traffic(entries):
         return [event["params"] for event in events if event["method"] == f"Network.{method}"]
 
     urls = {params["requestId"]: params["request"]["url"] for params in named("requestWillBeSent")}
-    lost = [
-        urls.get(params["requestId"], "?") for params in named("loadingFailed") if not params.get("canceled")
-    ]
+    lost = [urls.get(params["requestId"], "?") for params in named("loadingFailed") if not params.get("canceled")]
     responses = [params["response"] for params in named("responseReceived")]
-    return list(urls.values()), lost + [
-        response["url"] for response in responses if response["status"] >= 400
-    ]
+    return list(urls.values()), lost + [response["url"] for response in responses if response["status"] >= 400]
 
 
 def until(condition, seconds=20):

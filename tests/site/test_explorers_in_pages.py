@@ -80,9 +80,9 @@ def test_sliders_say_their_name_and_their_value(explored, browser):
 
 def test_switches_hide_and_show_by_mouse_and_keyboard(explored, browser):
     for box in parts(browser, ".widget-checkbox"):
-        name = next(
-            word for word in box.get_attribute("class").split() if word.startswith("switch-")
-        ).removeprefix("switch-")
+        name = next(word for word in box.get_attribute("class").split() if word.startswith("switch-")).removeprefix(
+            "switch-"
+        )
         drawn = parts(browser, f".frame .{name}")
         tick = box.find_element(By.TAG_NAME, "input")
         browser.execute_script(MIDDLE, tick)

@@ -6,9 +6,7 @@ import pytest
 from built import HTML, PAGES, until
 from selenium.webdriver.common.by import By
 
-CHAPTERS = [
-    page for page in PAGES if re.match(r"notebooks/(petrini2021|tomasini2023|ruderman2018|slides2022)/", page)
-]
+CHAPTERS = [page for page in PAGES if re.match(r"notebooks/(petrini2021|tomasini2023|ruderman2018|slides2022)/", page)]
 PHONE = {"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": True}
 WIDE = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
 PAPER = {"width": 794, "height": 1123, "deviceScaleFactor": 1, "mobile": False}  # A4 at 96 dots an inch
@@ -24,10 +22,12 @@ const ground = element => {
   const [, , , opaque = 1] = parts(getComputedStyle(element).backgroundColor);
   return opaque || !element.parentElement ? getComputedStyle(element).backgroundColor : ground(element.parentElement);
 };
-const shown = [...document.querySelectorAll(arguments[0])].filter(e => e.textContent.trim() && e.getClientRects().length);
+const shown = [...document.querySelectorAll(arguments[0])]
+  .filter(e => e.textContent.trim() && e.getClientRects().length);
 const worst = shown.map(e => {
   const style = getComputedStyle(e), colour = e.ownerSVGElement ? style.fill : style.color;
-  const [a, b] = [light(colour), light(ground(e.ownerSVGElement ? e.ownerSVGElement.parentElement : e))].sort((x, y) => y - x);
+  const behind = ground(e.ownerSVGElement ? e.ownerSVGElement.parentElement : e);
+  const [a, b] = [light(colour), light(behind)].sort((x, y) => y - x);
   return [(a + 0.05) / (b + 0.05), e.textContent.slice(0, 40)];
 }).sort((x, y) => x[0] - y[0]);
 return worst.length ? worst[0] : null"""
@@ -69,8 +69,10 @@ def test_the_front_page_bends_a_picture(address, browser):
     for name, value in (("delta", 6), ("cut", 4)):
         browser.execute_script(
             "const input = document.querySelector(`.bend-or-noise input[name='${arguments[0]}']`);"
-            "input.value = arguments[1]; input.dispatchEvent(new Event('input'))", name, value,
-        )  # fmt: skip
+            "input.value = arguments[1]; input.dispatchEvent(new Event('input'))",
+            name,
+            value,
+        )
     after = browser.execute_script(state)
     assert after[0] != before[0]
     assert after[1] != before[1]
@@ -83,7 +85,10 @@ def test_the_front_page_fits_a_phone(address, browser, screen):
     browser.get(address + "notebooks/index.html")
     until(lambda: browser.find_elements(By.CSS_SELECTOR, ".bend-or-noise[data-live='true']"), 20)
     assert browser.execute_script(WIDE) <= 0
-    right = "return Math.max(...[...document.querySelectorAll('.bend-or-noise *')].map(e => e.getBoundingClientRect().right))"
+    right = (
+        "return Math.max(...[...document.querySelectorAll('.bend-or-noise *')].map(e => "
+        "e.getBoundingClientRect().right))"
+    )
     assert browser.execute_script(right) <= 390
 
 
@@ -94,7 +99,10 @@ def test_the_first_thing_on_a_phone_is_the_page(address, browser, screen, page):
     browser.get(address + page)
     text = browser.find_element(By.CSS_SELECTOR, ".bd-article").text
     assert "Executed with" not in text[:600]
-    hints = "return [...document.querySelectorAll('figure:has(svg.figure)')].map(e => getComputedStyle(e, '::before').content)"
+    hints = (
+        "return [...document.querySelectorAll('figure:has(svg.figure)')].map(e => getComputedStyle(e, "
+        "'::before').content)"
+    )
     assert all("scroll" in hint for hint in browser.execute_script(hints))
 
 
@@ -106,7 +114,8 @@ def test_print_cuts_nothing(address, browser, screen, page):
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
     browser.get(address + page)
     cut = (
-        "return [...document.querySelectorAll('.bd-article :is(pre, figure, table)')].filter(e => e.getClientRects().length"
+        "return [...document.querySelectorAll('.bd-article :is(pre, figure, table)')].filter(e => "
+        "e.getClientRects().length"
         " && e.scrollWidth > e.clientWidth + 2 && getComputedStyle(e).overflowX !== 'visible')"
         ".map(e => e.textContent.slice(0, 60))"
     )
@@ -126,9 +135,7 @@ def test_figures_have_one_numbering():
     numbers = [
         number
         for page in PAGES
-        for number in re.findall(
-            r'<span class="caption-number">Fig\. ([\d.]+) ?</span>', (HTML / page).read_text()
-        )
+        for number in re.findall(r'<span class="caption-number">Fig\. ([\d.]+) ?</span>', (HTML / page).read_text())
     ]
     assert len(numbers) > 30
     assert len(set(numbers)) == len(numbers)
@@ -155,9 +162,7 @@ def test_public_addresses_hang_on_one_switch():
         assert "/issues/new" not in text, page
 
 
-@pytest.mark.parametrize(
-    ("name", "function"), [("diffeo", "sample_coefficients"), ("sensitivity", "sensitivity")]
-)
+@pytest.mark.parametrize(("name", "function"), [("diffeo", "sample_coefficients"), ("sensitivity", "sensitivity")])
 def test_two_modules_are_annotated(name, function):
     text = (HTML / "book" / "api" / f"measured-{name}.html").read_text()
     assert text.count('class="highlight') > 5

@@ -10,7 +10,9 @@ from relbook.studies.augmentation.tables import finished
 
 
 def _pairs(rows, quantity, over):
-    """log of `quantity` of the treated over that of its twin, mean over seeds, by architecture, data set and treatment."""
+    """log of `quantity` of the treated over that of its twin, mean over seeds, by architecture,
+    data set and treatment.
+    """
     rows = finished(rows)
     kind = ["architecture", "dataset", "width", "augment", "displacement"]
     rest = [name for name in (*kind, "seed") if name != over]
@@ -30,9 +32,7 @@ def crops_and_flips(rows, *, inside=None, seed):
     """R of networks trained with crops and flips over R without; geometric mean, or the share within a factor."""
     logs = _pairs(rows, "R", "augment")
     if inside is not None:
-        return bootstrap(
-            mean, (logs.abs() <= np.log(inside)).astype(float), units=_units(logs.index), seed=seed
-        )
+        return bootstrap(mean, (logs.abs() <= np.log(inside)).astype(float), units=_units(logs.index), seed=seed)
     return bootstrap(geometric, np.exp(logs), units=_units(logs.index), seed=seed)
 
 

@@ -95,9 +95,7 @@ def against_displacement(rows: pd.DataFrame) -> Figure:
         for (architecture, width, augment), part in _lines(table, dataset):
             _, colour, marker = look(architecture)
             for ax, name in zip(line, NAMES, strict=True):
-                ax.plot(
-                    part["displacement"], part[name], marker=marker, **style.stroke(STROKE[augment], colour)
-                )
+                ax.plot(part["displacement"], part[name], marker=marker, **style.stroke(STROKE[augment], colour))
             handles.append(Line2D([], [], color=colour, marker=marker, label=net(architecture, width)))
         for ax, written in zip(line, NAMES.values(), strict=True):
             ax.set(yscale="log", title=written)
@@ -110,7 +108,9 @@ def against_displacement(rows: pd.DataFrame) -> Figure:
 
 @drawn
 def error_against_stability(rows: pd.DataFrame) -> Figure:
-    """The test error against R, one panel a data set: arrows lead from δ = 0 to the largest δ of the training images."""
+    """The test error against R, one panel a data set: arrows lead from δ = 0 to the largest δ of the training
+    images.
+    """
     table = tables.means(rows)
     datasets = list(dict.fromkeys(table["dataset"]))
     fig, axes = style.figure(1, max(len(datasets), 1), height=4.2, squeeze=False)

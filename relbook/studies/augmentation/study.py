@@ -29,15 +29,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from relbook import scales
-from relbook.studies.datasets import (
-    OfArchitecture,
-    OnImages,
-    digest,
-    loaded,
-    probe_sets,
-    test_images,
-    training_images,
-)
+from relbook.studies.datasets import OfArchitecture, OnImages, digest, loaded, probe_sets, test_images, training_images
 from relbook.studies.zoo import study as zoo
 from relstab import data, diffeo, models
 from relstab.probes.sensitivity import point_values
@@ -84,16 +76,10 @@ class Augmented(OnImages, OfArchitecture):
     def cost_minutes(self) -> float:
         """Estimated minutes of training, from the step times of the zoo."""
         extra = DEFORMATION_MS if self.displacement and self.scale in ("tiny", "laptop") else 0
-        return round(
-            self.epochs * math.ceil(training_images(self) / 128) * (zoo.step_ms(self) + extra) / 60000, 2
-        )
+        return round(self.epochs * math.ceil(training_images(self) / 128) * (zoo.step_ms(self) + extra) / 60000, 2)
 
     def run(
-        self,
-        *,
-        workspace: Path | None = None,
-        progress: Callable | None = None,
-        device: str | torch.device = "cpu",
+        self, *, workspace: Path | None = None, progress: Callable | None = None, device: str | torch.device = "cpu"
     ) -> list[dict]:
         """Probe, train, probe again; with a `workspace` an interrupted training goes on from its last epoch."""
         dataset, device = loaded(self.dataset), torch.device(device)
@@ -101,17 +87,25 @@ class Augmented(OnImages, OfArchitecture):
         if self.train_size:
             split = data.random_subset(split, self.train_size, seed=self.seed)
         model = models.build(
-            self.architecture, in_channels=test.images.shape[1], num_classes=len(dataset.classes), width=self.width,
-            image_size=test.images.shape[-1], generator=seeded(self.seed, "weights"),
-        ).to(device, memory_format=torch.channels_last)  # fmt: skip
+            self.architecture,
+            in_channels=test.images.shape[1],
+            num_classes=len(dataset.classes),
+            width=self.width,
+            image_size=test.images.shape[-1],
+            generator=seeded(self.seed, "weights"),
+        ).to(device, memory_format=torch.channels_last)
         row = self.measure(model, "_init", batch_statistics=True, **COARSE)
         result = fit(
             model, split, self.recipe(), normalise=dataset.normalise, seed=self.seed, device=device,
             checkpoint=workspace and workspace / "checkpoint.pt", progress=progress,
         )  # fmt: skip
         last = result.history[-1]
-        row |= {"status": result.status, "train_loss": last["loss"], "train_error": last["error"],
-                "seconds": result.seconds}  # fmt: skip
+        row |= {
+            "status": result.status,
+            "train_loss": last["loss"],
+            "train_error": last["error"],
+            "seconds": result.seconds,
+        }
         if result.status != "diverged":
             row["test_error"] = error_rate(model, test.images, test.labels, normalise=dataset.normalise)
             row |= self.measure(model, "", **COARSE) | self.measure(model, "_fine", **FINE)
@@ -119,18 +113,20 @@ class Augmented(OnImages, OfArchitecture):
 
     def recipe(self):
         """The book's one-cycle recipe with this unit's augmentations."""
-        plain = recipes.one_cycle(
-            self.architecture, epochs=self.epochs, augment=self.augment, precision=self.precision
-        )
+        plain = recipes.one_cycle(self.architecture, epochs=self.epochs, augment=self.augment, precision=self.precision)
         return replace(plain, displacement=self.displacement, cut=self.cut)
 
     def measure(self, model, suffix, **options):
         """D, G and R at the output under `suffix`; the same deformations and noise for every network."""
         images = test_images(self.dataset, probe_sets(self.dataset)[0]).images[: self.probes]
         table = point_values(
-            model, loaded(self.dataset).normalise(images).to(next(model.parameters()).device), layers="output",
-            statistic="component_median", generator=seeded("probe"), **options,
-        )  # fmt: skip
+            model,
+            loaded(self.dataset).normalise(images).to(next(model.parameters()).device),
+            layers="output",
+            statistic="component_median",
+            generator=seeded("probe"),
+            **options,
+        )
         return {f"{name}{suffix}": float(table[name].iloc[0]) for name in "DGR"}
 
 
@@ -157,9 +153,7 @@ def sharing(model: nn.Module, images: Float[Tensor, "image channel height width"
         loss = cross_entropy(model(diffeo.warp(images, field)), labels)
         return torch.cat([part.flatten() for part in torch.autograd.grad(loss, parameters)])
 
-    variances = [
-        torch.stack([gradient(fields) for _ in range(draws)]).var(0).sum() for fields in (1, len(images))
-    ]
+    variances = [torch.stack([gradient(fields) for _ in range(draws)]).var(0).sum() for fields in (1, len(images))]
     return float(variances[0] / variances[1])
 
 

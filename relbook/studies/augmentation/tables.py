@@ -82,9 +82,7 @@ def in_words(effects: pd.DataFrame) -> str:
 
 def folding(displacements, cuts, size: int, *, draws: int = 500, generator=None) -> pd.DataFrame:
     """The share of random fields that fold, by δ in pixels (columns) and c (rows), on size x size pixels."""
-    table = pd.DataFrame(
-        index=pd.Index(cuts, name="c"), columns=pd.Index(displacements, name="δ"), dtype=float
-    )
+    table = pd.DataFrame(index=pd.Index(cuts, name="c"), columns=pd.Index(displacements, name="δ"), dtype=float)
     for cut in cuts:
         drawn = diffeo.sample_coefficients(draws, cut, generator=generator)
         for delta in displacements:

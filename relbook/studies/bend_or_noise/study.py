@@ -35,11 +35,7 @@ class Swept(zoo.Network):
     version: ClassVar[int] = 1
 
     def run(
-        self,
-        *,
-        workspace: Path | None = None,
-        progress: Callable | None = None,
-        device: str | torch.device = "cpu",
+        self, *, workspace: Path | None = None, progress: Callable | None = None, device: str | torch.device = "cpu"
     ) -> list[dict]:
         """Probe, train (or load the published weights), probe again."""
         device = torch.device(device)

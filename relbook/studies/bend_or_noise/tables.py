@@ -14,9 +14,7 @@ def at(rows, displacement=1.0, cut=3):
     >>> table.loc["lenet", ("init", "R")]
     np.float64(0.5)
     """
-    chosen = rows[
-        (rows["kind"] == "sensitivity") & (rows["displacement"] == displacement) & (rows["cut"] == cut)
-    ]
+    chosen = rows[(rows["kind"] == "sensitivity") & (rows["displacement"] == displacement) & (rows["cut"] == cut)]
     table = chosen.pivot_table(index="architecture", columns="stage", values=["D", "G", "R"])
     table.columns = table.columns.swaplevel()
     training = rows[rows["kind"] == "training"]
@@ -41,12 +39,16 @@ def in_words(rows, zoo):
         f"1. **Untrained networks hardly care which it is; trained ones do, in either direction.** At δ = 1 pixel and "
         f"c = 3 the relative sensitivity $R = D/G$ is {before.min():.2g} to {before.max():.2g} before "
         f"training, and after it {after}.\n"
-        f"2. **{'Mostly, noise comes to matter more.' if G > 1 and G > 1 / D else 'Bends come to matter less.'}** In the "
-        f"{NAMES[table.index[-1]]} training multiplies $D$ by {D:.2g} and $G$ by {G:.2g}: the network gets rougher in nearly "
+        f"2. "
+        f"**{'Mostly, noise comes to matter more.' if G > 1 and G > 1 / D else 'Bends come to matter less.'}** In the "
+        f"{NAMES[table.index[-1]]} training multiplies $D$ by {D:.2g} and $G$ by {G:.2g}: the network gets "
+        "rougher in nearly "
         f"all directions and stays comparatively smooth along bends, which it notices "
         f"{1 / last[('trained', 'R')]:.0f} times less than noise.\n"
-        f"3. **On CIFAR-10, the smaller $R$, the smaller the test error**: over {law.count} architectures the logarithms of the "
+        f"3. **On CIFAR-10, the smaller $R$, the smaller the test error**: over {law.count} architectures the "
+        "logarithms of the "
         f"two have the correlation {law.correlation:.2f} (95 % interval {law.low:.2f} to {law.high:.2f}); over the "
-        f"{other.count} networks on MNIST and Fashion-MNIST it is {other.correlation:.2f} ({other.low:.2f} to {other.high:.2f}), "
+        f"{other.count} networks on MNIST and Fashion-MNIST it is {other.correlation:.2f} ({other.low:.2f} to "
+        f"{other.high:.2f}), "
         f"so $R$ is no measure of quality across data sets."
     )

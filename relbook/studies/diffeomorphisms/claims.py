@@ -60,7 +60,9 @@ def folded(rows, *, cut, size, displacement=1.0):
 
 
 def local_folds(*, cuts, draws=500, seed):
-    """Share of points at which random fields of T = (8/π³)/c² fold, the largest over cut-offs; draws on 64 x 64 points."""
+    """Share of points at which random fields of T = (8/π³)/c² fold, the largest over cut-offs;
+    draws on 64 x 64 points.
+    """
     import torch
 
     worst = []
@@ -82,7 +84,9 @@ def _folded_points(coefficients, cut, size=64):
 
 
 def norm_without_cut(*, size, draws, seed):
-    """Mean of ‖∇τ‖² over (π²/2) n² T for fields with all n x n modes: the gradient of drawn fields, at 3n x 3n points."""
+    """Mean of ‖∇τ‖² over (π²/2) n² T for fields with all n x n modes: the gradient of drawn fields,
+    at 3n x 3n points.
+    """
     generator = np.random.default_rng(seed)
     modes = np.arange(1, size + 1)
     at = (np.arange(3 * size) + 0.5) / (3 * size)
@@ -92,15 +96,10 @@ def norm_without_cut(*, size, draws, seed):
     for _ in range(draws):
         components = generator.normal(size=(2, size, size)) * deviation
         norms.append(
-            sum(
-                (np.square(slopes @ one @ sines.T) + np.square(sines @ one @ slopes.T)).mean()
-                for one in components
-            )
+            sum((np.square(slopes @ one @ sines.T) + np.square(sines @ one @ slopes.T)).mean() for one in components)
         )
     ratios = np.array(norms) / (math.pi**2 / 2 * size**2)
-    return bootstrap(
-        mean, ratios, units=[f"draw {i}" for i in range(draws)], seed=seed, needs=30, what="draws"
-    )
+    return bootstrap(mean, ratios, units=[f"draw {i}" for i in range(draws)], seed=seed, needs=30, what="draws")
 
 
 def dependence(*, cut, draws, seed):
@@ -108,13 +107,13 @@ def dependence(*, cut, draws, seed):
     import torch
 
     generator = torch.Generator().manual_seed(seed % 2**31)
-    field = diffeo.displacement_field(
-        diffeo.sample_coefficients(draws, cut, generator=generator), 1.0, 16
-    ).numpy()
+    field = diffeo.displacement_field(diffeo.sample_coefficients(draws, cut, generator=generator), 1.0, 16).numpy()
     u, v = field.reshape(draws, 2, -1).transpose(1, 2, 0)
     inside = u.std(-1) > 0  # the frame does not move
-    return exact(max(np.abs(correlation(a[inside], b[inside])).max() for a, b in ((u, v), (u**2, v**2))),
-                 [f"draw {i}" for i in range(draws)])  # fmt: skip
+    return exact(
+        max(np.abs(correlation(a[inside], b[inside])).max() for a, b in ((u, v), (u**2, v**2))),
+        [f"draw {i}" for i in range(draws)],
+    )
 
 
 def unit_norm(*, cut):

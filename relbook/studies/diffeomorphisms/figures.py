@@ -42,14 +42,13 @@ def phase_diagram(rows: pd.DataFrame, image, *, seed=0) -> Figure:
     nominal = np.array([diffeo.temperature(1.0, int(c), size) for c in cuts])
     fig, _ = style.figure(height=7.4)
     fig.clear()
-    grid = fig.add_gridspec(
-        1 + len(SAMPLE_CUTS), len(SAMPLE_FACTORS), height_ratios=[2.6] + [1] * len(SAMPLE_CUTS)
-    )
+    grid = fig.add_gridspec(1 + len(SAMPLE_CUTS), len(SAMPLE_FACTORS), height_ratios=[2.6] + [1] * len(SAMPLE_CUTS))
     ax = fig.add_subplot(grid[0, :])
     ax.set(xscale="log", yscale="log", xlabel="cut-off $c$", ylabel="temperature $T$",
            xlim=(cuts.min() * 0.9, cuts.max() * 1.9), ylim=(0.1 * unit.max() ** -2.0, boundary.max() * 60))  # fmt: skip
-    ax.fill_between(cuts, (0.5 / unit) ** 2, boundary, where=boundary > (0.5 / unit) ** 2, color=style.GREEN, alpha=0.18,
-                    lw=0)  # fmt: skip
+    ax.fill_between(
+        cuts, (0.5 / unit) ** 2, boundary, where=boundary > (0.5 / unit) ** 2, color=style.GREEN, alpha=0.18, lw=0
+    )
     ax.fill_between(cuts, early, late, color=style.GREY, alpha=0.35, lw=0)
     curves = {
         "half of the\ndraws fold": (boundary, {"color": style.BLACK, "marker": "o", "ms": 3.5}),
@@ -68,20 +67,10 @@ def phase_diagram(rows: pd.DataFrame, image, *, seed=0) -> Figure:
     ax.annotate("$\\delta = 1$ of\n32 pixels", (cuts[-1], small[-1]), xytext=(6, 0), textcoords="offset points",
                 fontsize=9.5, va="center", color=style.GREY)  # fmt: skip
     for cut, colour in MEASURED.items():
-        ax.plot(
-            cut,
-            diffeo.temperature(1.0, cut, 32),
-            "o",
-            color=colour,
-            ms=9,
-            zorder=5,
-            label=f"measured, c = {cut}",
-        )
+        ax.plot(cut, diffeo.temperature(1.0, cut, 32), "o", color=colour, ms=9, zorder=5, label=f"measured, c = {cut}")
     ruled = image.clone()
     at = torch.linspace(0, size - 1, LINES).round().long()[1:-1]
-    ink = (
-        torch.tensor([213.0, 94.0, 0.0])[:, None, None].div(255) if len(image) == 3 else torch.zeros(1, 1, 1)
-    )
+    ink = torch.tensor([213.0, 94.0, 0.0])[:, None, None].div(255) if len(image) == 3 else torch.zeros(1, 1, 1)
     for shift in range(-(size // 320), size // 320 + 1):
         ruled[:, at + shift, :] = ink
         ruled[:, :, at + shift] = ink
@@ -100,12 +89,12 @@ def phase_diagram(rows: pd.DataFrame, image, *, seed=0) -> Figure:
     ticks = [cut for cut in (2, 3, 5, 10, 20, 30, 50, 100) if cut <= cuts.max()]
     ax.set_xticks(ticks, [str(cut) for cut in ticks])
     ax.set_xticks([], minor=True)
-    handles = [Patch(color=style.GREEN, alpha=0.18, label="one-to-one, δ ≥ ½ pixel"),
-               Patch(color=style.GREY, alpha=0.35, label="5 % to 95 % of the draws fold")]  # fmt: skip
+    handles = [
+        Patch(color=style.GREEN, alpha=0.18, label="one-to-one, δ ≥ ½ pixel"),
+        Patch(color=style.GREY, alpha=0.35, label="5 % to 95 % of the draws fold"),
+    ]
     handles += [
-        handle
-        for handle in ax.get_legend_handles_labels()[0]
-        if str(handle.get_label()).startswith("measured")
+        handle for handle in ax.get_legend_handles_labels()[0] if str(handle.get_label()).startswith("measured")
     ]
     fig.legend(handles=handles, loc="outside lower center", ncols=3)
     return fig
@@ -135,14 +124,23 @@ def noise_and_deformation(image, *, displacement=1.0, cut=3, seed=0) -> Figure:
     fig, axes = style.figure(1, 4, height=2.5, gridspec_kw={"width_ratios": [1.25, 1, 1, 1]})
     plane = axes[0]
     plane.add_patch(Circle((0, 0), radius, fill=False, color=style.GREY, lw=1.2))
-    points = [(0, 0, "x", style.BLACK, "o"), (radius, 0, r"$\tau x$", style.GREEN, "D"),
-              (radius * math.cos(angle), radius * math.sin(angle), r"$x+\eta$", style.RED, "s")]  # fmt: skip
+    points = [
+        (0, 0, "x", style.BLACK, "o"),
+        (radius, 0, r"$\tau x$", style.GREEN, "D"),
+        (radius * math.cos(angle), radius * math.sin(angle), r"$x+\eta$", style.RED, "s"),
+    ]
     for u, v, label, colour, marker in points:
         plane.plot([0, u], [0, v], "-", color=colour, lw=1)
         plane.plot(u, v, marker, color=colour)
         plane.annotate(label, (u, v), xytext=(-5, 6), textcoords="offset points", ha="right")
-    plane.set(aspect="equal", xlim=(-1.15 * radius, 1.15 * radius), ylim=(-1.15 * radius, 1.25 * radius),
-              xlabel=rf"radius $\|\tau x - x\|$ = {radius:.1f}" + "\n(pixels from 0 to 1)", xticks=[], yticks=[])  # fmt: skip
+    plane.set(
+        aspect="equal",
+        xlim=(-1.15 * radius, 1.15 * radius),
+        ylim=(-1.15 * radius, 1.25 * radius),
+        xlabel=rf"radius $\|\tau x - x\|$ = {radius:.1f}" + "\n(pixels from 0 to 1)",
+        xticks=[],
+        yticks=[],
+    )
     for ax, picture, title in zip(
         axes[1:], (image, moved, image + noise), (r"$x$", r"$\tau x$", r"$x+\eta$"), strict=True
     ):
@@ -167,9 +165,7 @@ def example(image, *, displacement=1.0, cut=3, arrows=16, seed=0) -> Figure:
     at = torch.arange(step // 2, size, step)
     dx, dy = field[0][:, at][:, :, at].numpy()
     fig, axes = style.figure(1, 3, height=2.6)
-    for ax, picture, title in zip(
-        axes[::2], (image, moved), (r"image $x$", r"deformed image $\tau x$"), strict=True
-    ):
+    for ax, picture, title in zip(axes[::2], (image, moved), (r"image $x$", r"deformed image $\tau x$"), strict=True):
         ax.imshow(picture.permute(1, 2, 0).clamp(0, 1).squeeze(-1).numpy(), cmap="gray", vmin=0, vmax=1)
         ax.set(title=title)
         ax.axis("off")

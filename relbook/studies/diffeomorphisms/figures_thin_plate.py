@@ -35,9 +35,7 @@ def examples(images, *, copies=4, seed=0) -> Figure:
         deformed = thin_plate.deform(image.repeat(copies, 1, 1, 1), **setting, generator=generator)
         for ax, picture in zip(row, (image, *deformed), strict=True):
             _show(ax, picture)
-        row[0].set_ylabel(
-            f"{setting['points']} × {setting['points']}, ±{setting['maximum']:g} px", fontsize=10
-        )
+        row[0].set_ylabel(f"{setting['points']} × {setting['points']}, ±{setting['maximum']:g} px", fontsize=10)
     axes[0, 0].set_title("original")
     axes[0, (copies + 1) // 2].set_title("deformed")
     return fig
@@ -59,9 +57,7 @@ def construction(image, *, points=4, maximum=40.0, arrows=14, seed=0) -> Figure:
     _arrows(axes[0, 0], *control, *drawn[0].flatten(1), colour=style.RED, width=0.009)
     axes[0, 0].plot(*control, "o", color=style.BLACK, label="control point")
     axes[0, 0].plot(*(control - drawn[0].flatten(1)), "x", color=style.RED, label="its random source")
-    axes[0, 0].legend(
-        loc="upper center", bbox_to_anchor=(0.5, 0.02), ncols=2, columnspacing=1, handletextpad=0.2
-    )
+    axes[0, 0].legend(loc="upper center", bbox_to_anchor=(0.5, 0.02), ncols=2, columnspacing=1, handletextpad=0.2)
     _arrows(axes[0, 1], *smooth, colour=style.BLUE)
     _show(axes[1, 0], image)
     _arrows(axes[1, 0], *smooth, colour="white")
@@ -79,8 +75,9 @@ def construction(image, *, points=4, maximum=40.0, arrows=14, seed=0) -> Figure:
 def _arrows(ax, x, y, dx, dy, *, colour, width=0.005):
     """Arrows (dx, dy) that end at (x, y), in pixels; white ones have a dark rim."""
     rim = [patheffects.withStroke(linewidth=1.6, foreground=style.BLACK)] if colour == "white" else []
-    ax.quiver(x - dx, y - dy, dx, dy, angles="xy", scale_units="xy", scale=1, color=colour, width=width,
-              path_effects=rim)  # fmt: skip
+    ax.quiver(
+        x - dx, y - dy, dx, dy, angles="xy", scale_units="xy", scale=1, color=colour, width=width, path_effects=rim
+    )
 
 
 @style.styled
@@ -96,9 +93,7 @@ def templates(images, *, strengths=(1, 2, 3, 4), columns=8, points=3, seed=0) ->
     fig, axes = style.figure(len(strengths), columns, height=0.98 * len(strengths) + 0.3, squeeze=False)
     for row, strength in zip(axes, strengths, strict=True):
         generator = torch.Generator().manual_seed(seed)
-        copies, labels = deformed_templates(
-            images[:2], half - 1, strength, points=points, generator=generator
-        )
+        copies, labels = deformed_templates(images[:2], half - 1, strength, points=points, generator=generator)
         for label, start in ((0, 0), (1, half)):
             pictures = (images[label], *copies[labels == label])
             for ax, picture in zip(row[start : start + half], pictures, strict=True):
@@ -112,7 +107,9 @@ def templates(images, *, strengths=(1, 2, 3, 4), columns=8, points=3, seed=0) ->
 
 @style.styled
 def ensembles(*, size=32, setting=thin_plate.PAPER["cifar10"], displacement=1.0, cut=3) -> Figure:
-    """The ensemble of C beside that of B, exactly: how far pixels move along the middle row, and at which wave numbers."""
+    """The ensemble of C beside that of B, exactly: how far pixels move along the middle row,
+    and at which wave numbers.
+    """
     cases = [
         (f"C: {setting['points']} × {setting['points']} points, ±{setting['maximum']:g} px",
          random_fields.thin_plate_fields(**setting, size=size), style.RED, "o"),

@@ -49,11 +49,7 @@ class Ensemble:
         return ""
 
     def run(
-        self,
-        *,
-        workspace: Path | None = None,
-        progress: Callable | None = None,
-        device: str | torch.device = "cpu",
+        self, *, workspace: Path | None = None, progress: Callable | None = None, device: str | torch.device = "cpu"
     ) -> list[dict]:
         """Rows: per quantile of the draws the critical temperature, with the mean squared moves at T = 1.
 
@@ -75,8 +71,11 @@ class Ensemble:
             image.append(trapezoid(squared))
             norm.append(trapezoid(gradient.square().sum((1, 2))))
         critical = torch.cat(critical)
-        common = {"centre2": torch.cat(centre).mean().item(), "image2": torch.cat(image).mean().item(),
-                  "norm2": torch.cat(norm).mean().item()}  # fmt: skip
+        common = {
+            "centre2": torch.cat(centre).mean().item(),
+            "image2": torch.cat(image).mean().item(),
+            "norm2": torch.cat(norm).mean().item(),
+        }
         levels = torch.tensor(QUANTILES, dtype=critical.dtype, device=critical.device)
         return [
             {"quantile": q, "critical_temperature": t, **common}
@@ -85,7 +84,8 @@ class Ensemble:
 
 
 def derivatives(coefficients: Float[Tensor, "batch 2 cut cut"], grid: int):
-    """Field [batch, 2, grid, grid] at T = 1 in image widths and its exact gradient [batch, 2 (component), 2 (x, y), grid, grid].
+    """Field [batch, 2, grid, grid] at T = 1 in image widths and its exact gradient [batch, 2 (component), 2 (x, y),
+    grid, grid].
 
     The lattice includes both ends of [0, 1]; rows are y, columns x.
     """

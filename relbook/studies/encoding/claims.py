@@ -14,7 +14,9 @@ def factor(rows, *, seed, **options):
 
 
 def against_low_frequency(rows, *, seed):
-    """By how much more the sensitivity to noise of the finest octave changes than that to noise of the coarsest; grey noise."""
+    """By how much more the sensitivity to noise of the finest octave changes than that to noise of the coarsest;
+    grey noise.
+    """
     table = tables.ratios(tables.outputs(rows))
     if table.empty:
         return nothing(what="pairs of networks")
@@ -23,7 +25,9 @@ def against_low_frequency(rows, *, seed):
 
 
 def early_share(rows, *, seed):
-    """Of the change of log G at the output, the share that is there at the last layer of the first third of the depth."""
+    """Of the change of log G at the output, the share that is there at the last layer of the first third of the
+    depth.
+    """
     table = tables.ratios(tables.layers(rows))
     inner = table[(table["depth"] > 0) & (table["relative_depth"] <= EARLY)]
     if inner.empty:

@@ -30,8 +30,12 @@ from relstab.data import Dataset, Split, formats
 SUBSAMPLINGS = ("4:2:0", "4:2:2", "4:4:4")
 PLANES = ("all", "luminance", "chrominance")
 TO_LUMINANCE = np.array(
-    [[0.299, 0.587, 0.114], [-0.299 / 1.772, -0.587 / 1.772, 0.886 / 1.772], [0.701 / 1.402, -0.587 / 1.402, -0.114 / 1.402]]
-)  # fmt: skip
+    [
+        [0.299, 0.587, 0.114],
+        [-0.299 / 1.772, -0.587 / 1.772, 0.886 / 1.772],
+        [0.701 / 1.402, -0.587 / 1.402, -0.114 / 1.402],
+    ]
+)
 SAMPLE = 256  # so many encoded pictures say which codec it was
 
 
@@ -154,9 +158,7 @@ def _copy(picture, encoding):
     file = io.BytesIO()
     grey = picture.shape[-1] == 1
     options = {} if grey else {"subsampling": encoding.subsampling}
-    Image.fromarray(picture[..., 0] if grey else picture).save(
-        file, "JPEG", quality=encoding.quality, **options
-    )
+    Image.fromarray(picture[..., 0] if grey else picture).save(file, "JPEG", quality=encoding.quality, **options)
     with Image.open(file) as copy:
         pixels = np.asarray(copy)
     return pixels[..., None] if grey else pixels

@@ -13,13 +13,7 @@ from relbook.drawing.nets import drawn, legend, look, net, nothing, outer
 from relbook.studies.encoding import tables
 
 PANELS = {"test_error": "test error", "D": "$D_f$", "G": "$G_f$", "R": "$R_f$"}
-SHORT = {
-    "75": "75",
-    "75-444": "75\n4:4:4",
-    "95": "95",
-    "75-luminance": "75\nlum.",
-    "75-chrominance": "75\nchrom.",
-}
+SHORT = {"75": "75", "75-444": "75\n4:4:4", "95": "95", "75-luminance": "75\nlum.", "75-chrominance": "75\nchrom."}
 OCTAVES = ("< 1/16", "1/16–1/8", "1/8–1/4", "> 1/4")
 
 
@@ -52,14 +46,7 @@ def factors(rows: pd.DataFrame) -> Figure:
                     **style.stroke("augmented" if line["augment"] else "plain", colour) | {"ls": ""},
                 )
                 handles.append(
-                    Line2D(
-                        [],
-                        [],
-                        ls="",
-                        marker=marker,
-                        color=colour,
-                        label=net(line["architecture"], line["width"]),
-                    )
+                    Line2D([], [], ls="", marker=marker, color=colour, label=net(line["architecture"], line["width"]))
                 )
             one = means[(means["copies"] == copies) & (means["quantity"] == quantity)].iloc[0]
             ends = [[one["factor"] - one["low"]], [one["high"] - one["factor"]]]
@@ -68,15 +55,19 @@ def factors(rows: pd.DataFrame) -> Figure:
         ax.set(yscale="log", title=title, xticks=range(len(columns)), xlim=(-0.6, len(columns) - 0.4))
         ax.set_xticklabels([SHORT[copies] for copies in columns], fontsize=8.5)
     axes[0].set_ylabel("trained on copies / on originals")
-    handles += [Line2D([], [], marker="o", label=style.STROKES[name].words, **style.stroke(name, style.GREY) | {"ls": ""})
-                for name in ("plain", "augmented")]  # fmt: skip
+    handles += [
+        Line2D([], [], marker="o", label=style.STROKES[name].words, **style.stroke(name, style.GREY) | {"ls": ""})
+        for name in ("plain", "augmented")
+    ]
     legend(fig, handles, 3)
     return fig
 
 
 @drawn
 def by_depth(rows: pd.DataFrame) -> Figure:
-    """D, G and R at every depth, copies of quality 75, 4:2:0, over originals: a line a network, geometric mean over its pairs."""
+    """D, G and R at every depth, copies of quality 75, 4:2:0, over originals: a line a network,
+    geometric mean over its pairs.
+    """
     table = tables.ratios(tables.layers(rows))
     fig, axes = style.figure(1, 3, height=3.2, sharey=True)
     if table.empty:
@@ -101,11 +92,11 @@ def by_depth(rows: pd.DataFrame) -> Figure:
 
 @drawn
 def by_frequency(rows: pd.DataFrame) -> Figure:
-    """G at the output by octave of the noise's frequency, grey noise and colour: copies (quality 75, 4:2:0) over originals."""
+    """G at the output by octave of the noise's frequency, grey noise and colour: copies (quality 75,
+    4:2:0) over originals.
+    """
     table = tables.ratios(tables.outputs(rows))
-    kinds = [
-        kind for kind in ("grey", "colour") if f"G_{kind}_0" in table and table[f"G_{kind}_0"].notna().any()
-    ]
+    kinds = [kind for kind in ("grey", "colour") if f"G_{kind}_0" in table and table[f"G_{kind}_0"].notna().any()]
     fig, axes = style.figure(1, max(len(kinds), 1), height=3.4, sharey=True, squeeze=False)
     if not kinds:
         nothing(axes[0, 0])
@@ -122,8 +113,12 @@ def by_frequency(rows: pd.DataFrame) -> Figure:
             ax.plot(range(len(OCTAVES)), values, color=colour, marker=marker, lw=2)
             handles.append(Line2D([], [], color=colour, marker=marker, label=net(architecture, width)))
         ax.axhline(1, **style.GUIDE)
-        ax.set(yscale="log", title={"grey": "noise alike in all channels", "colour": "noise of colour alone"}[kind],
-               xticks=range(len(OCTAVES)), xticklabels=OCTAVES)  # fmt: skip
+        ax.set(
+            yscale="log",
+            title={"grey": "noise alike in all channels", "colour": "noise of colour alone"}[kind],
+            xticks=range(len(OCTAVES)),
+            xticklabels=OCTAVES,
+        )
     outer(axes, "spatial frequency (cycles per pixel)", "$G_f$, copies / originals")
     legend(fig, handles, 3)
     return fig

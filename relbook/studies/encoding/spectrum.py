@@ -2,8 +2,8 @@ r"""Noise in parts: by spatial frequency and by colour.
 
 White noise η is the sum of its parts in bands of radial frequency $f = \sqrt{f_x^2 + f_y^2}$ (cycles per pixel; the
 discrete Fourier transform's), each split into what is the same in all channels (grey) and what sums to zero over
-them (colour). All of these are orthogonal projections, so the parts' squared norms add up to $\|\eta\|^2$ and a part of white
-noise is white within its band.
+them (colour). All of these are orthogonal projections, so the parts' squared norms add up to $\|\eta\|^2$ and a part of
+white noise is white within its band.
 
 >>> noise = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 >>> parts = split(noise)
@@ -66,6 +66,4 @@ def split(
     """
     grey = noise.mean(1, keepdim=True).expand_as(noise)
     parts = {"grey": grey} if noise.shape[1] == 1 else {"grey": grey, "colour": noise - grey}
-    return {
-        f"{name}_{band}": one for name, part in parts.items() for band, one in enumerate(bands(part, edges))
-    }
+    return {f"{name}_{band}": one for name, part in parts.items() for band, one in enumerate(bands(part, edges))}

@@ -1,16 +1,19 @@
 r"""What training on JPEG copies does (in no paper; beside B Sec. 4): networks in pairs that differ in nothing else.
 
 One unit is one network, trained on the 8,068 lossless images of CIFAR-10 or on their copies in one encoding
-(`relbook.studies.encoding.copies`), and probed on the lossless test images. Units that differ in `dataset` alone start from the
-same weights and see the same images in the same order with the same crops and flips. Rows (column ``kind``):
+(`relbook.studies.encoding.copies`), and probed on the lossless test images. Units that differ in `dataset` alone start
+from the same weights and see the same images in the same order with the same crops and flips. Rows (column ``kind``):
 
-``training``     status (ok, diverged, collapsed), train_loss, seconds, parameters, weights (their digest); in evaluation mode
+``training``     status (ok, diverged, collapsed), train_loss, seconds, parameters, weights (their digest); in
+evaluation mode
                  and without augmentation test_error (lossless test images), test_error_own (in the encoding
                  trained on), train_error (images trained on), train_error_lossless
 ``sensitivity``  stage (init, trained), statistic, layer, depth, relative_depth, D, G, R, with δ = 1, c = 3; for the
                  statistic "mean" all layers and G_grey_0 ... G_colour_3: sensitivity to noise in one octave of
-                 spatial frequency, the same in all channels or adding up to zero over them (`relbook.studies.encoding.spectrum`),
-                 with for each image the same norm as the white noise of G. For "component_median" (B's) the output alone.
+                 spatial frequency, the same in all channels or adding up to zero over them
+                 (`relbook.studies.encoding.spectrum`),
+                 with for each image the same norm as the white noise of G. For "component_median" (B's) the output
+                 alone.
 
 >>> unit = configs("tiny")[0]
 >>> unit.study, unit.dataset
@@ -83,11 +86,7 @@ class Encoded(OfArchitecture):
         return round(self.epochs * math.ceil(count / 128) * zoo.step_ms(self) / 60000, 2)
 
     def run(
-        self,
-        *,
-        workspace: Path | None = None,
-        progress: Callable | None = None,
-        device: str | torch.device = "cpu",
+        self, *, workspace: Path | None = None, progress: Callable | None = None, device: str | torch.device = "cpu"
     ) -> list[dict]:
         """Probe, train, probe again; with a `workspace` an interrupted training goes on from its last epoch."""
         own, original = loaded(self.dataset), loaded(self.original)
@@ -95,8 +94,7 @@ class Encoded(OfArchitecture):
         train, train_lossless = own.train, original.train
         if self.train_size:
             train, train_lossless = (
-                data.random_subset(split, self.train_size, seed=self.seed)
-                for split in (train, train_lossless)
+                data.random_subset(split, self.train_size, seed=self.seed) for split in (train, train_lossless)
             )
         model = self.build().to(device, memory_format=torch.channels_last)
         rows = self.measure(model, "init")
@@ -104,14 +102,14 @@ class Encoded(OfArchitecture):
             model, train, self.training(), normalise=own.normalise, seed=self.seed, device=device,
             checkpoint=workspace and workspace / "checkpoint.pt", progress=progress,
         )  # fmt: skip
-        training = {
-            "status": result.status,
-            "train_loss": result.history[-1]["loss"],
-            "seconds": result.seconds,
-        }
+        training = {"status": result.status, "train_loss": result.history[-1]["loss"], "seconds": result.seconds}
         if result.status != "diverged":
-            sets = {"test_error": original.test, "test_error_own": own.test, "train_error": train,
-                    "train_error_lossless": train_lossless}  # fmt: skip
+            sets = {
+                "test_error": original.test,
+                "test_error_own": own.test,
+                "train_error": train,
+                "train_error_lossless": train_lossless,
+            }
             for name, split in sets.items():
                 training[name] = error_rate(model, split.images, split.labels, normalise=own.normalise)
             rows += self.measure(model, "trained")
@@ -123,30 +121,31 @@ class Encoded(OfArchitecture):
         """The network at its own initialisation, which depends on architecture, width and seed."""
         images = loaded(self.original).test.images
         return models.build(
-            self.architecture, in_channels=images.shape[1], num_classes=len(loaded(self.original).classes),
-            width=self.width, image_size=images.shape[-1], generator=seeded(self.seed, "weights"),
-        )  # fmt: skip
+            self.architecture,
+            in_channels=images.shape[1],
+            num_classes=len(loaded(self.original).classes),
+            width=self.width,
+            image_size=images.shape[-1],
+            generator=seeded(self.seed, "weights"),
+        )
 
     def training(self):
         """The book's one-cycle recipe with this unit's epochs, augmentation and precision."""
-        return recipes.one_cycle(
-            self.architecture, epochs=self.epochs, augment=self.augment, precision=self.precision
-        )
+        return recipes.one_cycle(self.architecture, epochs=self.epochs, augment=self.augment, precision=self.precision)
 
     def measure(self, model, stage):
         """The sensitivity rows of one stage; the same deformations and the same noise for every network."""
         dataset = loaded(self.original)
         images = dataset.normalise(dataset.test.images[: self.probes]).to(next(model.parameters()).device)
         options = {"batch_statistics": stage == "init"}
-        ((clean, moved, noisy),) = perturbations(images, generator=seeded("probe"))(
-            len(images), images.device
-        )
+        ((clean, moved, noisy),) = perturbations(images, generator=seeded("probe"))(len(images), images.device)
         table = compare(model, clean, moved, noisy, **options)
         for name, part in spectrum.split(noisy - clean).items():
             one = compare(model, clean, moved, clean + same_norm(part, noisy - clean), **options)
             table[f"G_{name}"] = one["G"].to_numpy()
-        medians = point_values(model, images, layers="output", statistic="component_median",
-                               generator=seeded("probe"), **options)  # fmt: skip
+        medians = point_values(
+            model, images, layers="output", statistic="component_median", generator=seeded("probe"), **options
+        )
         return [
             {"kind": "sensitivity", "stage": stage, "statistic": statistic, **row}
             for statistic, rows in (("mean", table), ("component_median", medians))

@@ -30,11 +30,7 @@ def networks(rows: pd.DataFrame) -> pd.DataFrame:
     if rows.empty:
         return pd.DataFrame(columns=[*TWIN, "dataset", "encoding", *ERRORS])
     table = rows[(rows["kind"] == "training") & (rows["status"] == "ok")]
-    return (
-        table[[*TWIN, "dataset", *ERRORS]]
-        .assign(encoding=table["dataset"].map(encoding))
-        .reset_index(drop=True)
-    )
+    return table[[*TWIN, "dataset", *ERRORS]].assign(encoding=table["dataset"].map(encoding)).reset_index(drop=True)
 
 
 def layers(rows: pd.DataFrame, *, statistic: str = "mean", stage: str = "trained") -> pd.DataFrame:
@@ -42,9 +38,7 @@ def layers(rows: pd.DataFrame, *, statistic: str = "mean", stage: str = "trained
     unit = [*TWIN, "dataset"]
     if rows.empty:
         return networks(rows).assign(**dict.fromkeys(["layer", "depth", "relative_depth", *"DGR"], np.nan))
-    chosen = rows[
-        (rows["kind"] == "sensitivity") & (rows["statistic"] == statistic) & (rows["stage"] == stage)
-    ]
+    chosen = rows[(rows["kind"] == "sensitivity") & (rows["statistic"] == statistic) & (rows["stage"] == stage)]
     parts = [name for name in rows if name.startswith("G_")]
     return networks(rows).merge(chosen[[*unit, "layer", "depth", "relative_depth", *"DGR", *parts]], on=unit)
 
@@ -65,9 +59,7 @@ def ratios(table: pd.DataFrame, *, copies: str = COPIES, baseline: str = LOSSLES
     numbers = [name for name in table if name not in (*by, "dataset", "encoding")]
     one, two = (table[table["encoding"] == name][[*by, *numbers]] for name in (copies, baseline))
     pairs = one.merge(two, on=by, suffixes=("", "_baseline"))
-    quotients = {
-        name: pairs[name].astype(float) / pairs[f"{name}_baseline"].astype(float) for name in numbers
-    }
+    quotients = {name: pairs[name].astype(float) / pairs[f"{name}_baseline"].astype(float) for name in numbers}
     return pairs[by].assign(**quotients)
 
 
@@ -127,8 +119,10 @@ def summary(rows: pd.DataFrame) -> str:
     if not found["R"].n:
         return "No pair of networks has been trained yet."
     few = "" if found["R"].enough else " So few pairs decide nothing."
-    parts = [f"{written} by {found[name].estimate:.2f} ({found[name].low:.2f} to {found[name].high:.2f})"
-             for name, written in (("D", "$D_f$"), ("G", "$G_f$"), ("test_error", "the test error"))]  # fmt: skip
+    parts = [
+        f"{written} by {found[name].estimate:.2f} ({found[name].low:.2f} to {found[name].high:.2f})"
+        for name, written in (("D", "$D_f$"), ("G", "$G_f$"), ("test_error", "the test error"))
+    ]
     return (
         f"Training on copies of quality 75 multiplies $R_f$ by **{in_words(found['R'])}**; "
         f"{parts[0]}, {parts[1]} and {parts[2]}.{few}"
@@ -143,7 +137,9 @@ def in_words(found: Measurement) -> str:
     """
     if not found.n:
         return "a factor that is not measured yet"
-    return f"a factor of {found.estimate:.2f} (95 % interval {found.low:.2f} to {found.high:.2f}, {found.n} {found.what})"
+    return (
+        f"a factor of {found.estimate:.2f} (95 % interval {found.low:.2f} to {found.high:.2f}, {found.n} {found.what})"
+    )
 
 
 def caveat(rows: pd.DataFrame, quantity: str = "R") -> str:

@@ -1,7 +1,7 @@
 """What is measured for the claims on networks that others trained on ImageNet (B Figs. 3 centre and 14).
 
-A unit is a network. At initialisation fewer pictures are probed than in the trained network; where the two are compared,
-the trained one is taken on its groups of as many pictures.
+A unit is a network. At initialisation fewer pictures are probed than in the trained network; where the two are
+compared, the trained one is taken on its groups of as many pictures.
 """
 
 import numpy as np
@@ -24,9 +24,7 @@ def lowered(rows, *, seed):
     groups = groups[groups["images_in_group"].eq(groups["architecture"].map(pictures))]
     trained = np.exp(np.log(groups["R"]).groupby(groups["architecture"]).mean())
     ratio = (trained / start).dropna()
-    return bootstrap(
-        geometric, ratio, units=[f"{net}, {pictures[net]:g} pictures" for net in ratio.index], seed=seed
-    )
+    return bootstrap(geometric, ratio, units=[f"{net}, {pictures[net]:g} pictures" for net in ratio.index], seed=seed)
 
 
 def least_lowered(rows, *, seed):
@@ -34,8 +32,10 @@ def least_lowered(rows, *, seed):
     cuts = sorted(int(cut) for cut in rows["cut"].dropna().unique())
     if not cuts:
         return nothing()
-    sides = [[tables.outputs(rows, stage=stage, cut=cut).set_index("architecture")["R"] for cut in cuts]
-             for stage in ("trained", "init")]  # fmt: skip
+    sides = [
+        [tables.outputs(rows, stage=stage, cut=cut).set_index("architecture")["R"] for cut in cuts]
+        for stage in ("trained", "init")
+    ]
     logs = np.log(np.array(sides[0])) - np.log(np.array(sides[1]))
     return bootstrap(lambda x: np.exp(mean(x).max(0)), logs, units=sides[0][0].index, seed=seed)
 

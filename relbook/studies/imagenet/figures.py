@@ -12,7 +12,9 @@ STAGES = ("trained", "init", "shuffled")
 
 @drawn
 def depth_profiles(rows: pd.DataFrame) -> Figure:
-    """R against relative depth, a panel a network: trained, at initialisation, trained with channels shuffled (A Fig. 3)."""
+    """R against relative depth, a panel a network: trained, at initialisation,
+    trained with channels shuffled (A Fig. 3).
+    """
     table = tables.profiles(rows) if len(rows) else rows
     names = sorted(table["architecture"].unique()) if len(table) else []
     fig, axes = style.figure(1, max(len(names), 1), height=3.3, squeeze=False, sharey=True)

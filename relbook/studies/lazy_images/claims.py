@@ -20,13 +20,13 @@ def _over_sizes(logs, statistic, seed):
 def _smallest(ratios, codes):
     """Smallest over networks and sizes of geometric means over seeds."""
     logs = np.log(ratios)
-    return np.exp(
-        np.min([np.where(codes == c, logs, 0).sum(-1) / (codes == c).sum(-1) for c in np.unique(codes)], 0)
-    )
+    return np.exp(np.min([np.where(codes == c, logs, 0).sum(-1) / (codes == c).sum(-1) for c in np.unique(codes)], 0))
 
 
 def ratio(rows, *, quantity="R", network=None, over="lazy", every_size=False, seed):
-    """Feature training over lazy training (or over the start, `over="start"`): geometric mean, or the smallest by size."""
+    """Feature training over lazy training (or over the start, `over="start"`): geometric mean,
+    or the smallest by size.
+    """
     over = {"lazy": lazy_images.LAZY, "start": lazy_images.START}[over]
     logs = lazy_images.ratios(rows, quantity, lazy_images.FEATURE, over)
     if network is not None:

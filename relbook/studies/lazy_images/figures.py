@@ -22,8 +22,7 @@ REGIMES = {  # alpha: label, colour, marker, line
 }
 START = ("before training", style.BLACK, "o", style.STROKES["init"].line)
 TITLES = {"fc_l2": "one hidden layer", "fc_l4": "three hidden layers", "fc_l6": "five hidden layers"}
-NETWORKS = {"fc_l2": (style.ORANGE, "^", "-"), "fc_l4": (style.GREEN, "v", "-"),
-            "fc_l6": (style.SKY, "P", "-")}  # fmt: skip
+NETWORKS = {"fc_l2": (style.ORANGE, "^", "-"), "fc_l4": (style.GREEN, "v", "-"), "fc_l6": (style.SKY, "P", "-")}
 SENSITIVITIES = {"D": "$D$, diffeomorphisms", "G": "$G$, noise", "R": "$R = D / G$"}
 PLAIN = FuncFormatter(lambda value, _: f"{value:g}")
 FEW = FuncFormatter(lambda value, _: f"{value:g}" if f"{value:.0e}"[0] in "25" else "")  # 2 and 5 of a decade
@@ -75,9 +74,7 @@ def against_alpha(rows: pd.DataFrame) -> Figure:
             if not quantity.endswith("change"):  # none in the limit
                 _line(ax, limit, "alpha", quantity, (None, colour, marker, "none"))
         ax.set(xscale="log", title=label)
-        powers = range(
-            math.ceil(math.log10(finite.alpha.min())), math.floor(math.log10(finite.alpha.max())) + 1
-        )
+        powers = range(math.ceil(math.log10(finite.alpha.min())), math.floor(math.log10(finite.alpha.max())) + 1)
         ticks = {10.0**power: f"$10^{{{power}}}$" for power in powers if power % 3 == 2 or power == -1}
         ax.set_xticks([*ticks, edge], [*ticks.values(), r"$\infty$"])
         ax.set_xticks([], minor=True)
@@ -97,8 +94,10 @@ def layers(rows: pd.DataFrame, network="fc_l4") -> Figure:
     part = part.merge(pairs, on=[*lazy_images.PAIR, "alpha"])
     part = part[part.train == part.train.max()]
     groups = [(part[part.stage == "init"], START)]
-    groups += [(part[(part.stage == "trained") & (part.alpha == alpha)], REGIMES[alpha])
-               for alpha in (lazy_images.LAZY, lazy_images.FEATURE)]  # fmt: skip
+    groups += [
+        (part[(part.stage == "trained") & (part.alpha == alpha)], REGIMES[alpha])
+        for alpha in (lazy_images.LAZY, lazy_images.FEATURE)
+    ]
     fig, axes = style.figure(1, 3, height=3.3)
     for ax, (quantity, label) in zip(axes, SENSITIVITIES.items(), strict=True):
         for group, look in groups:
@@ -127,15 +126,7 @@ def _line(ax, part, across, quantity, look):
     bars = [np.exp(middle) - np.exp(middle - spread), np.exp(middle + spread) - np.exp(middle)]
     face = style.stroke("init" if look is START else "trained", colour)["mfc"]
     ax.errorbar(
-        middle.index,
-        np.exp(middle),
-        bars,
-        marker=marker,
-        color=colour,
-        ls=line,
-        capsize=2,
-        label=label,
-        mfc=face,
+        middle.index, np.exp(middle), bars, marker=marker, color=colour, ls=line, capsize=2, label=label, mfc=face
     )
     if quantity != "test_error":
         ax.set(yscale="log")

@@ -69,9 +69,7 @@ class Predictor(nn.Module):
         return {name: weight + move / self.alpha for (name, weight), move in named}
 
     def forward(
-        self,
-        images: Float[Tensor, "image channel height width"],
-        base: Float[Tensor, "image output"] | None = None,
+        self, images: Float[Tensor, "image channel height width"], base: Float[Tensor, "image output"] | None = None
     ) -> Float[Tensor, "image output"]:
         """F(images); `base` spares a forward pass where f₀(images) is known."""
         if math.isinf(self.alpha):

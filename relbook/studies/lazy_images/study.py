@@ -96,11 +96,7 @@ class LazyImages:
         return round(passes * 2 * self.train * weights * steps / SPEED[self.scale] / 60, 3)
 
     def run(
-        self,
-        *,
-        workspace: Path | None = None,
-        progress: Callable | None = None,
-        device: str | torch.device = "cpu",
+        self, *, workspace: Path | None = None, progress: Callable | None = None, device: str | torch.device = "cpu"
     ) -> list[dict]:
         """Train and probe; rows as in the module's docstring."""
         dataset, device = loaded(self.dataset), torch.device(device)
@@ -110,9 +106,7 @@ class LazyImages:
         predictor = Predictor(net, LIMIT if self.alpha is None else self.alpha).to(device)
         fit = descend(predictor, images, split.labels, step=HIDDEN * self.width, limit=self.limit)
         if progress:
-            progress(
-                f"alpha {predictor.alpha:g}, P = {self.train}: {fit['status']} after {fit['steps']} steps"
-            )
+            progress(f"alpha {predictor.alpha:g}, P = {self.train}: {fit['status']} after {fit['steps']} steps")
         test = dataset.test.to(device)
         probes = dataset.normalise(test.images[: self.probes])
         training = {
@@ -134,9 +128,13 @@ class LazyImages:
         """The network at its start, which depends on its name, its width and the seed, not on P or α."""
         shape = dataset.train.images.shape
         return models.build(
-            self.network, in_channels=shape[1], num_classes=len(dataset.classes), width=self.width,
-            image_size=shape[-1], generator=seeded("lazy images", self.seed),
-        )  # fmt: skip
+            self.network,
+            in_channels=shape[1],
+            num_classes=len(dataset.classes),
+            width=self.width,
+            image_size=shape[-1],
+            generator=seeded("lazy images", self.seed),
+        )
 
 
 def descend(predictor, images, labels, *, step, limit, stop=STOP):
@@ -163,11 +161,7 @@ def descend(predictor, images, labels, *, step, limit, stop=STOP):
         steps += 1
         old = [move.detach().clone() for move in moves]
         pull = [-step * slope for slope in slopes]
-        trial = (
-            pull
-            if velocity is None
-            else [p.add_(v, alpha=MOMENTUM) for p, v in zip(pull, velocity, strict=True)]
-        )
+        trial = pull if velocity is None else [p.add_(v, alpha=MOMENTUM) for p, v in zip(pull, velocity, strict=True)]
         with torch.no_grad():
             for move, change in zip(moves, trial, strict=True):
                 move.add_(change)
@@ -200,9 +194,7 @@ def configs(scale: str) -> list[LazyImages]:
 def networks(rows: pd.DataFrame) -> pd.DataFrame:
     """One row a network: config, training columns, D, G, R of F and R_init of f₀; α = inf is the limit."""
     if "kind" not in rows:
-        return pd.DataFrame(
-            columns=[*PAIR, "alpha", "status", "test_error", "weight_change", "D", "R", "R_init"]
-        )
+        return pd.DataFrame(columns=[*PAIR, "alpha", "status", "test_error", "weight_change", "D", "R", "R_init"])
     rows = rows.assign(alpha=rows.alpha.astype(float).fillna(LIMIT))
     unit = [*PAIR, "alpha"]
     output = rows[rows.layer == "output"].set_index(unit)

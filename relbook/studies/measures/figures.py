@@ -95,14 +95,7 @@ def random_over_real(table: pd.DataFrame) -> Figure:
     for number, line in enumerate(ratios.to_dict("records")):
         label, colour, marker = LOOKS[line["architecture"].removeprefix("conv8_")]
         shift = 0.5 * (number / max(1, len(ratios) - 1) - 0.5)
-        ax.plot(
-            np.arange(len(shown)) + shift,
-            [line[name] for name in shown],
-            marker,
-            color=colour,
-            ms=6,
-            label=label,
-        )
+        ax.plot(np.arange(len(shown)) + shift, [line[name] for name in shown], marker, color=colour, ms=6, label=label)
         handles.append(ax.lines[-1])
     ax.axhline(1, **style.GUIDE)
     ax.set(yscale="log", ylabel="random / real labels")

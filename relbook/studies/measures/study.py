@@ -47,7 +47,9 @@ COSINE_IMAGES = 128  # C Sec. 2.1
 
 @dataclass(frozen=True)
 class Measured(OnImages, OfArchitecture):
-    """One network of the zoo, named by the fields of `relbook.studies.zoo.study.Network` that tell the networks apart."""
+    """One network of the zoo, named by the fields of `relbook.studies.zoo.study.Network` that tell the networks
+    apart.
+    """
 
     study: ClassVar[str] = "measures"
     spread: ClassVar[float] = 0.25  # of most rows over kinds of processors (`relbook.audit`)
@@ -75,11 +77,7 @@ class Measured(OnImages, OfArchitecture):
         self.network().require(download=download)
 
     def run(
-        self,
-        *,
-        workspace: Path | None = None,
-        progress: Callable | None = None,
-        device: str | torch.device = "cpu",
+        self, *, workspace: Path | None = None, progress: Callable | None = None, device: str | torch.device = "cpu"
     ) -> list[dict]:
         """Measure the network; it is trained first where the working store has no weights of it."""
         unit = self.network()
@@ -127,8 +125,11 @@ def interpolations(model, images):
     blurred = diffeo.warp(images, still.to(images), "gaussian")
     row = {}
     for displacement in (2, 4):
-        for name, inputs, interpolation in (("", images, "bilinear"), ("_gaussian", images, "gaussian"),
-                                            ("_blurred", blurred, "bilinear")):  # fmt: skip
+        for name, inputs, interpolation in (
+            ("", images, "bilinear"),
+            ("_gaussian", images, "gaussian"),
+            ("_blurred", blurred, "bilinear"),
+        ):
             table = point_values(
                 model, inputs, layers="output", displacement=displacement, interpolation=interpolation,
                 statistic="component_median", generator=seeded("probe"),

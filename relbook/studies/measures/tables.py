@@ -10,14 +10,7 @@ import pandas as pd
 from relbook.studies.ruderman import tables as ruderman_tables
 
 MEASURES = ("D", "G", "R", "cosine", "cosine_output", "tv", "low")
-MULTIPLICITY = {
-    "gamma_0": 1,
-    "gamma_1": 2,
-    "gamma_2": 1,
-    "gamma_3": 2,
-    "gamma_4": 2,
-    "gamma_6": 1,
-}  # modes of 3 x 3
+MULTIPLICITY = {"gamma_0": 1, "gamma_1": 2, "gamma_2": 1, "gamma_3": 2, "gamma_4": 2, "gamma_6": 1}  # modes of 3 x 3
 COLUMNS = ["group", "task", "architecture", "width", "dataset", "seed", "error", *MEASURES]
 LOGITS = 13  # the depth of the output of a conv8
 
@@ -46,9 +39,7 @@ def _conv8(rows, task):
     filters = ruderman_tables.chosen(rows, task, "filters")
     filters = filters[filters.stage.eq("trained") & filters["size"].eq(3)]
     power = sum(filters[name] * count for name, count in MULTIPLICITY.items())
-    smooth = (
-        filters.assign(low=filters["gamma_0"] / power).groupby(unit, as_index=False)[["tv", "low"]].mean()
-    )
+    smooth = filters.assign(low=filters["gamma_0"] / power).groupby(unit, as_index=False)[["tv", "low"]].mean()
     table = table.rename(columns={"sensitivity": "cosine"}).merge(smooth, on=unit)
     return table.assign(group="conv8", task=task)
 
@@ -78,15 +69,20 @@ def interpolation_ratios(measured: pd.DataFrame) -> pd.DataFrame:
     for displacement in (2, 4):
         for images, name in (("sharp", ""), ("blurred", "_blurred")):
             ratio = chosen[f"R{displacement}_gaussian"] / chosen[f"R{displacement}{name}"]
-            lines.append({"δ (pixels)": displacement, "bilinear interpolation of": f"{images} images",
-                          "mean": np.exp(np.log(ratio).mean()), "smallest": ratio.min(), "largest": ratio.max()})  # fmt: skip
+            lines.append(
+                {
+                    "δ (pixels)": displacement,
+                    "bilinear interpolation of": f"{images} images",
+                    "mean": np.exp(np.log(ratio).mean()),
+                    "smallest": ratio.min(),
+                    "largest": ratio.max(),
+                }
+            )
     return pd.DataFrame(lines).set_index(["δ (pixels)", "bilinear interpolation of"])
 
 
 def twins(table: pd.DataFrame) -> pd.DataFrame:
     """Random over matched real labels: the ratio of every measure, one line a network with both."""
     unit = ["architecture", "width", "dataset", "seed"]
-    random, real = (
-        table[table.task.eq(task)].set_index(unit)[list(MEASURES)] for task in ("random", "matched")
-    )
+    random, real = (table[table.task.eq(task)].set_index(unit)[list(MEASURES)] for task in ("random", "matched"))
     return (random.astype(float) / real.astype(float)).dropna(how="all").reset_index()

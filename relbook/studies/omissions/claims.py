@@ -21,7 +21,9 @@ def untrained_filters():
 
 
 def scatter_of_layer(*, filters):
-    """Standard deviation of TV/L1 of untrained filters, averaged over a layer with so many: one filter's over √filters."""
+    """Standard deviation of TV/L1 of untrained filters, averaged over a layer with so many:
+    one filter's over √filters.
+    """
     each = effects.untrained_filters("truncated normal").flatten(1).double().unflatten(1, (3, 3))
     variation = sum(each.diff(dim=axis).abs().sum((1, 2)) for axis in (1, 2))
     return exact((variation / each.abs().sum((1, 2))).std().item() / filters**0.5)

@@ -43,9 +43,7 @@ def displacements(cuts, size: int = 32) -> pd.DataFrame:
     lines = []
     for cut in cuts:
         temperature = diffeo.temperature(1.0, cut, size)
-        exact = {
-            rule: diffeo.displacement(temperature, cut, size, exact=True, rule=rule) for rule in diffeo.RULES
-        }
+        exact = {rule: diffeo.displacement(temperature, cut, size, exact=True, rule=rule) for rule in diffeo.RULES}
         constant = math.sqrt(1 + SIERPINSKI / (2 * math.pi * math.log(cut)))
         lines.append({"cut": cut, **exact, "with constant": constant})
     return pd.DataFrame(lines)
@@ -125,9 +123,7 @@ def radii(images: Float[Tensor, "image channel height width"], *, seed: int = 0)
     return {"variation": (radius.std() / radius.mean()).item(), "lower by": 1 - ratio.item()}
 
 
-def draws(
-    images: Float[Tensor, "image channel height width"], *, count: int = 8, seed: int = 0
-) -> pd.DataFrame:
+def draws(images: Float[Tensor, "image channel height width"], *, count: int = 8, seed: int = 0) -> pd.DataFrame:
     """D, G, R at the output of an untrained LeNet for `count` draws of one τ and one η an image."""
     channels, size = images.shape[1], images.shape[-1]
     model = models.build("lenet", in_channels=channels, image_size=size, generator=seeded(seed, "weights"))
@@ -143,15 +139,11 @@ def batch_norm(
     architecture: str = "vgg11_bn", count: int = 200, *, width: float = 0.125, seed: int = 0
 ) -> pd.DataFrame:
     """D, G, R at the output of an untrained network that normalises by each batch, or by stored means and variances."""
-    model = models.build(
-        architecture, in_channels=1, image_size=28, width=width, generator=seeded(seed, "weights")
-    )
+    model = models.build(architecture, in_channels=1, image_size=28, width=width, generator=seeded(seed, "weights"))
     lines = {}
     for name, of_batch in (("of the batch", True), ("as stored", False)):
         probe = torch.Generator().manual_seed(seed)
-        table = point_values(
-            model, fashion(count), layers="output", batch_statistics=of_batch, generator=probe
-        )
+        table = point_values(model, fashion(count), layers="output", batch_statistics=of_batch, generator=probe)
         lines[name] = table[["D", "G", "R"]].iloc[-1]
     return pd.DataFrame(lines).T.rename_axis("statistics")
 
@@ -185,9 +177,7 @@ def selection(
     for seed in seeds:
         curves = {}
         for name, half in zip(("first", "second"), halves, strict=True):
-            model = models.build(
-                architecture, in_channels=1, image_size=28, generator=seeded(seed, "weights")
-            )
+            model = models.build(architecture, in_channels=1, image_size=28, generator=seeded(seed, "weights"))
             order = torch.randperm(len(images.train), generator=seeded(seed, "subset"))[:train]
             recipe = recipes.paper(architecture, epochs=epochs, augment=False)
             run = fit(model, images.train.take(order), recipe, normalise=images.normalise, seed=seed,
@@ -242,9 +232,7 @@ def exponents(task: int, *, rectified: bool = True) -> pd.Series:
     if task == 1:
         table = theory.homogeneous_sensitivities(6, 3, 1, 32, 1, 11, gap=4, rectified=rectified).iloc[1:]
     else:
-        table = theory.homogeneous_sensitivities(
-            4, 2, 2, 128, 2, 32, moves="constrained", rectified=rectified
-        )
+        table = theory.homogeneous_sensitivities(4, 2, 2, 128, 2, 32, moves="constrained", rectified=rectified)
     return pd.Series({q: float(np.polyfit(np.log(table["A"]), np.log(table[q]), 1)[0]) for q in "DGR"})
 
 
@@ -262,47 +250,40 @@ def mean_channels(channels: int = 64, *, seed: int = 0) -> float:
 
 
 def untrained_filters(law: str, count: int = 200_000, *, seed: int = 0) -> Float[Tensor, "count 1 3 3"]:
-    """3 x 3 filters from a law of `LAWS`: normal, the same cut at two standard deviations, or uniform (torch's default)."""
+    """3 x 3 filters from a law of `LAWS`: normal, the same cut at two standard deviations,
+    or uniform (torch's default).
+    """
     if law not in LAWS:
         raise ValueError(f"law is {law!r}; it must be one of {', '.join(LAWS)}")
     generator = torch.Generator().manual_seed(seed)
     weight = torch.empty(count, 1, 3, 3)
     if law == "truncated normal":
         return torch.nn.init.trunc_normal_(weight, a=-2, b=2, generator=generator)
-    return (
-        weight.normal_(generator=generator)
-        if law == "normal"
-        else weight.uniform_(-1, 1, generator=generator)
-    )
+    return weight.normal_(generator=generator) if law == "normal" else weight.uniform_(-1, 1, generator=generator)
 
 
 def roughness(count: int = 200_000) -> pd.DataFrame:
     """TV/L1 of untrained 3 x 3 filters by law: the mean over single filters, and C's formula, one ratio of sums."""
     table = {
         law: {
-            reading: filters.total_variation(untrained_filters(law, count), reading)
-            for reading in ("slices", "pooled")
+            reading: filters.total_variation(untrained_filters(law, count), reading) for reading in ("slices", "pooled")
         }
         for law in LAWS
     }
     return pd.DataFrame(table).T.rename_axis("law")
 
 
-def source_or_destination(size: int = 32, points: int = 3, maximum: float | int = 2.0, *, draws: int = 50,
-                          margin: int = 4, seed: int = 0) -> dict[str, float]:  # fmt: skip
+def source_or_destination(
+    size: int = 32, points: int = 3, maximum: float | int = 2.0, *, draws: int = 50, margin: int = 4, seed: int = 0
+) -> dict[str, float]:
     """How far apart C's two readings of one random draw are, pixels rms, away from the frame.
 
     source: the displacement drawn at a control point says where its colour comes from; destination: where the
     colour goes, so that the image is read through the inverse map.
     """
-    drawn = thin_plate.sample_displacements(
-        draws, points, maximum, generator=torch.Generator().manual_seed(seed)
-    )
+    drawn = thin_plate.sample_displacements(draws, points, maximum, generator=torch.Generator().manual_seed(seed))
     source = thin_plate.displacement_field(drawn, size)
     destination = invert(-source)  # p -> p + v(p), read backward; v has the same law as -v
     inside = slice(margin, size - margin)
     fields = {"displacement": source, "difference": destination - source}
-    return {
-        name: field[..., inside, inside].square().sum(1).mean().sqrt().item()
-        for name, field in fields.items()
-    }
+    return {name: field[..., inside, inside].square().sum(1).mean().sqrt().item() for name, field in fields.items()}

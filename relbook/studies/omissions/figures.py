@@ -33,16 +33,9 @@ def modes(table: pd.DataFrame, cut) -> Figure:
         i, j = (index.numpy() + 1 for index in chosen.nonzero(as_tuple=True))
         left.plot(i, j, marker, color=colour, ms=8, label=label, **look)
     for radius, dashes in ((cut, style.PAPER), (cut + 0.5, style.CODE)):
-        left.add_patch(
-            Arc((0, 0), 2 * radius, 2 * radius, theta1=0, theta2=90, color=style.BLACK, ls=dashes, lw=1.2)
-        )
+        left.add_patch(Arc((0, 0), 2 * radius, 2 * radius, theta1=0, theta2=90, color=style.BLACK, ls=dashes, lw=1.2))
     left.set(
-        xlabel="$i$",
-        ylabel="$j$",
-        xlim=(0, cut + 1),
-        ylim=(0, cut + 1),
-        aspect="equal",
-        title=f"modes at $c = {cut}$",
+        xlabel="$i$", ylabel="$j$", xlim=(0, cut + 1), ylim=(0, cut + 1), aspect="equal", title=f"modes at $c = {cut}$"
     )
     left.set_xticks(range(1, cut + 1))
     left.set_yticks(range(1, cut + 1))
@@ -75,9 +68,7 @@ def fold_boundary(table: pd.DataFrame) -> Figure:
     constant = table.loc[5:20, "T c² ln c"].median()
     ax.plot(cuts, table["T c²"], "o", color=style.BLACK, ms=6, label="half of the fields fold, measured")
     ax.plot(fine, constant / np.log(fine), "-", color=style.BLUE, label=rf"${constant:.2f} / \ln c$")
-    ax.plot(
-        fine, 4 / np.pi**3 / np.log(fine), ls=style.CODE, color=style.RED, label=r"code: $(4/\pi^3) / \ln c$"
-    )
+    ax.plot(fine, 4 / np.pi**3 / np.log(fine), ls=style.CODE, color=style.RED, label=r"code: $(4/\pi^3) / \ln c$")
     ax.plot(fine, np.full_like(fine, 8 / np.pi**3), ls=style.PAPER, color=style.RED, label=r"text: $8/\pi^3$")
     ax.set(xscale="log", yscale="log", xlabel="cut-off $c$", ylabel="$T c^2$")
     ticks = [cut for cut in (2, 3, 5, 10, 20, 50, 100) if cut <= cuts[-1]]
@@ -102,9 +93,7 @@ def medians(table: pd.DataFrame) -> Figure:
         ("component_median", style.RED, "D", "sum of medians of components (code)"),
     )
     for name, colour, marker, label in looks:
-        ax.plot(
-            table["mean"], table[name] / table["mean"], marker, color=colour, ms=6, alpha=0.85, label=label
-        )
+        ax.plot(table["mean"], table[name] / table["mean"], marker, color=colour, ms=6, alpha=0.85, label=label)
     ax.axhline(1, color=style.BLACK, lw=1)
     lowest = (table[[name for name, *_ in looks]].min(axis=1) / table["mean"]).min()
     ax.set(xscale="log", yscale="log", xlabel="$R_f$ by means", ylabel="over $R_f$ by means",
@@ -155,9 +144,7 @@ def selection(rows: pd.DataFrame, gains, *, seed=0) -> Figure:
     low = rows.loc[rows["epoch"] > 3, ["first", "second"]]
     left.set(xlabel="epoch", ylabel="test error", ylim=(low.min(axis=None) - 0.02, low.max(axis=None)))
     spread = np.linspace(-0.25, 0.25, len(gains))
-    right.plot(
-        spread, 100 * gains["gain"], "o", color=style.BLACK, ms=5, alpha=0.5, label="a network, a half"
-    )
+    right.plot(spread, 100 * gains["gain"], "o", color=style.BLACK, ms=5, alpha=0.5, label="a network, a half")
     mean = gains.groupby("seed")["gain"].mean()
     right.errorbar(0.5, 100 * mean.mean(), 100 * mean.std() / np.sqrt(len(mean)), fmt="s", color=style.RED, ms=7,
                    capsize=3, label="mean, standard error over seeds")  # fmt: skip
@@ -193,8 +180,6 @@ def baseline(table: pd.DataFrame, quoted) -> Figure:
     ax.set_xlim(table.min(axis=None) - 0.02, table.max(axis=None) + 0.02)
     ax.axvline(quoted, color=style.BLACK, ls=style.PAPER, lw=1.2, label=f"{quoted}, quoted")
     ax.set_yticks(places, table.index)
-    ax.set(
-        xlabel=r"$\mathrm{TV}(W) / \|W\|_1$ of untrained $3 \times 3$ filters", ylim=(-0.5, len(table) - 0.3)
-    )
+    ax.set(xlabel=r"$\mathrm{TV}(W) / \|W\|_1$ of untrained $3 \times 3$ filters", ylim=(-0.5, len(table) - 0.3))
     fig.legend(loc="outside lower center", ncols=3)
     return fig

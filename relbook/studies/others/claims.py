@@ -2,8 +2,8 @@
 
 A point is a network on CIFAR-10 that was not refused (`tables.found`). Every repository has weight one, shared by its
 networks, and repositories are resampled: forks and checkpoints of one training are not independent. "Natural" networks
-were not trained to be robust; "fitted" means a training error below 0.1, "not fitted" one of at least 0.2. ε is the error
-on the lossless test images; R, D, G are at the output, δ = 1, c = 3.
+were not trained to be robust; "fitted" means a training error below 0.1, "not fitted" one of at least 0.2. ε is the
+error on the lossless test images; R, D, G are at the output, δ = 1, c = 3.
 """
 
 import numpy as np
@@ -11,14 +11,45 @@ import numpy as np
 from relbook.measurement import NETWORKS, bootstrap, correlation, geometric, mean, nothing, slope
 from relbook.studies.others import tables
 
-IDS = ("b-others-correlation", "o-others-fitted", "o-others-not-fitted", "o-others-difference", "o-others-scatter",
-       "b-others-exponent", "b-others-prefactor", "b-others-bound", "b-others-resnets", "b-others-every-cut",
-       "b-others-displacement", "a-others-not-at-init", "a-others-R-best", "b-others-D-weaker", "b-others-G-weaker",
-       "b-others-init-one", "b-others-decades", "b-others-interpolation-small", "o-others-gap", "o-others-gap-better",
-       "o-others-robust", "b-others-mnist", "a-others-D", "a-others-D-all", "a-others-G", "o-others-two-D",
-       "o-others-two-G", "o-others-two-ratio", "a-others-gain", "o-others-gain", "b-others-training-lowers-R",
-       "a-others-shuffling", "b-others-interpolation",
-       "o-matched-below-one", "o-matched-factor", "o-matched-law", "o-matched-start")  # as the page shows them  # fmt: skip
+IDS = (
+    "b-others-correlation",
+    "o-others-fitted",
+    "o-others-not-fitted",
+    "o-others-difference",
+    "o-others-scatter",
+    "b-others-exponent",
+    "b-others-prefactor",
+    "b-others-bound",
+    "b-others-resnets",
+    "b-others-every-cut",
+    "b-others-displacement",
+    "a-others-not-at-init",
+    "a-others-R-best",
+    "b-others-D-weaker",
+    "b-others-G-weaker",
+    "b-others-init-one",
+    "b-others-decades",
+    "b-others-interpolation-small",
+    "o-others-gap",
+    "o-others-gap-better",
+    "o-others-robust",
+    "b-others-mnist",
+    "a-others-D",
+    "a-others-D-all",
+    "a-others-G",
+    "o-others-two-D",
+    "o-others-two-G",
+    "o-others-two-ratio",
+    "a-others-gain",
+    "o-others-gain",
+    "b-others-training-lowers-R",
+    "a-others-shuffling",
+    "b-others-interpolation",
+    "o-matched-below-one",
+    "o-matched-factor",
+    "o-matched-law",
+    "o-matched-start",
+)  # as the page shows them
 LEAST_GAP = 0.01  # a smaller difference of errors is not told from none on 1,017 images
 GROUPS = {"all": lambda table: table, "fitted": tables.fitted, "not fitted": tables.not_fitted}
 
@@ -142,9 +173,7 @@ def ratio_of_scatters(rows, *, seed):
     table, inside = _with_groups(tables.natural(rows))
 
     def ratio(x, y, inside, weights):
-        logs = _between(lambda *columns, weights: np.log(_scatter(*columns, weights)))(
-            x, y, inside, weights=weights
-        )
+        logs = _between(lambda *columns, weights: np.log(_scatter(*columns, weights)))(x, y, inside, weights=weights)
         return np.exp(-logs)
 
     return _over(ratio, table, *_logs(table, "R", "test_error"), inside, seed=seed)
@@ -172,7 +201,9 @@ def gap_or_error(rows, *, seed):
 
 
 def robust_factor(rows, *, seed):
-    """R of robust networks over that of natural ones of equal error (by their line of log R on log ε), geometric mean."""
+    """R of robust networks over that of natural ones of equal error (by their line of log R on log ε),
+    geometric mean.
+    """
     table = tables.networks(rows)
     if table.empty or not table["robust"].any():
         return nothing()
@@ -187,9 +218,7 @@ def robust_factor(rows, *, seed):
         return np.where(empty, np.nan, np.exp(mean(above, own)))
 
     repositories = table.groupby("robust")["repository"].nunique()
-    enough = (
-        int(table["repository"].nunique() - repositories[True]) + NETWORKS
-    )  # so many robust ones are needed
+    enough = int(table["repository"].nunique() - repositories[True]) + NETWORKS  # so many robust ones are needed
     return _over(factor, table, *_logs(table, "test_error", "R"), robust, seed=seed, needs=enough)
 
 
@@ -225,11 +254,7 @@ def gain(rows, *, quantity="G", seed):
     logs = np.log(table[quantity].to_numpy(float) / table[f"{quantity}_init"].to_numpy(float))
     difference = _between(lambda x, weights: mean(x, weights))
     return _over(
-        lambda x, group, weights: np.exp(difference(x, group, weights=weights)),
-        table,
-        logs,
-        inside,
-        seed=seed,
+        lambda x, group, weights: np.exp(difference(x, group, weights=weights)), table, logs, inside, seed=seed
     )
 
 
@@ -244,9 +269,7 @@ def shuffling(rows, *, batch_norm="re-estimated", seed):
 def interpolation(rows, *, displacement, seed):
     """Factor, at least one, between R with bilinear and with Gaussian interpolation, geometric mean over networks."""
     table = tables.interpolations(rows, displacement)
-    return _over(
-        geometric, table, np.exp(np.abs(np.log(table["ratio"].to_numpy(float)))), seed=seed, distinct=1
-    )
+    return _over(geometric, table, np.exp(np.abs(np.log(table["ratio"].to_numpy(float)))), seed=seed, distinct=1)
 
 
 def matched_share(rows, *, group="fitted", seed):
@@ -268,7 +291,9 @@ def matched_start(rows, *, seed):
 
 
 def matched_law(rows, *, group="fitted", seed):
-    """How much better log ε goes with log R against matched noise than against white noise: difference of correlations."""
+    """How much better log ε goes with log R against matched noise than against white noise:
+    difference of correlations.
+    """
     table = GROUPS[group](tables.matched(rows))
 
     def advantage(matched, white, error, weights):

@@ -17,9 +17,7 @@ from relbook.studies.others import tables
 
 MARKERS = dict(zip(tables.FAMILIES, ("P", "X", "D", "o", "^", "s"), strict=True))
 # Okabe and Ito's hues from blue (fitted) over yellow to red, darker than the page's white and lighter than its black.
-COLOURS = ListedColormap(
-    ["#0072B2", "#2F8FC4", "#56B4E9", "#E0B000", "#E69F00", "#E08020", "#D55E00", "#B04A00"]
-)
+COLOURS = ListedColormap(["#0072B2", "#2F8FC4", "#56B4E9", "#E0B000", "#E69F00", "#E08020", "#D55E00", "#B04A00"])
 SHADES = Normalize(0, 0.4, clip=True)  # steps of 0.05: below two of them a network counts as fitted
 DEPTHS = (0, 0.2, 0.4, 0.6, 0.8, 1)  # relative ones at which a median over networks is taken
 TITLES = {"D": "$D_f$", "G": "$G_f$", "R": "$R_f$"}
@@ -71,32 +69,18 @@ def error(rows: pd.DataFrame, dataset="cifar10-lossless") -> Figure:
         return fig
     span = np.array([table["R"].min() / 1.3, table["R"].max() * 1.3])
     ax.plot(
-        span,
-        0.2 * np.sqrt(span),
-        color=style.GREY,
-        lw=1.2,
-        ls=style.PAPER,
-        label=r"$0.2\,\sqrt{R_f}$, Petrini 2021",
+        span, 0.2 * np.sqrt(span), color=style.GREY, lw=1.2, ls=style.PAPER, label=r"$0.2\,\sqrt{R_f}$, Petrini 2021"
     )
     chosen = tables.fitted(table[~table["robust"]])
     handles = []
     if len(chosen) > 2:
         slope = _law(ax, chosen, "R", "test_error", color="#0072B2", lw=1.2)
-        handles.append(
-            Line2D([], [], color="#0072B2", lw=1.2, label=f"fitted networks, exponent {slope:.2f}")
-        )
+        handles.append(Line2D([], [], color="#0072B2", lw=1.2, label=f"fitted networks, exponent {slope:.2f}"))
     handles.insert(0, ax.lines[0])
     bars = [table["R"] - table["R_low"], table["R_high"] - table["R"]]
-    ax.errorbar(
-        table["R"], table["test_error"], xerr=bars, fmt="none", ecolor=style.GREY, elinewidth=0.5, zorder=0
-    )
+    ax.errorbar(table["R"], table["test_error"], xerr=bars, fmt="none", ecolor=style.GREY, elinewidth=0.5, zorder=0)
     _points(ax, table, "R", "test_error")
-    ax.set(
-        xscale="log",
-        yscale="log",
-        xlabel="$R_f$, relative sensitivity to diffeomorphisms",
-        ylabel="test error",
-    )
+    ax.set(xscale="log", yscale="log", xlabel="$R_f$, relative sensitivity to diffeomorphisms", ylabel="test error")
     _bar(fig, ax)
     legend(fig, handles + _handles(table), 2)
     return fig
@@ -120,21 +104,21 @@ def sensitivities(rows: pd.DataFrame) -> Figure:
                 _law(ax, some, quantity, "test_error", color=colour, lw=1.2)
     axes[0].set_ylabel("test error")
     _bar(fig, axes)
-    handles = [Line2D([], [], color=colour, lw=1.2, label=text)
-               for colour, text in (("#0072B2", "training error < 0.1"), ("#D55E00", "≥ 0.2"))]  # fmt: skip
+    handles = [
+        Line2D([], [], color=colour, lw=1.2, label=text)
+        for colour, text in (("#0072B2", "training error < 0.1"), ("#D55E00", "≥ 0.2"))
+    ]
     legend(fig, handles + _handles(table), 2)
     return fig
 
 
 @drawn
 def against_displacement(rows: pd.DataFrame) -> Figure:
-    """R against δ for both interpolations: median over natural networks on CIFAR-10, quartiles, and each of them thin."""
+    """R against δ for both interpolations: median over natural networks on CIFAR-10, quartiles,
+    and each of them thin.
+    """
     table = tables.sweep(rows)
-    table = (
-        table[(table["dataset"] == "cifar10-lossless") & ~table["robust"].astype(bool)]
-        if len(table)
-        else table
-    )
+    table = table[(table["dataset"] == "cifar10-lossless") & ~table["robust"].astype(bool)] if len(table) else table
     fig, axes = style.figure(1, 2, height=3.4, sharey=True)
     groups = {"training error < 0.1": tables.fitted, "training error ≥ 0.2": tables.not_fitted}
     looks = {"bilinear": (style.BLUE, "o"), "gaussian": (style.ORANGE, "s")}
@@ -153,8 +137,10 @@ def against_displacement(rows: pd.DataFrame) -> Figure:
             ax.plot(spread.index, spread[0.5], color=colour, marker=marker, label=interpolation)
         ax.set(xscale="log", yscale="log", title=f"{title}, {chosen['name'].nunique()} networks")
     outer(axes[None], "typical displacement δ in pixels", "$R_f$")
-    handles = [Line2D([], [], color=colour, marker=marker, label=f"{name} interpolation".replace("gaussian", "Gaussian"))
-               for name, (colour, marker) in looks.items()]  # fmt: skip
+    handles = [
+        Line2D([], [], color=colour, marker=marker, label=f"{name} interpolation".replace("gaussian", "Gaussian"))
+        for name, (colour, marker) in looks.items()
+    ]
     legend(fig, handles, 2)
     return fig
 
@@ -175,15 +161,11 @@ def two_variables(rows: pd.DataFrame) -> Figure:
         exponents = tables.regression(error, columns, weights)
         raw = sum(exponent * column for exponent, column in zip(exponents, columns, strict=True))
         given = np.exp(raw + np.average(error - raw, weights=weights))
-        powers = r"\,".join(
-            f"{name}_f^{{{exponent:.2f}}}" for name, exponent in zip(names, exponents, strict=True)
-        )
+        powers = r"\,".join(f"{name}_f^{{{exponent:.2f}}}" for name, exponent in zip(names, exponents, strict=True))
         _points(ax, table.assign(given=given), "given", "test_error")
         ends = np.array([table["test_error"].min(), table["test_error"].max()])
         ax.plot(ends, ends, color=style.GREY, lw=1)
-        ax.set(
-            xscale="log", yscale="log", title=rf"$\varepsilon \propto {powers}$", xlabel="error from the fit"
-        )
+        ax.set(xscale="log", yscale="log", title=rf"$\varepsilon \propto {powers}$", xlabel="error from the fit")
     axes[0].set_ylabel("test error")
     _bar(fig, axes)
     legend(fig, _handles(table), 2)
@@ -192,7 +174,9 @@ def two_variables(rows: pd.DataFrame) -> Figure:
 
 @drawn
 def changes(rows: pd.DataFrame) -> Figure:
-    """What training multiplied D, G and R by at the output, and what shuffled channels multiply R by, against training error."""
+    """What training multiplied D, G and R by at the output, and what shuffled channels multiply R by,
+    against training error.
+    """
     table = tables.networks(rows, statistic="mean")
     fig, axes = style.figure(2, 2, height=5.8, sharex=True)
     if table.empty:
@@ -204,9 +188,7 @@ def changes(rows: pd.DataFrame) -> Figure:
         _points(ax, ratios, "train_error", "ratio")
         ax.set_title(f"{TITLES[quantity]}: trained / at initialisation")
     shuffled = tables.shuffled(rows)
-    shuffled = shuffled[
-        (shuffled["dataset"] == "cifar10-lossless") & (shuffled["batch_norm"] == "re-estimated")
-    ]
+    shuffled = shuffled[(shuffled["dataset"] == "cifar10-lossless") & (shuffled["batch_norm"] == "re-estimated")]
     shuffled = shuffled[~shuffled["family"].isin(["fully connected", "transformer"])]
     if len(shuffled):
         _points(axes[1, 1], shuffled, "train_error", "ratio")
@@ -223,8 +205,7 @@ def changes(rows: pd.DataFrame) -> Figure:
 def _median(curves, depths):
     """The median of R over networks at relative depths, linear between a network's layers (logarithms)."""
     logs = [
-        np.interp(depths, one["relative_depth"].to_numpy(float), np.log(one["R"].to_numpy(float)))
-        for one in curves
+        np.interp(depths, one["relative_depth"].to_numpy(float), np.log(one["R"].to_numpy(float))) for one in curves
     ]
     return np.exp(np.median(logs, 0))
 
@@ -295,8 +276,10 @@ def matched(rows: pd.DataFrame, depths=DEPTHS) -> Figure:
         _law(axes[1], some, "R_matched", "test_error", color="#0072B2", lw=1.2)
     axes[1].set(xlabel="$R_f$, matched noise", ylabel="test error")
     handles = _handles(table)
-    for noise, kind, colour, marker in (("white", "profile", style.BLUE, "o"),
-                                        ("matched", "matched_profile", style.ORANGE, "s")):  # fmt: skip
+    for noise, kind, colour, marker in (
+        ("white", "profile", style.BLUE, "o"),
+        ("matched", "matched_profile", style.ORANGE, "s"),
+    ):
         one = tables.profiles(rows, kind=kind)
         one = one[one["name"].isin(some["name"]) & (one["stage"] == "trained") & (one["R"] > 0)]
         curves = [net for _, net in one.sort_values("relative_depth").groupby("name")]

@@ -143,7 +143,9 @@ class Block(nn.Module):
 
 
 class Centred(nn.Sequential):
-    """A chain that takes `scale` x − mean: some sources keep the mean picture of their training set with the network."""
+    """A chain that takes `scale` x − mean: some sources keep the mean picture of their training set with the
+    network.
+    """
 
     def __init__(self, parts: nn.Sequential, scale: float = 1.0):
         super().__init__()
@@ -201,10 +203,12 @@ def cifar_resnet(n=3, widths=(16, 32, 64), option="A", classes=10, blocks=None, 
     """He et al.'s networks of 6n + 2 layers."""
     block = partial(_residual, option=option, after=after)
     return named(
-        conv1=conv(3, widths[0]), bn1=nn.BatchNorm2d(widths[0]), relu=nn.ReLU(),
+        conv1=conv(3, widths[0]),
+        bn1=nn.BatchNorm2d(widths[0]),
+        relu=nn.ReLU(),
         **stages(widths, blocks or [n] * len(widths), block, widths[0]),
         **pooled_head(linear=nn.Linear(widths[-1], classes)),
-    )  # fmt: skip
+    )
 
 
 def third_norm_resnet(n=9, mode="sum"):
@@ -235,27 +239,37 @@ def four_block_resnet():
 
     return named(
         in_head=chain([("conv", 3, 16, 3, 1, 1, 1, False), ("bn2", 16), ("relu",)]),
-        layer1=block(16, 32, 1), layer2=block(32, 64, 2), layer3=block(64, 64, 2), layer4=block(64, 64, 2),
+        layer1=block(16, 32, 1),
+        layer2=block(32, 64, 2),
+        layer3=block(64, 64, 2),
+        layer4=block(64, 64, 2),
         **pooled_head(out_head=nn.Linear(64, 10)),
-    )  # fmt: skip
+    )
 
 
 def folded_resnet():
     """Blocks without BatchNorm, whose statistics were folded into the biases."""
 
     def block(inputs, outputs, stride):
-        main = {"conv1": conv(inputs, outputs, stride=stride, bias=True), "relu1": nn.ReLU(),
-                "conv2": conv(outputs, outputs, bias=True)}  # fmt: skip
+        main = {
+            "conv1": conv(inputs, outputs, stride=stride, bias=True),
+            "relu1": nn.ReLU(),
+            "conv2": conv(outputs, outputs, bias=True),
+        }
         same = stride == 1 and inputs == outputs
         shortcut = None if same else {"shortcut": nn.Sequential(conv(inputs, outputs, 1, stride, bias=True))}
         return Block(main, shortcut, {"relu2": nn.ReLU()})
 
     return named(
-        conv1=conv(3, 8, stride=2, bias=True), relu=nn.ReLU(),
+        conv1=conv(3, 8, stride=2, bias=True),
+        relu=nn.ReLU(),
         layer1=nn.Sequential(block(8, 16, 2), block(16, 16, 1)),
         layer2=nn.Sequential(block(16, 32, 2), block(32, 32, 1)),
-        flatten=nn.Flatten(), linear1=nn.Linear(512, 100), relu3=nn.ReLU(), linear2=nn.Linear(100, 10),
-    )  # fmt: skip
+        flatten=nn.Flatten(),
+        linear1=nn.Linear(512, 100),
+        relu3=nn.ReLU(),
+        linear2=nn.Linear(100, 10),
+    )
 
 
 def keras_resnet(n=3, scale=1.0, **options):
@@ -273,13 +287,12 @@ def keras_resnet(n=3, scale=1.0, **options):
 
     parts = stages((16, 32, 64), (n, n, n), block, 16)
     model = Centred(
-        named(stem=conv(3, 16, bias=True), bn=norm(16), relu=nn.ReLU(), **parts,
-              **pooled_head(fc=nn.Linear(64, 10))), scale,
-    )  # fmt: skip
+        named(stem=conv(3, 16, bias=True), bn=norm(16), relu=nn.ReLU(), **parts, **pooled_head(fc=nn.Linear(64, 10))),
+        scale,
+    )
     places = [f"{stage}.{index}" for stage in parts for index in range(n)]
     for index, place in enumerate(places):
-        names |= {f"{kind}s.{2 * index + part}": f"{place}.{kind}{part}"
-                  for kind in ("conv", "bn") for part in (1, 2)}  # fmt: skip
+        names |= {f"{kind}s.{2 * index + part}": f"{place}.{kind}{part}" for kind in ("conv", "bn") for part in (1, 2)}
         if hasattr(model.get_submodule(place), "shortcut"):
             names[f"shorts.{shortcuts}"] = f"{place}.shortcut"
             shortcuts += 1
@@ -302,11 +315,7 @@ def _dense(config, growth, channels, inner):
     parts = {}
     for index, count in enumerate(config):
         if index:
-            halved = {
-                "bn": nn.BatchNorm2d(channels),
-                "relu": nn.ReLU(),
-                "conv": conv(channels, channels // 2, 1),
-            }
+            halved = {"bn": nn.BatchNorm2d(channels), "relu": nn.ReLU(), "conv": conv(channels, channels // 2, 1)}
             parts[f"transition{index}"] = named(**halved, pool=nn.AvgPool2d(2))
             channels //= 2
         layers = nn.Sequential(*(layer(channels + growth * position) for position in range(count)))
@@ -318,8 +327,12 @@ def _dense(config, growth, channels, inner):
 def dense_52(config=(16, 16, 16), growth=12, init=24):
     """A DenseNet with a normalised stem."""
     parts, channels = _dense(config, growth, init, "layers")
-    features = named(**{"0": conv(3, init), "1": nn.BatchNorm2d(init), "2": nn.ReLU()}, **parts,
-                     norm5=nn.BatchNorm2d(channels), relu5=nn.ReLU())  # fmt: skip
+    features = named(
+        **{"0": conv(3, init), "1": nn.BatchNorm2d(init), "2": nn.ReLU()},
+        **parts,
+        norm5=nn.BatchNorm2d(channels),
+        relu5=nn.ReLU(),
+    )
     return named(features=features, **pooled_head(classifier=nn.Linear(channels, 10)))
 
 
@@ -411,28 +424,28 @@ def prenorm_transformer(d=64, heads=4, depth=4, conv=False):
     """Blocks that normalise first; with `conv` a convolution follows the patches."""
     enrich = nn.Conv2d(d, d, 3, padding=1) if conv else None
     return VisionTransformer(
-        d, ("patch_embedding", named(embed=nn.Conv2d(3, d, 4, 4), enrich=enrich)),
+        d,
+        ("patch_embedding", named(embed=nn.Conv2d(3, d, 4, 4), enrich=enrich)),
         ("transformer_layers", nn.Sequential(*(PreNorm(d, heads) for _ in range(depth)))),
         ("out_head", nn.Sequential(nn.LayerNorm(d), nn.Linear(d, 10))),
-    )  # fmt: skip
+    )
 
 
 def postnorm_transformer(d=128, depth=6, heads=8, mlp=256):
     """torch's encoder layers, which normalise after each sum."""
     layers = (nn.TransformerEncoderLayer(d, heads, mlp, batch_first=True) for _ in range(depth))
     return VisionTransformer(
-        d, ("patch_embed", named(proj=nn.Conv2d(3, d, 4, 4))),
+        d,
+        ("patch_embed", named(proj=nn.Conv2d(3, d, 4, 4))),
         ("transformer", named(layers=nn.Sequential(*layers))),
         ("mlp_head", nn.Sequential(nn.LayerNorm(d), nn.Linear(d, 10))),
-    )  # fmt: skip
+    )
 
 
 def patches_and_perceptron(d=128, mlp=256):
     """One convolution of patches, averaged over the picture, and a fully connected network."""
     cnn = nn.Sequential(nn.Conv2d(3, d, 4, 4), nn.ReLU(), nn.BatchNorm2d(d))
-    layers = nn.Sequential(
-        nn.Linear(d, mlp), nn.ReLU(), nn.BatchNorm1d(mlp), nn.Identity(), nn.Linear(mlp, 10)
-    )
+    layers = nn.Sequential(nn.Linear(d, mlp), nn.ReLU(), nn.BatchNorm1d(mlp), nn.Identity(), nn.Linear(mlp, 10))
     return named(cnn=cnn, pool=nn.AdaptiveAvgPool2d(1), flatten=nn.Flatten(), mlp=layers)
 
 

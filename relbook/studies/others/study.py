@@ -5,7 +5,8 @@ One unit is one network of `networks.json`: rebuilt (`networks`), held to its er
 ``network``      status, test_error on the lossless test images, error_jpeg on the same pictures as JPEG, train_error on
                  the training images at hand (CIFAR-10: 8,068 lossless ones), training_images, published_error,
                  parameters, robust, repository, digest
-``sensitivity``  D, G, R at the output, columns as in `relbook.studies.zoo.study` and R_low, R_high: 95 % over images and
+``sensitivity``  D, G, R at the output, columns as in `relbook.studies.zoo.study` and R_low, R_high: 95 % over images
+and
                  draws. Stage "init" is a fresh initialisation, torch's own, read with batch statistics
 ``profile``      D, G, R by layer, trained and at initialisation, statistic "mean", one draw
 ``sweep``        R against δ at the output, both interpolations, on the first `sweep_probes` images
@@ -61,12 +62,28 @@ _NORMED = (["conv", 1, 8, 3, 1, 1, 1, False], ["bn2", 8, 1e-5], ["relu"], ["maxp
            ["conv", 8, 16, 3, 1, 1, 1, False], ["bn2", 16, 1e-5], ["relu"], ["gap"], ["flatten"],
            ["linear", 16, 10, True])  # fmt: skip
 ON_THE_SPOT = [
-    {"name": name, "repository": f"made on the spot ({name})", "commit": "", "path": "", "licence": "", "robust": False,
-     "dataset": "fashion-mini", "architecture": short, "norm": "half", "published_error": None, "note": "",
-     "parameters": 0, "million_macs": 0.2, "digest": "", "spec": {"kind": "seq", "layers": [list(layer) for layer in layers]}}
-    for name, short, layers in (("tiny_chain", "c8k3p1 mp c16k3p1 mp fc10", _CHAIN),
-                                ("tiny_batch_norm", "c8k3p1 bn mp c16k3p1 bn gap fc10", _NORMED))
-]  # fmt: skip
+    {
+        "name": name,
+        "repository": f"made on the spot ({name})",
+        "commit": "",
+        "path": "",
+        "licence": "",
+        "robust": False,
+        "dataset": "fashion-mini",
+        "architecture": short,
+        "norm": "half",
+        "published_error": None,
+        "note": "",
+        "parameters": 0,
+        "million_macs": 0.2,
+        "digest": "",
+        "spec": {"kind": "seq", "layers": [list(layer) for layer in layers]},
+    }
+    for name, short, layers in (
+        ("tiny_chain", "c8k3p1 mp c16k3p1 mp fc10", _CHAIN),
+        ("tiny_batch_norm", "c8k3p1 bn mp c16k3p1 bn gap fc10", _NORMED),
+    )
+]
 
 
 @dataclass(frozen=True)
@@ -140,11 +157,7 @@ class Network:
         return round(minutes / (50 if self.scale in ("gpu", "paper") else 1), 2)
 
     def run(
-        self,
-        *,
-        workspace: Path | None = None,
-        progress: Callable | None = None,
-        device: str | torch.device = "cpu",
+        self, *, workspace: Path | None = None, progress: Callable | None = None, device: str | torch.device = "cpu"
     ) -> list[dict]:
         """Rebuild, classify, probe."""
         sets, entry = image_sets(self.dataset), self.entry
@@ -157,16 +170,10 @@ class Network:
                "parameters": sum(parameter.numel() for parameter in model.parameters())}  # fmt: skip
         for name, images in sets.items():
             column = {"test": "test_error", "train": "train_error", "jpeg": "error_jpeg"}[name]
-            row[column] = error_rate(
-                model, images.images, images.labels, normalise=self.normalise, batch_size=200
-            )
+            row[column] = error_rate(model, images.images, images.labels, normalise=self.normalise, batch_size=200)
         if progress:
-            progress(
-                f"{self.name}: test error {row['test_error']:.3f}, training error {row['train_error']:.3f}"
-            )
-        rows += self.outputs(model, sets["test"], "trained", draws=self.draws) + self.profile(
-            model, "trained"
-        )
+            progress(f"{self.name}: test error {row['test_error']:.3f}, training error {row['train_error']:.3f}")
+        rows += self.outputs(model, sets["test"], "trained", draws=self.draws) + self.profile(model, "trained")
         for cut in self.cuts[1:]:
             rows += self.outputs(model, sets["test"], "trained", cut=cut)
         if "jpeg" in sets:
@@ -182,15 +189,14 @@ class Network:
                 training = self.normalise(sets["train"].images[: self.probes]).to(device)
                 nets["re-estimated"] = with_statistics_of(shuffled, training)
             for batch_norm, net in nets.items():
-                rows += self.profile(net, "trained", kind="shuffled", probes=self.sweep_probes, shuffle=draw,
-                                     batch_norm=batch_norm)  # fmt: skip
+                rows += self.profile(
+                    net, "trained", kind="shuffled", probes=self.sweep_probes, shuffle=draw, batch_norm=batch_norm
+                )
         return [row, *rows]
 
     def fresh(self, device):
         """The architecture at a fresh initialisation."""
-        return networks.build(self.entry["spec"], seed=self.seed).to(
-            device, memory_format=torch.channels_last
-        )
+        return networks.build(self.entry["spec"], seed=self.seed).to(device, memory_format=torch.channels_last)
 
     def trained(self, device):
         """The network with its tensors."""
@@ -209,8 +215,16 @@ class Network:
     def label(self, stage, *, kind="sensitivity", images=None, shuffle=-1, displacement=1.0, cut=None,
               interpolation="bilinear", **more):  # fmt: skip
         """The columns that say what a row was measured with."""
-        return {"kind": kind, "stage": stage, "images": images or self.dataset, "shuffle": shuffle,
-                "displacement": displacement, "cut": cut or self.cuts[0], "interpolation": interpolation, **more}  # fmt: skip
+        return {
+            "kind": kind,
+            "stage": stage,
+            "images": images or self.dataset,
+            "shuffle": shuffle,
+            "displacement": displacement,
+            "cut": cut or self.cuts[0],
+            "interpolation": interpolation,
+            **more,
+        }
 
     def outputs(self, model, split, stage, *, draws=1, probes=None, displacement=1.0, cut=None,
                 interpolation="bilinear", noise="white", **label):  # fmt: skip
@@ -224,9 +238,16 @@ class Network:
         ]  # fmt: skip
         label = self.label(stage, displacement=displacement, cut=cut, interpolation=interpolation, **label)
         return [
-            {**label, "statistic": statistic, "layer": "output", "images_probed": len(images), "draws_probed": draws, **numbers}
+            {
+                **label,
+                "statistic": statistic,
+                "layer": "output",
+                "images_probed": len(images),
+                "draws_probed": draws,
+                **numbers,
+            }
             for statistic, numbers in summaries(found, resamples=RESAMPLES if draws > 1 else FEW_RESAMPLES).items()
-        ]  # fmt: skip
+        ]
 
     def profile(self, model, stage, *, probes=None, noise="white", **label):
         """Rows of D, G, R by layer, statistic "mean", one draw."""
@@ -258,30 +279,28 @@ class Matched(Network):
         return self._minutes(0.03, 3 * self.probes * (self.draws + 1) + 3 * 2 * self.init_probes)
 
     def run(
-        self,
-        *,
-        workspace: Path | None = None,
-        progress: Callable | None = None,
-        device: str | torch.device = "cpu",
+        self, *, workspace: Path | None = None, progress: Callable | None = None, device: str | torch.device = "cpu"
     ) -> list[dict]:
         """Rebuild, probe."""
         test, rows = image_sets(self.dataset)["test"], []
-        for net, stage, draws in (
-            (self.trained(device), "trained", self.draws),
-            (self.fresh(device), "init", 1),
-        ):
+        for net, stage, draws in ((self.trained(device), "trained", self.draws), (self.fresh(device), "init", 1)):
             rows += self.outputs(net, test, stage, draws=draws, noise=self.spectrum, kind="matched")
             rows += self.profile(net, stage, noise=self.spectrum, kind="matched_profile")
         return rows
 
 
-def responses(model, images, *, displacement, cut, interpolation="bilinear", noise="white", draw=0,
-              batch_statistics=False):  # fmt: skip
+def responses(
+    model, images, *, displacement, cut, interpolation="bilinear", noise="white", draw=0, batch_statistics=False
+):
     """f(x), f(τx) and f(x + η) at the output, float64 [3, image, component]; draw 0 is the zoo's τ and η."""
     chunks = perturbations(
-        images, displacement=displacement, cut=cut, interpolation=interpolation, noise=noise,
+        images,
+        displacement=displacement,
+        cut=cut,
+        interpolation=interpolation,
+        noise=noise,
         generator=seeded("probe", draw) if draw else seeded("probe"),
-    )  # fmt: skip
+    )
     parts = []
     with reading.undisturbed(model, images.device, batch_statistics=batch_statistics, sets=3):
         for triple in chunks(len(images) if batch_statistics else BATCH, images.device):
@@ -310,9 +329,7 @@ def summaries(found, *, resamples=RESAMPLES):
         normaliser = float(pairs.mean() if statistic == "mean" else np.median(pairs))
         D, G = (numerator(change, statistic) for change in (tau, eta))
         with np.errstate(divide="ignore", invalid="ignore"):
-            ratios = [
-                numerator(tau[:, pick], statistic) / numerator(eta[:, pick], statistic) for pick in picks
-            ]
+            ratios = [numerator(tau[:, pick], statistic) / numerator(eta[:, pick], statistic) for pick in picks]
             values = np.array([D, G]) / (normaliser if normaliser > 0 else np.nan)
             low, high = np.quantile(ratios, (0.025, 0.975))
             table[statistic] = {"D": float(values[0]), "G": float(values[1]), "R": float(np.divide(D, G)),
@@ -351,11 +368,7 @@ def image_sets(dataset):
     known = loaded(dataset)
     if dataset != "cifar10-lossless":
         return {"test": known.test, "train": known.train.take(slice(0, TRAINING_IMAGES))}
-    return {
-        "test": known.test,
-        "train": loaded(CIFAR).train,
-        "jpeg": test_images("cifar10-jpeg", "cifar10-jpeg"),
-    }
+    return {"test": known.test, "train": loaded(CIFAR).train, "jpeg": test_images("cifar10-jpeg", "cifar10-jpeg")}
 
 
 def sources(dataset):
@@ -392,9 +405,7 @@ def tensors(unit):
     state = torch.load(file, map_location="cpu", weights_only=True)
     found = networks.digest(state)
     if found != unit.entry["digest"]:
-        raise ValueError(
-            f"{file} is not the network of the table: its digest is {found}, not {unit.entry['digest']}"
-        )
+        raise ValueError(f"{file} is not the network of the table: its digest is {found}, not {unit.entry['digest']}")
     return state
 
 
@@ -417,13 +428,7 @@ def configs(scale: str) -> list:
     """The units of a scale, the fastest networks first; then the same networks against matched noise."""
     options = scales.OTHERS[scales.check(scale)]
     return [
-        config(
-            scale=scale,
-            name=entry["name"],
-            dataset=entry["dataset"],
-            architecture=entry["architecture"],
-            **options,
-        )
+        config(scale=scale, name=entry["name"], dataset=entry["dataset"], architecture=entry["architecture"], **options)
         for config in (Network, Matched)
         for entry in entries(scale).values()
     ]

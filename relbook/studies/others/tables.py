@@ -13,17 +13,22 @@ QUANTITIES = ["D", "G", "R"]
 FITTED, NOT_FITTED = 0.1, 0.2  # training error below, or at least
 LARGEST_ERROR = {"mnist": 0.2, "cifar10-lossless": 0.65, "fashion-mini": 0.65}
 STATED_WITHIN = 0.03
-FAMILIES = (
-    "residual",
-    "dense",
-    "convolutional, batch norm",
-    "convolutional",
-    "transformer",
-    "fully connected",
-)
+FAMILIES = ("residual", "dense", "convolutional, batch norm", "convolutional", "transformer", "fully connected")
 REASONS = ("error too large", "not the error that its source states")
-COLUMNS = ["name", "dataset", "architecture", "family", "repository", "robust", "parameters", "test_error", "error_jpeg",
-           "train_error", "published_error", "refused"]  # fmt: skip
+COLUMNS = [
+    "name",
+    "dataset",
+    "architecture",
+    "family",
+    "repository",
+    "robust",
+    "parameters",
+    "test_error",
+    "error_jpeg",
+    "train_error",
+    "published_error",
+    "refused",
+]
 SWEEP = ["name", "dataset", "displacement", "interpolation", *QUANTITIES, "R_low", "R_high", "train_error", "family",
          "repository", "robust"]  # fmt: skip
 
@@ -65,9 +70,7 @@ def found(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 @remembered
-def measured(
-    rows: pd.DataFrame, *, statistic="component_median", stage="trained", cut=3, images=None
-) -> pd.DataFrame:
+def measured(rows: pd.DataFrame, *, statistic="component_median", stage="trained", cut=3, images=None) -> pd.DataFrame:
     """D, G, R at the output with R's interval, a line a network: on its data set's images, or on `images`."""
     chosen = rows[(rows["kind"] == "sensitivity") & (rows["stage"] == stage) & (rows["cut"] == cut)]
     chosen = chosen[(chosen["statistic"] == statistic) & (chosen["images"] == (images or chosen["dataset"]))]
@@ -75,20 +78,14 @@ def measured(
 
 
 @remembered
-def networks(
-    rows: pd.DataFrame, *, statistic="component_median", dataset="cifar10-lossless", cut=3
-) -> pd.DataFrame:
+def networks(rows: pd.DataFrame, *, statistic="component_median", dataset="cifar10-lossless", cut=3) -> pd.DataFrame:
     """The networks that are not refused, a line each: errors, D, G, R, R_low, R_high, and D_init, G_init, R_init."""
     table = found(rows)
     table = table[(table["refused"] == "") & (table["dataset"] == dataset)].drop(columns="refused")
     if table.empty:
-        return table.reindex(
-            columns=[*table, *QUANTITIES, "R_low", "R_high", *(f"{q}_init" for q in QUANTITIES)]
-        )
+        return table.reindex(columns=[*table, *QUANTITIES, "R_low", "R_high", *(f"{q}_init" for q in QUANTITIES)])
     table = table.merge(measured(rows, statistic=statistic, cut=cut), on="name")
-    fresh = (
-        measured(rows, statistic=statistic, stage="init").set_index("name")[QUANTITIES].add_suffix("_init")
-    )
+    fresh = measured(rows, statistic=statistic, stage="init").set_index("name")[QUANTITIES].add_suffix("_init")
     return table.merge(fresh, left_on="name", right_index=True)
 
 
@@ -99,15 +96,10 @@ def matched(rows: pd.DataFrame, **options) -> pd.DataFrame:
     """
     table = natural(rows, **options)
     statistic = options.get("statistic", "component_median")
-    for stage, columns in (
-        ("trained", {"G": "G_matched", "R": "R_matched"}),
-        ("init", {"R": "R_matched_init"}),
-    ):
+    for stage, columns in (("trained", {"G": "G_matched", "R": "R_matched"}), ("init", {"R": "R_matched_init"})):
         chosen = rows[(rows["kind"] == "matched") & (rows["stage"] == stage)] if len(rows) else rows
         chosen = (
-            chosen[chosen["statistic"] == statistic]
-            if len(chosen)
-            else pd.DataFrame(columns=["name", *QUANTITIES])
+            chosen[chosen["statistic"] == statistic] if len(chosen) else pd.DataFrame(columns=["name", *QUANTITIES])
         )
         table = table.merge(chosen[["name", *columns]].rename(columns=columns), on="name")
     return table
@@ -144,13 +136,12 @@ def interpolations(rows: pd.DataFrame, displacement: float, **options) -> pd.Dat
     table = table[np.isclose(table["displacement"], displacement) & (table["dataset"] == "cifar10-lossless")]
     table = table[~table["robust"].astype(bool)]
     wide = table.pivot(index=["name", "repository"], columns="interpolation", values="R").reset_index()
-    return wide.reindex(columns=["name", "repository", "bilinear", "gaussian"]).eval(
-        "ratio = bilinear / gaussian"
-    )
+    return wide.reindex(columns=["name", "repository", "bilinear", "gaussian"]).eval("ratio = bilinear / gaussian")
 
 
 def shuffled(rows: pd.DataFrame) -> pd.DataFrame:
-    """What channel shuffles do to R at the output: a line a network and treatment of BatchNorm, mean over draws of the log.
+    """What channel shuffles do to R at the output: a line a network and treatment of BatchNorm,
+    mean over draws of the log.
 
     Columns R (trained, on the same images and deformations), R_shuffled, ratio, batch_norm: "recorded", "re-estimated";
     networks without BatchNorm count as both.
@@ -162,9 +153,7 @@ def shuffled(rows: pd.DataFrame) -> pd.DataFrame:
     table = pd.concat([table, table[~both].assign(batch_norm="re-estimated")], ignore_index=True)
     whole = sweep(rows, statistic="mean")
     whole = whole[np.isclose(whole["displacement"], 1) & (whole["interpolation"] == "bilinear")]
-    table = table.merge(
-        whole[["name", "dataset", "R", "family", "repository", "robust", "train_error"]], on="name"
-    )
+    table = table.merge(whole[["name", "dataset", "R", "family", "repository", "robust", "train_error"]], on="name")
     return table.assign(ratio=table["R_shuffled"] / table["R"])
 
 
@@ -211,13 +200,13 @@ def by_family(rows: pd.DataFrame, dataset="cifar10-lossless") -> pd.DataFrame:
     for name in FAMILIES:
         part = table[table["family"] == name]
         if len(part):
-            line = {"family": name, "networks": len(part), "repositories": part["repository"].nunique(),
-                    "fitted": len(fitted(part))}  # fmt: skip
-            for title, column in (
-                ("test error", "test_error"),
-                ("training error", "train_error"),
-                ("R", "R"),
-            ):
+            line = {
+                "family": name,
+                "networks": len(part),
+                "repositories": part["repository"].nunique(),
+                "fitted": len(fitted(part)),
+            }
+            for title, column in (("test error", "test_error"), ("training error", "train_error"), ("R", "R")):
                 line[title] = f"{part[column].min():.2f} to {part[column].max():.2f}"
             lines.append(line)
     return pd.DataFrame(lines)
@@ -236,17 +225,9 @@ def everything(rows: pd.DataFrame, entries, imagenet: pd.DataFrame | None = None
         table = _with_sources_and_numbers(table, rows, entries)
     if imagenet is None or imagenet.empty:
         return table
-    chosen = (
-        (imagenet["kind"] == "sensitivity") & (imagenet["layer"] == "output") & (imagenet["shuffle"] == -1)
-    )
-    chosen &= (
-        (imagenet["statistic"] == "component_median")
-        & (imagenet["cut"] == 3)
-        & (imagenet["stage"] == "trained")
-    )
-    lites = imagenet[chosen][["architecture", *QUANTITIES]].assign(
-        dataset="imagenet", family=FAMILIES[2], robust=False
-    )
+    chosen = (imagenet["kind"] == "sensitivity") & (imagenet["layer"] == "output") & (imagenet["shuffle"] == -1)
+    chosen &= (imagenet["statistic"] == "component_median") & (imagenet["cut"] == 3) & (imagenet["stage"] == "trained")
+    lites = imagenet[chosen][["architecture", *QUANTITIES]].assign(dataset="imagenet", family=FAMILIES[2], robust=False)
     return pd.concat([table, lites.assign(name=lites["architecture"], refused="")], ignore_index=True)
 
 
@@ -265,7 +246,9 @@ def _with_sources_and_numbers(table, rows, entries):
 
 
 def factors(rows: pd.DataFrame) -> pd.DataFrame:
-    """What training multiplied D, G and R (means) by at the output: geometric means, each repository with weight one."""
+    """What training multiplied D, G and R (means) by at the output: geometric means,
+    each repository with weight one.
+    """
     table, lines = natural(rows, statistic="mean"), []
     for name, choose in (("below 0.1", fitted), ("of 0.2 and more", not_fitted)):
         part = choose(table)

@@ -45,13 +45,12 @@ def _codes(table, level="architecture"):
 
 def _means(values, codes):
     """Means over seeds, [downsamplings, ...]."""
-    return np.stack(
-        [np.where(codes == c, values, 0).sum(-1) / (codes == c).sum(-1) for c in np.unique(codes)]
-    )
+    return np.stack([np.where(codes == c, values, 0).sum(-1) / (codes == c).sum(-1) for c in np.unique(codes)])
 
 
 def _resampled(statistic, tables_, seed, sides=("",)):
-    """Bootstrap of a function of (values, codes) pairs, one for each table; networks in strata of table and downsampling.
+    """Bootstrap of a function of (values, codes) pairs, one for each table;
+    networks in strata of table and downsampling.
 
     Args:
         tables_: tables of the same layers, [networks, layers]; a statistic sees values [layers, draws, networks].
@@ -82,9 +81,7 @@ def _last(table):
     return table[[LAST]] if LAST in table else pd.DataFrame()
 
 
-def spread_ratio(
-    rows, *, after, before, layers=(LAST,), kind="cosine", value="sensitivity", pick="max", seed
-):
+def spread_ratio(rows, *, after, before, layers=(LAST,), kind="cosine", value="sensitivity", pick="max", seed):
     """Standard deviation over the downsamplings, of `after` over that of `before`; of several layers `pick`.
 
     Args:
@@ -121,10 +118,7 @@ def trained_over_init(rows, *, layers, pick="median", downsamplings=DOWNSAMPLING
         return nothing()
     ratio = (after / before)[list(layers)].dropna()
     ratio = ratio[ratio.index.get_level_values("architecture").isin(downsamplings)]
-    statistic = {
-        "median": lambda x: median(x).mean(0),
-        "change": lambda x: np.exp(np.abs(np.log(x)).mean(-1)).mean(0),
-    }
+    statistic = {"median": lambda x: median(x).mean(0), "change": lambda x: np.exp(np.abs(np.log(x)).mean(-1)).mean(0)}
     return bootstrap(statistic[pick], ratio.to_numpy().T, units=_units(ratio), seed=seed)
 
 
@@ -134,9 +128,7 @@ def smoother_is_stabler(rows, *, seed):
     if part.empty:
         return nothing()
     part = part[part["depth"].le(LAST) & part["depth"].gt(0)]
-    table = part.pivot_table(
-        index=["architecture", "seed"], columns=["sigma", "depth"], values="sensitivity"
-    ).dropna()
+    table = part.pivot_table(index=["architecture", "seed"], columns=["sigma", "depth"], values="sensitivity").dropna()
     table = table.rename(index=lambda name: str(name).removeprefix("conv8_"), level="architecture")
     means = table.T.groupby(level="sigma").mean()
 
@@ -147,7 +139,9 @@ def smoother_is_stabler(rows, *, seed):
 
 
 def by_strength(rows, *, field, seed):
-    """Templates: rank correlation of strength and mean total variation, or the share of layers and strengths that fell."""
+    """Templates: rank correlation of strength and mean total variation,
+    or the share of layers and strengths that fell.
+    """
     after, before = (networks(rows, "templates", stage, "filters", "tv") for stage in ("trained", "init"))
     if after.empty:
         return nothing()
@@ -156,9 +150,7 @@ def by_strength(rows, *, field, seed):
 
         def ranks(tv, strength):
             levels = np.unique(strength)
-            means = np.stack(
-                [np.where(strength == s, tv, 0).sum(-1) / (strength == s).sum(-1) for s in levels], -1
-            )
+            means = np.stack([np.where(strength == s, tv, 0).sum(-1) / (strength == s).sum(-1) for s in levels], -1)
             order = means.argsort(-1).argsort(-1).astype(float)
             return correlation(order, np.broadcast_to(np.arange(len(levels), dtype=float), order.shape))
 
@@ -168,7 +160,9 @@ def by_strength(rows, *, field, seed):
 
 
 def fall(rows, *, every=False, seed):
-    """Fall of the total variation in training: smallest over layers of means, or the share of networks' layers that fell."""
+    """Fall of the total variation in training: smallest over layers of means,
+    or the share of networks' layers that fell.
+    """
     after, before = (networks(rows, "real", stage, "filters", "tv") for stage in ("trained", "init"))
     if after.empty:
         return nothing()
@@ -176,11 +170,7 @@ def fall(rows, *, every=False, seed):
     labels = after.index.get_level_values("architecture")
     if every:
         return bootstrap(
-            lambda x: mean(x).mean(0),
-            (falls > 0).astype(float),
-            units=_units(after),
-            seed=seed,
-            strata=labels,
+            lambda x: mean(x).mean(0), (falls > 0).astype(float), units=_units(after), seed=seed, strata=labels
         )
     return bootstrap(lambda x: mean(x).min(0), falls, units=_units(after), seed=seed, strata=labels)
 
@@ -192,9 +182,7 @@ def rank_of_roughness(rows, *, seed):
         return nothing()
     depth = pd.Series(after.columns, index=after.columns, dtype=float).rank()
     ranks = after.T.rank().corrwith(depth)
-    return bootstrap(
-        mean, ranks, units=_units(after), seed=seed, strata=after.index.get_level_values("architecture")
-    )
+    return bootstrap(mean, ranks, units=_units(after), seed=seed, strata=after.index.get_level_values("architecture"))
 
 
 def euclidean(rows, *, seed):
@@ -244,8 +232,10 @@ def seeds_over_downsamplings(rows, *, seed):
         inside = [(codes == c) for c in labels]
         counts = [part.sum(-1) for part in inside]
         means = np.stack([np.where(p, x, 0).sum(-1) / n for p, n in zip(inside, counts, strict=True)])
-        squares = [np.where(p, (x - m[..., None]) ** 2, 0).sum(-1) / np.maximum(n - 1, 1)
-                   for p, m, n in zip(inside, means, counts, strict=True)]  # fmt: skip
+        squares = [
+            np.where(p, (x - m[..., None]) ** 2, 0).sum(-1) / np.maximum(n - 1, 1)
+            for p, m, n in zip(inside, means, counts, strict=True)
+        ]
         return np.sqrt(np.mean(squares, 0)) / means.std(0, ddof=1)
 
     if fewest < SEEDS:

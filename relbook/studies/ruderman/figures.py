@@ -105,9 +105,7 @@ def strengths(rows: pd.DataFrame) -> Figure:
     if after.empty:
         nothing(ax)
         return fig
-    for (strength, line), shade in zip(
-        after.iterrows(), style.graded(style.NAVY, len(after))[::-1], strict=True
-    ):
+    for (strength, line), shade in zip(after.iterrows(), style.graded(style.NAVY, len(after))[::-1], strict=True):
         ax.plot(np.arange(1, 9), line, color=shade, marker="o", label=f"C = {strength:g}")
     ax.plot(np.arange(1, 9), before.mean(), label="untrained", **style.stroke("init", style.BLACK))
     ax.set(xlabel="convolution", ylabel="TV(W) / ‖W‖₁", xticks=range(1, 9))
@@ -118,11 +116,7 @@ def strengths(rows: pd.DataFrame) -> Figure:
 @style.styled
 def smoothness(rows: pd.DataFrame) -> Figure:
     """C Fig. 6b, c: total variation of the filters by layer, after training on real and on random labels."""
-    panels = [
-        ("real", "real labels"),
-        ("matched", "real labels,\nall else as right"),
-        ("random", "random labels"),
-    ]
+    panels = [("real", "real labels"), ("matched", "real labels,\nall else as right"), ("random", "random labels")]
     fig, axes = style.figure(1, 3, height=3.7, sharey=True)
     handles = []
     for ax, (task, title) in zip(axes, panels, strict=True):

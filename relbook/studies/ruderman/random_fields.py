@@ -73,12 +73,8 @@ def moments(fields: Float[Tensor, "pixel variable"]) -> dict[str, float]:
     inside[1:-1, 1:-1] = True
     along_y, along_x = torch.gradient(image, dim=(0, 1))
     line = torch.linspace(-1, 1, size, dtype=fields.dtype)
-    linear = torch.stack(
-        [torch.ones(size, size).to(line), line.expand(size, size), line[:, None].expand(size, size)]
-    )
-    basis = linear.flatten(1) / linear.flatten(1).norm(
-        dim=1, keepdim=True
-    )  # orthogonal on a symmetric lattice
+    linear = torch.stack([torch.ones(size, size).to(line), line.expand(size, size), line[:, None].expand(size, size)])
+    basis = linear.flatten(1) / linear.flatten(1).norm(dim=1, keepdim=True)  # orthogonal on a symmetric lattice
     shares = (basis @ fields).square().sum(1) / fields.square().sum()
     return {
         "rms displacement": _root(image),
@@ -105,9 +101,7 @@ def spectrum(fields: Float[Tensor, "pixel variable"]) -> Float[Tensor, " wavenum
     power = 2 / len(fields) * waves.square().sum(-1)
     index = torch.arange(size)
     radius = (index[:, None] ** 2 + index**2).sqrt().round().long()
-    return torch.zeros(int(radius.max()) + 1, dtype=fields.dtype).index_add(
-        0, radius.flatten(), power.flatten()
-    )
+    return torch.zeros(int(radius.max()) + 1, dtype=fields.dtype).index_add(0, radius.flatten(), power.flatten())
 
 
 def _side(fields):

@@ -61,19 +61,18 @@ class _Trained(OnImages):
         return round(self.epochs * math.ceil(self.images / 128) * step / 60000, 2)
 
     def run(
-        self,
-        *,
-        workspace: Path | None = None,
-        progress: Callable | None = None,
-        device: str | torch.device = "cpu",
+        self, *, workspace: Path | None = None, progress: Callable | None = None, device: str | torch.device = "cpu"
     ) -> list[dict]:
         """Probe, train, probe again; with a `workspace` an interrupted training goes on from its last epoch."""
         device = torch.device(device)
         train, test = self.splits()
         model = models.build(
-            self.architecture, in_channels=train.images.shape[1], num_classes=self.classes, width=self.width,
+            self.architecture,
+            in_channels=train.images.shape[1],
+            num_classes=self.classes,
+            width=self.width,
             generator=seeded(self.seed, "weights"),
-        ).to(device, memory_format=torch.channels_last)  # fmt: skip
+        ).to(device, memory_format=torch.channels_last)
         rows = measure(self, model, "init")
         result = fit(
             model, train, self.recipe(), normalise=self.normalise, seed=self.seed, device=device,
@@ -81,9 +80,13 @@ class _Trained(OnImages):
         )  # fmt: skip
         last = result.history[-1]
         training = {
-            "kind": "training", "status": result.status, "train_loss": last["loss"], "trained_epochs": last["epoch"],
-            "seconds": result.seconds, "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        }  # fmt: skip
+            "kind": "training",
+            "status": result.status,
+            "train_loss": last["loss"],
+            "trained_epochs": last["epoch"],
+            "seconds": result.seconds,
+            "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        }
         if result.status != "diverged":
             for name, split in {"train_error": train, "test_error": test}.items():
                 training[name] = error_rate(model, split.images, split.labels, normalise=self.normalise)
@@ -92,9 +95,7 @@ class _Trained(OnImages):
 
     def recipe(self):
         """The book's one-cycle recipe with this unit's choices."""
-        plain = recipes.one_cycle(
-            self.architecture, epochs=self.epochs, augment=self.augment, precision=self.precision
-        )
+        plain = recipes.one_cycle(self.architecture, epochs=self.epochs, augment=self.augment, precision=self.precision)
         return replace(plain, weight_decay=self.weight_decay)
 
     def normalise(self, images):
@@ -200,9 +201,7 @@ class Templates(_Trained):
         sets = []
         for part, count in (("train", self.per_class), ("test", min(20, self.per_class))):
             generator = seeded(self.seed, "templates", part)
-            sets.append(
-                data.Split(*deformed_templates(self.pictures(), count, self.strength, generator=generator))
-            )
+            sets.append(data.Split(*deformed_templates(self.pictures(), count, self.strength, generator=generator)))
         return sets
 
     def probes(self, count):
@@ -230,19 +229,12 @@ class Smoothed(OnImages):
         return data.digest(probe_sets(self.dataset)[0])
 
     def run(
-        self,
-        *,
-        workspace: Path | None = None,
-        progress: Callable | None = None,
-        device: str | torch.device = "cpu",
+        self, *, workspace: Path | None = None, progress: Callable | None = None, device: str | torch.device = "cpu"
     ) -> list[dict]:
         """Rows of the kinds cosine and filters for every sigma (pixels), the same draw of weights."""
         images = test_images(self.dataset, probe_sets(self.dataset)[0]).images[:PROBES].float() / 255
         model = models.build(
-            self.architecture,
-            in_channels=images.shape[1],
-            width=self.width,
-            generator=seeded(self.seed, "weights"),
+            self.architecture, in_channels=images.shape[1], width=self.width, generator=seeded(self.seed, "weights")
         ).to(device)
         rows = []
         for sigma in self.sigmas:
@@ -269,9 +261,7 @@ def cosine_rows(model, images, normalise, stage, **labels):
     """C's sensitivity at the input and every probe point; images: floats in [0, 1]."""
     images = images.to(next(model.parameters()).device)
     deformed = thin_plate.deform(images, **thin_plate.PAPER["cifar10"], generator=seeded("thin plate"))
-    table = cosine_sensitivity(
-        model, normalise(images), normalise(deformed), batch_statistics=stage == "init"
-    )
+    table = cosine_sensitivity(model, normalise(images), normalise(deformed), batch_statistics=stage == "init")
     return [{"kind": "cosine", "stage": stage, **labels, **row} for row in table.to_dict("records")]
 
 
@@ -286,10 +276,7 @@ def filter_rows(model, stage, **labels):
                        "tv_pooled": total_variation(parameter, "pooled")}  # fmt: skip
                 if parameter.shape[-1] == 3:
                     eigenvalues, gamma = grouped(projections(parameter))
-                    row |= {
-                        f"gamma_{round(e)}": g
-                        for e, g in zip(eigenvalues.tolist(), gamma.tolist(), strict=True)
-                    }
+                    row |= {f"gamma_{round(e)}": g for e, g in zip(eigenvalues.tolist(), gamma.tolist(), strict=True)}
                 rows.append(row)
     return rows
 

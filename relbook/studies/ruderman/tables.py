@@ -48,9 +48,7 @@ def failed(rows: pd.DataFrame) -> int:
 def profiles(rows: pd.DataFrame, task: str, stage: str) -> pd.DataFrame:
     """C's sensitivity by downsampling (in C's order) and layer number, 0 to 12; the logits are left out."""
     part = chosen(rows, task, "cosine")
-    return _by_architecture(
-        part[part.stage.eq(stage) & part.depth.le(LAST)] if len(part) else part, "sensitivity"
-    )
+    return _by_architecture(part[part.stage.eq(stage) & part.depth.le(LAST)] if len(part) else part, "sensitivity")
 
 
 def smoothness(rows: pd.DataFrame, task: str, stage: str, reading: str = "tv") -> pd.DataFrame:
@@ -101,9 +99,7 @@ def by_sigma(rows: pd.DataFrame) -> pd.DataFrame:
     if part.empty:
         return pd.DataFrame()
     part = part[part.depth.le(LAST)].assign(downsampling=part.architecture.str.removeprefix("conv8_"))
-    return part.pivot_table(
-        index=["downsampling", "sigma"], columns="depth", values="sensitivity", aggfunc="mean"
-    )
+    return part.pivot_table(index=["downsampling", "sigma"], columns="depth", values="sensitivity", aggfunc="mean")
 
 
 def errors(rows: pd.DataFrame) -> pd.DataFrame:

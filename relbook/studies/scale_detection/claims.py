@@ -1,4 +1,5 @@
-"""What is measured for the claims on scale detection on a line, its theory and trained networks (A Sec. 4, App. A, Fig. 9).
+"""What is measured for the claims on scale detection on a line, its theory and trained networks (A Sec. 4, App. A,
+Fig. 9).
 
 A unit is a seed of the widest network of a task; none is left out, be it homogeneous or not. Networks are probed on the
 moves that define the curve of the task. Exact sums have no units. Sensitivities average all pairs of pixels alike; the
@@ -57,9 +58,7 @@ def fitted_exponent(rows, *, task, quantity, stage="trained", seed):
     table = _table(part, quantity)
     A = np.log(part.groupby("k")["A"].first().to_numpy(float))
     slopes = np.polyfit(A, np.log(table.to_numpy(float)), 1)[0]
-    return bootstrap(
-        median, slopes, units=[f"seed {m:g}" for m in table], seed=seed, needs=SEEDS, what="seeds"
-    )
+    return bootstrap(median, slopes, units=[f"seed {m:g}" for m in table], seed=seed, needs=SEEDS, what="seeds")
 
 
 def after_over_before(rows, *, task, layer, quantity="D", seed):
@@ -67,9 +66,7 @@ def after_over_before(rows, *, task, layer, quantity="D", seed):
     sides = [_widest(rows, task, stage) for stage in ("trained", "init")]
     sides = [side[side["k"] == layer].set_index("member")[quantity] for side in sides]
     ratio = (sides[0] / sides[1]).dropna()
-    return bootstrap(
-        median, ratio, units=[f"seed {m:g}" for m in ratio.index], seed=seed, needs=SEEDS, what="seeds"
-    )
+    return bootstrap(median, ratio, units=[f"seed {m:g}" for m in ratio.index], seed=seed, needs=SEEDS, what="seeds")
 
 
 def mean_channel(rows, *, task, quantity, layers, seed):
@@ -81,20 +78,18 @@ def mean_channel(rows, *, task, quantity, layers, seed):
 
 
 def smallest(rows, *, task, column, layers, seed):
-    """A column of the trained networks (alignment of channels, flatness of filters): median over seeds, smallest layer."""
+    """A column of the trained networks (alignment of channels, flatness of filters): median over seeds,
+    smallest layer.
+    """
     part = _widest(rows, task)
-    return _over_seeds(
-        lambda values: median(values).min(0), _table(part[part["k"].between(*layers)], column), seed
-    )
+    return _over_seeds(lambda values: median(values).min(0), _table(part[part["k"].between(*layers)], column), seed)
 
 
 def without_error(rows, *, task, at_most=0.0, seed):
     """Share of seeds whose test error is at most this."""
     errors = _widest(rows, task).groupby("member")["test_error"].first()
     units = [f"seed {m:g}" for m in errors.index]
-    return bootstrap(
-        mean, (errors <= at_most).astype(float), units=units, seed=seed, needs=SEEDS, what="seeds"
-    )
+    return bootstrap(mean, (errors <= at_most).astype(float), units=units, seed=seed, needs=SEEDS, what="seeds")
 
 
 def homogeneous(rows, *, task, seed):
@@ -115,9 +110,7 @@ def exponent(*, quantity, layers, network, window, **options):
     """The exponent of D, G or R in A_k, fitted to the exact theory over the layers of `window`."""
     table = theory.homogeneous_sensitivities(layers, *network, **options)
     table = table[table["k"].between(*window)]
-    return exact(
-        np.polyfit(np.log(table["A"]), np.log(table[quantity]), 1)[0], [f"layer {k}" for k in table["k"]]
-    )
+    return exact(np.polyfit(np.log(table["A"]), np.log(table[quantity]), 1)[0], [f"layer {k}" for k in table["k"]])
 
 
 def _moments(layers, filter_size):

@@ -33,17 +33,13 @@ def tasks(size: int = 16, xi: int = 8) -> Figure:
         axis.plot(*zip(first[::-1], second[::-1], strict=True), color=style.GREY, lw=1.2, zorder=1)
         axis.plot(first[1] + xi * np.cos(turn), first[0] + xi * np.sin(turn), color=style.RED, lw=1.2)
     apart, together = ((3, 4), (4, size - 4)), ((2, size - 6), (6, size - 3))
-    for axis, pair, title in zip(
-        axes[2:], (apart, together), ("apart: $y = -1$", "together: $y = +1$"), strict=True
-    ):
+    for axis, pair, title in zip(axes[2:], (apart, together), ("apart: $y = -1$", "together: $y = +1$"), strict=True):
         faces = (style.SKY, style.ORANGE, style.YELLOW, style.PURPLE)
         for row in range(0, size, xi):
             for column in range(0, size, xi):
                 face = faces[2 * (row // xi % 2) + column // xi % 2]
                 corner = (column - 0.5, row - 0.5)
-                axis.add_patch(
-                    Rectangle(corner, xi, xi, facecolor=face, edgecolor="white", alpha=0.4, zorder=0)
-                )
+                axis.add_patch(Rectangle(corner, xi, xi, facecolor=face, edgecolor="white", alpha=0.4, zorder=0))
         _pixels(axis, size, pair, title)
     fig.text(0.26, 0.01, r"task 1: distance against $\xi$ (circle)", ha="center", va="bottom")
     fig.text(0.76, 0.01, r"task 2: patches of size $\xi$", ha="center", va="bottom")
@@ -345,16 +341,10 @@ def learned_filters(before: list[np.ndarray], after: list[np.ndarray]) -> Figure
     layers = range(1, len(before) + 1)
     for stage, filters in (("init", before), ("trained", after)):
         shares = [(w.sum(1) ** 2).sum() / size / (w**2).sum() for w in filters]
-        share.plot(
-            layers, shares, marker="o", label=style.STROKES[stage].words, **style.stroke(stage, style.BLUE)
-        )
+        share.plot(layers, shares, marker="o", label=style.STROKES[stage].words, **style.stroke(stage, style.BLUE))
     share.axhline(1 / size, **style.GUIDE)
     share.set(
-        title="in the constant filter",
-        xlabel="layer",
-        ylabel="share of squared weights",
-        ylim=(0, 1),
-        xticks=layers,
+        title="in the constant filter", xlabel="layer", ylabel="share of squared weights", ylim=(0, 1), xticks=layers
     )
     fig.legend(*share.get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return fig
@@ -369,9 +359,7 @@ def _first_layers(axis):
         for row in rows:
             for column, tap in enumerate(row):
                 face, ink = (style.BLUE, "white") if tap else ("white", style.BLACK)
-                axis.add_patch(
-                    Rectangle((column + 0.4, top - 0.35), 1, 0.75, facecolor=face, edgecolor=style.BLACK)
-                )
+                axis.add_patch(Rectangle((column + 0.4, top - 0.35), 1, 0.75, facecolor=face, edgecolor=style.BLACK))
                 axis.text(column + 0.9, top, str(tap), ha="center", va="center", color=ink)
             top -= 1.0
         top -= 0.8

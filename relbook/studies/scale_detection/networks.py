@@ -87,12 +87,7 @@ def homogeneous(architecture: Architecture, members: int = 1) -> Ensemble:
     """All filters 1/sqrt(C), no biases: every channel is F^k times the diffusing pixel of paper A, Sec. 4."""
     ensemble = initialise(architecture, range(members))
     F, H = architecture.filter_size, architecture.width
-    values = [
-        *(1 / sqrt(w.shape[-1] / F) for w in ensemble.filters),
-        *[0.0] * architecture.layers,
-        1 / H,
-        0.0,
-    ]
+    values = [*(1 / sqrt(w.shape[-1] / F) for w in ensemble.filters), *[0.0] * architecture.layers, 1 / H, 0.0]
     return ensemble.with_parameters(
         [torch.full_like(p, value) for p, value in zip(ensemble.parameters, values, strict=True)]
     )
@@ -134,16 +129,12 @@ def _layers(ensemble, images):
     architecture = ensemble.architecture
     K, F, stride = architecture.layers, architecture.filter_size, architecture.stride
     if stride > 1 and images.shape[-1] % stride**K:
-        raise ValueError(
-            f"images are {images.shape[-1]} sites long; they must be a multiple of {stride}**{K}"
-        )
+        raise ValueError(f"images are {images.shape[-1]} sites long; they must be a multiple of {stride}**{K}")
     z = images.expand(len(ensemble.offset), *images.shape[-3:]).permute(0, 2, 3, 1)
     yield z
     for weight, bias in zip(ensemble.filters, ensemble.biases, strict=True):
         channels, sites, count = z.shape[1:]
-        answer = torch.baddbmm(
-            bias, weight, _patches(z, F, stride), beta=sqrt(F), alpha=1 / sqrt(channels)
-        ).relu_()
+        answer = torch.baddbmm(bias, weight, _patches(z, F, stride), beta=sqrt(F), alpha=1 / sqrt(channels)).relu_()
         z = answer.unflatten(-1, (sites // stride, count))
         yield z
 
@@ -163,9 +154,7 @@ def representations(
     return [layer.transpose(2, 3) for layer in _layers(ensemble, images)][1:]
 
 
-def outputs(
-    ensemble: Ensemble, images: Float[Tensor, "*member image 1 length"]
-) -> Float[Tensor, "member image"]:
+def outputs(ensemble: Ensemble, images: Float[Tensor, "*member image 1 length"]) -> Float[Tensor, "member image"]:
     """f(x) of every member: the mean-field readout of the last representation."""
     return _read(ensemble, representations(ensemble, images)[-1].mean(-1))
 

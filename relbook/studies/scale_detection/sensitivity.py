@@ -27,13 +27,7 @@ READINGS = {"": lambda f: f, "_mean_channel": lambda f: f.mean(1, keepdim=True)}
 
 @torch.no_grad()
 def sensitivities(
-    ensemble: Ensemble,
-    task: TwoPixelTask,
-    *,
-    boundary: str = "periodic",
-    draws: int,
-    seed: int,
-    chunk: int = 512,
+    ensemble: Ensemble, task: TwoPixelTask, *, boundary: str = "periodic", draws: int, seed: int, chunk: int = 512
 ) -> list[dict]:
     """Rows by member and layer: member, k, A; D, G, R and those of the mean channel; four diagnostics.
 

@@ -87,11 +87,7 @@ class LineEnsemble:
         return ""
 
     def run(
-        self,
-        *,
-        workspace: Path | None = None,
-        progress: Callable | None = None,
-        device: str | torch.device = "cpu",
+        self, *, workspace: Path | None = None, progress: Callable | None = None, device: str | torch.device = "cpu"
     ) -> list[dict]:
         """Rows by member, stage ("init", "trained"), moves and layer k, as `probes.ensemble` makes them.
 
@@ -114,13 +110,7 @@ class LineEnsemble:
             initial, train, validation, self.recipe, seeds=seeds, progress=progress,
             checkpoint=None if workspace is None else workspace / "ensemble.pt",
         )  # fmt: skip
-        untrained = {
-            "steps": 0,
-            "status": "init",
-            "interpolation": None,
-            "train_hinge": None,
-            "validation_error": None,
-        }
+        untrained = {"steps": 0, "status": "init", "interpolation": None, "train_hinge": None, "validation_error": None}
         rows = []
         for stage, ensemble, members in (
             ("init", initial, [untrained] * self.members),
@@ -128,9 +118,7 @@ class LineEnsemble:
         ):
             spread, errors = _outputs(ensemble, images.to(device)), _errors(ensemble, *test)
             for moves in MOVES if self.task == 2 else ("free",):
-                for row in sensitivities(
-                    ensemble, data, boundary=MOVES[moves], draws=self.draws, seed=self.seed
-                ):
+                for row in sensitivities(ensemble, data, boundary=MOVES[moves], draws=self.draws, seed=self.seed):
                     m = row.pop("member")
                     rows.append({"member": seeds[m], "stage": stage, "moves": moves, **row, **members[m],
                                  "test_error": errors[m], "output_std": spread[m]})  # fmt: skip
@@ -155,9 +143,7 @@ def configs(scale: str) -> list[LineEnsemble]:
         seeds, chunk = settings.pop("seeds"), settings.pop("chunk")
         for first in range(1, seeds + 1, chunk):
             members = min(chunk, seeds + 1 - first)
-            units.append(
-                LineEnsemble(scale=scale, seed=first, members=members, **PAPER[settings["task"]], **settings)
-            )
+            units.append(LineEnsemble(scale=scale, seed=first, members=members, **PAPER[settings["task"]], **settings))
     return units
 
 

@@ -31,9 +31,7 @@ def profiles(
             taps = np.fft.rfft(kernel(filter_size, len(image)))
             stack.append(np.fft.irfft(np.fft.rfft(stack[-1]) * taps, len(image)).clip(min=0))
         elif len(stack[-1]) % filter_size:
-            raise ValueError(
-                f"layers is {layers}; {len(image)} pixels do not divide into {filter_size}**layers"
-            )
+            raise ValueError(f"layers is {layers}; {len(image)} pixels do not divide into {filter_size}**layers")
         else:
             stack.append(stack[-1].reshape(-1, filter_size).sum(1))
     return stack

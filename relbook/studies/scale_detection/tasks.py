@@ -93,12 +93,7 @@ def line_task(
 
 
 def image_task(
-    task: int,
-    size: int,
-    xi: float | int,
-    gap: float | int = 0,
-    *,
-    convention: str = "paper",
+    task: int, size: int, xi: float | int, gap: float | int = 0, *, convention: str = "paper"
 ) -> TwoPixelTask:
     """The two-dimensional task 1 or 2 on a square of `size` pixels, all pairs of distinct pixels.
 
@@ -119,7 +114,8 @@ def _task(task, positions, shape, xi, gap, convention):
         raise ValueError(f"convention is {convention!r}; it must be one of {', '.join(CONVENTIONS)}")
     if not (shape[0] >= 2 and 0 < xi < float("inf") and 0 <= gap < float("inf")):
         raise ValueError(
-            f"the image has {shape[0]} pixels, xi is {xi} and gap {gap}; at least 2 pixels, xi > 0 and gap >= 0 are needed"
+            f"the image has {shape[0]} pixels, xi is {xi} and gap {gap}; at least 2 pixels, xi > 0 and gap >= "
+            "0 are needed"
         )
     if task == 1:
         apart = (positions[:, 0] - positions[:, 1]).abs()
@@ -132,9 +128,7 @@ def _task(task, positions, shape, xi, gap, convention):
         return TwoPixelTask(positions[kept], torch.where(near, 1, -1)[kept], shape, None)
     if task == 2:
         if gap or xi != int(xi) or shape[0] % int(xi):
-            raise ValueError(
-                f"xi is {xi} and gap is {gap}; task 2 needs a whole xi that divides {shape[0]}, and gap 0"
-            )
+            raise ValueError(f"xi is {xi} and gap is {gap}; task 2 needs a whole xi that divides {shape[0]}, and gap 0")
         patch = positions.div(int(xi), rounding_mode="floor")
         same = (patch[:, 0] == patch[:, 1]).all(-1)
         return TwoPixelTask(positions, torch.where(same, 1, -1), shape, int(xi))
@@ -153,9 +147,7 @@ def moves(dimensions: int, *, stay: bool = False) -> tuple[Int[Tensor, "move axi
     """
     if dimensions == 1:
         steps = (-1, 0, 1) if stay else (-1, 1)
-        return torch.tensor(steps).unsqueeze(-1), torch.full(
-            (len(steps),), 1 / len(steps), dtype=torch.float64
-        )
+        return torch.tensor(steps).unsqueeze(-1), torch.full((len(steps),), 1 / len(steps), dtype=torch.float64)
     if dimensions != 2 or stay:
         raise ValueError(f"dimensions is {dimensions}; it must be 1, or 2 without `stay`")
     steps = torch.tensor([step for step in itertools.product((-1, 0, 1), repeat=2) if any(step)])

@@ -111,8 +111,12 @@ def fit(
             for i, member in enumerate(active):
                 if ready[i] or step >= limit:
                     done[member] = {
-                        "steps": step, "status": "stopped" if ready[i] else "limit", "train_hinge": loss[i],
-                        "validation_error": error[i], "parameters": current.take([i]).parameters}  # fmt: skip
+                        "steps": step,
+                        "status": "stopped" if ready[i] else "limit",
+                        "train_hinge": loss[i],
+                        "validation_error": error[i],
+                        "parameters": current.take([i]).parameters,
+                    }
             left = [i for i, member in enumerate(active) if member not in done]
             if len(left) < len(active):
                 active = [active[i] for i in left]
@@ -123,14 +127,10 @@ def fit(
             checkpoints.save(state, checkpoint)
         if progress and saved:
             progress(f"step {step} of {due} to {limit}: {len(done)} of {len(seeds)} members done")
-    members = [
-        {key: value for key, value in done[m].items() if key != "parameters"} for m in range(len(seeds))
-    ]
+    members = [{key: value for key, value in done[m].items() if key != "parameters"} for m in range(len(seeds))]
     for member, found in zip(members, interpolation, strict=True):
         member["interpolation"] = found
-    tensors = [
-        torch.cat(same) for same in zip(*(done[m]["parameters"] for m in range(len(seeds))), strict=True)
-    ]
+    tensors = [torch.cat(same) for same in zip(*(done[m]["parameters"] for m in range(len(seeds))), strict=True)]
     return Fit(ensemble.with_parameters(tensors), members)
 
 

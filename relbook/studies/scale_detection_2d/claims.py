@@ -1,4 +1,5 @@
-"""What is measured for the claims on deep networks trained on scale detection in two dimensions (A Sec. 3: Figs. 4, 6, 7).
+"""What is measured for the claims on deep networks trained on scale detection in two dimensions (A Sec. 3: Figs. 4, 6,
+7).
 
 For correlations a unit is an architecture at the width that most have, seeds averaged; for profiles it is a seed of
 VGG11bn at that width. Networks whose training collapsed enter nowhere. Each seed's filters are taken at its own end.
@@ -6,15 +7,7 @@ VGG11bn at that width. Networks whose training collapsed enter nowhere. Each see
 
 import numpy as np
 
-from relbook.measurement import (
-    SEEDS,
-    bootstrap,
-    correlation,
-    geometric,
-    mean,
-    nothing,
-    rank_correlation,
-)
+from relbook.measurement import SEEDS, bootstrap, correlation, geometric, mean, nothing, rank_correlation
 from relbook.studies.scale_detection_2d import tables
 from relbook.studies.zoo import tables as zoo_tables
 
@@ -36,12 +29,7 @@ def error_correlation(rows, *, quantity, families="convolutional", statistic="me
     """Correlation of log error and log D, G or R over architectures."""
     table = _points(rows, families, statistic=statistic)
     return bootstrap(
-        correlation,
-        np.log(table[quantity]),
-        np.log(table["error"]),
-        units=_names(table),
-        seed=seed,
-        distinct=3,
+        correlation, np.log(table[quantity]), np.log(table["error"]), units=_names(table), seed=seed, distinct=3
     )
 
 
@@ -61,9 +49,7 @@ def order_of_errors(rows, *, families="all", seed):
     zoo = zoo_tables.on_full_set(zoo_tables.without_controls(zoo_tables.networks(rows["zoo"])))
     zoo = zoo[(zoo["recipe"] != "published") & zoo["dataset"].isin(zoo_tables.main_datasets(zoo))]
     zoo = zoo_tables.geometric(zoo_tables.largest(zoo), ["architecture"])
-    table = _points(rows["scale_detection_2d"], families).merge(
-        zoo, on="architecture", suffixes=("", "_images")
-    )
+    table = _points(rows["scale_detection_2d"], families).merge(zoo, on="architecture", suffixes=("", "_images"))
     return bootstrap(
         rank_correlation, table["error_images"], table["error"], units=_names(table), seed=seed, distinct=3
     )
@@ -75,8 +61,12 @@ def _seeds(rows, architecture="vgg11_bn", stage="trained"):
     if width.empty:
         return {}
     table = tables.measured(rows)
-    table = table[(table["statistic"] == "mean") & (table["architecture"] == architecture)
-                  & (table["width"] == width["width"].iloc[0]) & (table["depth"] > 0)]  # fmt: skip
+    table = table[
+        (table["statistic"] == "mean")
+        & (table["architecture"] == architecture)
+        & (table["width"] == width["width"].iloc[0])
+        & (table["depth"] > 0)
+    ]
     table = (
         table[table["shuffle"] >= 0]
         if stage == "shuffled"
@@ -103,7 +93,9 @@ def rank_with_depth(rows, *, quantity, architecture="vgg11_bn", seed):
 
 
 def early_share(rows, *, quantity="R", architecture="vgg11_bn", seed):
-    """Share of the change of log D, G or R, first layer to output, that the first half of the depth does: mean over seeds."""
+    """Share of the change of log D, G or R, first layer to output, that the first half of the depth does:
+    mean over seeds.
+    """
     values = {}
     for unit, part in _seeds(rows, architecture).items():
         logs = np.log(part[quantity].to_numpy())
@@ -124,7 +116,9 @@ def shuffled(rows, *, quantity, architecture="vgg11_bn", seed):
 
 
 def _growth(rows, architecture="vgg11_bn"):
-    """Growth of the constant mode over the mean of the eight others at the end of each seed's training: {seed: by layer}."""
+    """Growth of the constant mode over the mean of the eight others at the end of each seed's training: {seed:
+    by layer}.
+    """
     ok = rows[(rows["kind"] == "training") & (rows["status"] == "ok")]
     table = zoo_tables.growth(rows.merge(ok[tables.UNIT], on=tables.UNIT), unit=tables.UNIT)
     profile = tables.main_profile(rows, architecture)
@@ -133,9 +127,7 @@ def _growth(rows, architecture="vgg11_bn"):
     table = table[(table["architecture"] == architecture) & (table["width"] == profile["width"].iloc[0])]
     found = {}
     for number, part in table.groupby("seed"):
-        growth = part[part["epoch"] == part["epoch"].max()].pivot(
-            index="depth", columns="eigenvalue", values="growth"
-        )
+        growth = part[part["epoch"] == part["epoch"].max()].pivot(index="depth", columns="eigenvalue", values="growth")
         others = (2 * growth[1] + growth[2] + 2 * growth[3] + 2 * growth[4] + growth[6]) / 8
         found[f"{architecture}, seed {number}"] = growth[0] / others
     return found
@@ -147,9 +139,7 @@ def low_modes(rows, *, layers, architecture="vgg11_bn", seed):
     if not found:
         return nothing(needs=SEEDS, what="seeds")
     columns = np.log(np.array(list(found.values()))).T
-    return bootstrap(
-        lambda x: np.exp(mean(x).min(0)), columns, units=found, seed=seed, needs=SEEDS, what="seeds"
-    )
+    return bootstrap(lambda x: np.exp(mean(x).min(0)), columns, units=found, seed=seed, needs=SEEDS, what="seeds")
 
 
 def growth_where_R_falls(rows, *, architecture="vgg11_bn", seed):

@@ -22,8 +22,8 @@ STAGES = ("trained", "shuffled", "init")
 def error_scatter(rows: pd.DataFrame) -> Figure:
     """A Fig. 6: test error against D, G and R of the output, a point per architecture, seeds averaged.
 
-    The axes are those of the convolutional networks; an arrow in a corner says where the fully connected ones lie. Below
-    each axis stand the correlations of the logarithms, over all and without these.
+    The axes are those of the convolutional networks; an arrow in a corner says where the fully connected ones lie.
+    Below each axis stand the correlations of the logarithms, over all and without these.
     """
     table = tables.compared(rows)
     fig, axes = style.figure(1, 3, height=4.0, sharey=True)
@@ -62,10 +62,10 @@ def error_scatter(rows: pd.DataFrame) -> Figure:
 
 @drawn
 def depth_profiles(rows: pd.DataFrame) -> Figure:
-    """A Fig. 7: D, G and R by relative depth in VGG nets, a column each: trained, with channels shuffled, at initialisation."""
-    found = {
-        name: {stage: tables.main_profile(rows, name, stage) for stage in STAGES} for name in tables.PROFILED
-    }
+    """A Fig. 7: D, G and R by relative depth in VGG nets, a column each: trained, with channels shuffled,
+    at initialisation.
+    """
+    found = {name: {stage: tables.main_profile(rows, name, stage) for stage in STAGES} for name in tables.PROFILED}
     found = {name: profiles for name, profiles in found.items() if len(profiles["trained"])}
     fig, axes = style.figure(3, max(len(found), 1), height=6.0, squeeze=False, sharex=True, sharey="row")
     if not found:
@@ -76,11 +76,7 @@ def depth_profiles(rows: pd.DataFrame) -> Figure:
         for ax, (quantity, (colour, marker, _)) in zip(column, style.QUANTITIES.items(), strict=True):
             for stage, profile in profiles.items():
                 ax.plot(
-                    profile["relative_depth"],
-                    profile[quantity],
-                    marker=marker,
-                    ms=4,
-                    **style.stroke(stage, colour),
+                    profile["relative_depth"], profile[quantity], marker=marker, ms=4, **style.stroke(stage, colour)
                 )
             ax.set(yscale="log")
         column[0].set_title(net(name, profiles["trained"]["width"].iloc[0]))

@@ -79,19 +79,19 @@ class Network(OfArchitecture):
         return round(self.epochs * math.ceil(self.train / 128) * step_ms(self) * cpu / 60000, 2)
 
     def run(
-        self,
-        *,
-        workspace: Path | None = None,
-        progress: Callable | None = None,
-        device: str | torch.device = "cpu",
+        self, *, workspace: Path | None = None, progress: Callable | None = None, device: str | torch.device = "cpu"
     ) -> list[dict]:
         """Train and probe; with a `workspace` an interrupted training goes on from its last epoch."""
         device = torch.device(device)
         train, test, probes = pictures(self)
         model = models.build(
-            self.architecture, in_channels=1, num_classes=1, width=self.width, image_size=self.image_size,
+            self.architecture,
+            in_channels=1,
+            num_classes=1,
+            width=self.width,
+            image_size=self.image_size,
             generator=seeded(self.seed, "weights"),
-        ).to(device)  # fmt: skip
+        ).to(device)
         rows = measure(model, "init", probes)
         result = fit(
             model, train, scale_detection(self.architecture, reading="paper", epochs=self.epochs),
@@ -101,10 +101,14 @@ class Network(OfArchitecture):
         )  # fmt: skip
         last = result.history[-1]
         training = {
-            "kind": "training", "status": result.status, "train_loss": last["loss"], "train_error": last["error"],
-            "trained_epochs": last["epoch"], "seconds": result.seconds,
+            "kind": "training",
+            "status": result.status,
+            "train_loss": last["loss"],
+            "train_error": last["error"],
+            "trained_epochs": last["epoch"],
+            "seconds": result.seconds,
             "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        }  # fmt: skip
+        }
         if result.status != "diverged":
             training["test_error"] = error_rate(model, test.images, test.labels)
             rows += measure(model, "trained", probes, shuffles=self.shuffles)
@@ -159,9 +163,7 @@ def measure(model, stage, probes, *, shuffles=0):
     rows = []
     for shuffle, net in nets.items():
         for statistic, layers in (("mean", "blocks"), ("median", "output"))[: 1 if shuffle >= 0 else 2]:
-            table = compare(
-                net, *probes, layers=layers, statistic=statistic, batch_statistics=stage == "init"
-            )
+            table = compare(net, *probes, layers=layers, statistic=statistic, batch_statistics=stage == "init")
             label = {"kind": "sensitivity", "stage": stage, "shuffle": shuffle, "statistic": statistic}
             rows.extend({**label, **row} for row in table.to_dict("records"))
     return rows

@@ -95,11 +95,7 @@ def shuffling(rows, architecture="vgg11_bn"):
     """Shuffled over unshuffled D, G, R (columns), a line per width and hidden layer or output."""
     table = profiles(rows, architecture)
     by = ["width", "depth", "relative_depth"]
-    logs = {
-        stage: np.log(part.set_index(by)[QUANTITIES])
-        for stage, part in table.groupby("stage")
-        if stage != "init"
-    }
+    logs = {stage: np.log(part.set_index(by)[QUANTITIES]) for stage, part in table.groupby("stage") if stage != "init"}
     if len(logs) < 2:
         return pd.DataFrame(columns=[*by, *QUANTITIES])
     ratios = np.exp(logs["shuffled"] - logs["trained"]).reset_index()

@@ -1,4 +1,6 @@
-"""What is measured for the claims on the spherical model (slides D). A unit is a seed: six for each dimension and size."""
+"""What is measured for the claims on the spherical model (slides D). A unit is a seed:
+six for each dimension and size.
+"""
 
 import math
 
@@ -28,12 +30,7 @@ def _log_ratios(rows, quantity, over=sphere.LAZY, top=sphere.FEATURE, dimension=
 
 def _over_seeds(statistic, table, seed):
     return bootstrap(
-        statistic,
-        table.to_numpy(),
-        units=[f"seed {m:g}" for m in table],
-        seed=seed,
-        needs=SEEDS,
-        what="seeds",
+        statistic, table.to_numpy(), units=[f"seed {m:g}" for m in table], seed=seed, needs=SEEDS, what="seeds"
     )
 
 

@@ -21,12 +21,7 @@ REGIMES = {  # alpha: label, colour, marker, line
     100.0: (r"lazy, $\alpha = 100$", style.BLUE, "s", "-"),
     math.inf: ("lazy limit, exact kernel regression", style.GREY, "D", "-"),
 }
-TITLES = {
-    0.0: "before training",
-    100.0: "after, lazy",
-    0.03: "after, feature",
-    1e-6: r"after, $\alpha = 10^{-6}$",
-}
+TITLES = {0.0: "before training", 100.0: "after, lazy", 0.03: "after, feature", 1e-6: r"after, $\alpha = 10^{-6}$"}
 SIZE = "training points $P$"
 
 
@@ -42,21 +37,10 @@ def neurons(rows: pd.DataFrame) -> Figure:
         scale = np.hypot(part.u, part.v).max()
         for sign, colour, marker, name in ((1, style.RED, "o", "$c > 0$"), (-1, style.BLUE, "x", "$c < 0$")):
             chosen = part[part.sign == sign]
-            ax.plot(
-                chosen.u / scale,
-                chosen.v / scale,
-                marker,
-                color=colour,
-                ms=3.2,
-                alpha=0.65,
-                mew=0.9,
-                label=name,
-            )
+            ax.plot(chosen.u / scale, chosen.v / scale, marker, color=colour, ms=3.2, alpha=0.65, mew=0.9, label=name)
         turn = np.linspace(0, 2 * np.pi, 200)
         ax.plot(1.15 * np.cos(turn), 1.15 * np.sin(turn), color=style.GREY, lw=0.9)
-        ax.plot(
-            1.15 * points.u, 1.15 * points.v, "*", color=style.BLACK, ms=10, label=r"training points $x_\mu$"
-        )
+        ax.plot(1.15 * points.u, 1.15 * points.v, "*", color=style.BLACK, ms=10, label=r"training points $x_\mu$")
         ax.set(title=TITLES[alpha], aspect="equal", xlim=(-1.3, 1.3), ylim=(-1.3, 1.3), xticks=[], yticks=[])
         ax.grid(False)
         for spine in ax.spines.values():
@@ -104,9 +88,7 @@ def _curves(ax, logs, dimension):
         if alpha in mean:
             middle, spread = mean[alpha], error[alpha]
             bars = [np.exp(middle) - np.exp(middle - spread), np.exp(middle + spread) - np.exp(middle)]
-            ax.errorbar(
-                mean.index, np.exp(middle), bars, marker=marker, color=colour, ls=line, capsize=2, label=label
-            )
+            ax.errorbar(mean.index, np.exp(middle), bars, marker=marker, color=colour, ls=line, capsize=2, label=label)
     ax.set(xscale="log", yscale="log", xlabel=SIZE)
     ticks = [int(size) for size in mean.index]
     ax.set_xticks(ticks, [str(size) for size in ticks])

@@ -39,12 +39,7 @@ TEST = 4000  # points on which mse and S are measured
 FITTED = 1e-5  # mean square error on the training set at which a member stops
 LAZY, FEATURE = 100.0, 0.03  # the two regimes of the slides
 STEP = 0.5  # learning rate, in units in which the outputs of a lazy network relax at a rate of order one
-SPEED = {
-    "tiny": 1.5e10,
-    "laptop": 1.5e10,
-    "gpu": 1e12,
-    "paper": 1e12,
-}  # operations a second, for the estimate of costs
+SPEED = {"tiny": 1.5e10, "laptop": 1.5e10, "gpu": 1e12, "paper": 1e12}  # operations a second, for the estimate of costs
 
 
 @dataclass(frozen=True)
@@ -66,9 +61,7 @@ class Sphere:
     @property
     def cost_minutes(self) -> float:
         """Rough cost at the limit, from the operations of the steps."""
-        operations = (
-            20 * self.members * self.train * self.width * (self.dimension + 1) * self.limit * len(self.alphas)
-        )
+        operations = 20 * self.members * self.train * self.width * (self.dimension + 1) * self.limit * len(self.alphas)
         return operations / SPEED[self.scale] / 60
 
     def data_digest(self) -> str:
@@ -76,11 +69,7 @@ class Sphere:
         return ""
 
     def run(
-        self,
-        *,
-        workspace: Path | None = None,
-        progress: Callable | None = None,
-        device: str | torch.device = "cpu",
+        self, *, workspace: Path | None = None, progress: Callable | None = None, device: str | torch.device = "cpu"
     ) -> list[dict]:
         """Rows by alpha and member: steps, train_mse, test_mse, S, concentration and weight_change.
 
@@ -123,11 +112,7 @@ class Neurons:
         return ""
 
     def run(
-        self,
-        *,
-        workspace: Path | None = None,
-        progress: Callable | None = None,
-        device: str | torch.device = "cpu",
+        self, *, workspace: Path | None = None, progress: Callable | None = None, device: str | torch.device = "cpu"
     ) -> list[dict]:
         """Rows by neuron, with alpha (0 for the start): its position |c| w = (u, v), and the sign of c.
 
@@ -135,9 +120,7 @@ class Neurons:
         """
         x = _points([self.seed], 2, self.train)[0].to(device)
         start = one_hidden.initialise(2, self.width, [self.seed], dtype=torch.float64).to(device)
-        nets = {0.0: start} | {
-            alpha: descend(start, x, alpha=alpha, limit=self.limit)[0] for alpha in self.alphas
-        }
+        nets = {0.0: start} | {alpha: descend(start, x, alpha=alpha, limit=self.limit)[0] for alpha in self.alphas}
         rows = [{"alpha": 0.0, "u": u, "v": v, "sign": 0} for u, v in x[0].tolist()]
         for alpha, net in nets.items():
             where = (net.weights * net.readout.abs().unsqueeze(-1))[0]
@@ -244,9 +227,7 @@ def ratio(rows: pd.DataFrame, quantity: str, *, dimension: int, sizes, over: flo
     if part.empty:
         return math.nan
     part = part[(part.dimension == dimension) & part.train.isin(sizes)]
-    logs = part.assign(log=part[quantity].map(math.log)).pivot_table(
-        index="train", columns="alpha", values="log"
-    )
+    logs = part.assign(log=part[quantity].map(math.log)).pivot_table(index="train", columns="alpha", values="log")
     if len(logs) < len(sizes) or not {over, FEATURE} <= set(logs.columns):
         return math.nan
     return math.exp((logs[FEATURE] - logs[over]).min(skipna=False))

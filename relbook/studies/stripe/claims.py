@@ -1,4 +1,5 @@
-"""What is measured for the claims on the stripe model (B Sec. 6, Fig. 7), by the declared rule of `relbook.studies.stripe`.
+"""What is measured for the claims on the stripe model (B Sec. 6, Fig. 7),
+by the declared rule of `relbook.studies.stripe`.
 
 A unit is a seed, that is a member of an ensemble, over all sizes P at which every member got to the stop.
 """
@@ -21,12 +22,7 @@ def exponent(rows, *, quantity="R", stop=stripe.RULE["stop"], seed):
         return nothing(needs=SEEDS, what="seeds")
     slopes = np.polyfit(np.log(table.index.to_numpy(float)), np.log(table.to_numpy()), 1)[0]
     found = bootstrap(
-        mean,
-        slopes,
-        units=[f"seed {member:g}" for member in table.columns],
-        seed=seed,
-        needs=SEEDS,
-        what="seeds",
+        mean, slopes, units=[f"seed {member:g}" for member in table.columns], seed=seed, needs=SEEDS, what="seeds"
     )
     if len(table) < SIZES:
         return replace(found, units=tuple(f"P = {size:g}" for size in table.index), needs=SIZES, what="sizes")
@@ -34,7 +30,9 @@ def exponent(rows, *, quantity="R", stop=stripe.RULE["stop"], seed):
 
 
 def performance(rows, *, stop, seed):
-    """Correlation of log R and log test error over networks, sizes and seeds; an error of 0 counts as one test point."""
+    """Correlation of log R and log test error over networks, sizes and seeds;
+    an error of 0 counts as one test point.
+    """
     part = stripe.chosen(rows, stop=stop)
     logs = [np.log(part["R"]), part["test_error"].clip(lower=1 / stripe.TEST).map(math.log)]
     units = [f"P = {line.train:g}, seed {line.member:g}" for line in part.itertuples()]

@@ -45,12 +45,7 @@ def relative_stability(rows: pd.DataFrame, *, points=500, seed=0) -> Figure:
     _scatter(right, rows, "R", "o", style.BLUE, rf"after: exponent {_exponent(rows, 'R')}")
     start = stripe.chosen(rows, stop=1.0)
     right.plot(
-        start.train,
-        start.R,
-        marker="o",
-        ms=4,
-        label="before training",
-        **style.stroke("init", style.GREY) | {"ls": ""},
+        start.train, start.R, marker="o", ms=4, label="before training", **style.stroke("init", style.GREY) | {"ls": ""}
     )
     _guide(right, rows, "R", -1.0, "exponent $-1$ (paper)")
     right.set(xscale="log", yscale="log", xlabel=SIZE, ylabel="$R_f$")
@@ -69,18 +64,14 @@ def alignment(rows: pd.DataFrame) -> Figure:
     _sizes(left, stripe.chosen(rows).train)
     left.legend(loc="upper left")
     left.set_ylim(top=rows.Lambda.max() * 1.6)
-    left.yaxis.set_minor_formatter(
-        FuncFormatter(lambda value, _: f"{value:.0f}" if value // 10 in (3, 5, 7) else "")
-    )
+    left.yaxis.set_minor_formatter(FuncFormatter(lambda value, _: f"{value:.0f}" if value // 10 in (3, 5, 7) else ""))
     for (optimiser, alpha), (label, colour, marker) in PROTOCOLS.items():
         part = rows[(rows.optimiser == optimiser) & (rows.alpha == alpha)]
         if len(part):
             ratio = part.R / stripe.isotropic_relation(part.Lambda)
             right.plot(part.Lambda, ratio, marker, color=colour, ms=3.5, alpha=0.7, label=label)
     right.axhline(1, color=style.BLACK, ls=style.PAPER, lw=1.2, label=r"$R_f = d / (\Lambda^2 + d - 1)$")
-    right.set(
-        xscale="log", yscale="log", xlabel=r"alignment $\Lambda$", ylabel=r"$R_f\, (\Lambda^2 + d - 1) / d$"
-    )
+    right.set(xscale="log", yscale="log", xlabel=r"alignment $\Lambda$", ylabel=r"$R_f\, (\Lambda^2 + d - 1) / d$")
     fig.legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return fig
 
@@ -90,31 +81,18 @@ def rules(rows: pd.DataFrame) -> Figure:
     """Exponents of R_f and Λ in P against the stop, by optimiser and α, with standard errors over seeds."""
     fig, axes = style.figure(1, 2, height=3.7)
     stops = sorted(rows.stop[rows.stop < 1].unique(), reverse=True)
-    for ax, quantity, paper, name in zip(
-        axes, ("R", "Lambda"), (-1.0, 0.5), ("$R_f$", r"$\Lambda$"), strict=True
-    ):
+    for ax, quantity, paper, name in zip(axes, ("R", "Lambda"), (-1.0, 0.5), ("$R_f$", r"$\Lambda$"), strict=True):
         table = stripe.exponents(rows, quantity)
         ax.axhline(paper, color=style.BLACK, lw=1.2, ls=style.PAPER, label="paper")
         for i, ((optimiser, alpha), (label, colour, marker)) in enumerate(PROTOCOLS.items()):
-            part = table[(table.optimiser == optimiser) & (table.alpha == alpha)].sort_values(
-                "stop", ascending=False
-            )
+            part = table[(table.optimiser == optimiser) & (table.alpha == alpha)].sort_values("stop", ascending=False)
             if len(part):
                 at = [stops.index(stop) + 0.08 * (i - 2) for stop in part.stop]
                 ax.errorbar(
-                    at,
-                    part.exponent,
-                    part.error,
-                    fmt=f"{marker}-",
-                    color=colour,
-                    capsize=2,
-                    lw=1.1,
-                    label=label,
+                    at, part.exponent, part.error, fmt=f"{marker}-", color=colour, capsize=2, lw=1.1, label=label
                 )
         ax.set(
-            xlabel="violated margins at the stop",
-            ylabel=f"exponent of {name} in $P$",
-            xlim=(-0.5, len(stops) - 0.5),
+            xlabel="violated margins at the stop", ylabel=f"exponent of {name} in $P$", xlim=(-0.5, len(stops) - 0.5)
         )
         ax.set_xticks(range(len(stops)), [f"{100 * stop:.0f} %" for stop in stops])
     fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)

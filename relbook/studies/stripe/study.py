@@ -39,12 +39,7 @@ NOISE = 0.1  # norm of ν and η, in units of √d, the norm of an input
 TEST = 4000  # points on which R_f and the test error are measured
 RULE = {"optimiser": "gd", "alpha": 1e-4, "stop": 0.3}
 OPTIMISERS = {"gd": torch.optim.SGD, "sgd": torch.optim.SGD, "adam": torch.optim.Adam}
-SPEED = {
-    "tiny": 5e10,
-    "laptop": 5e10,
-    "gpu": 5e12,
-    "paper": 5e12,
-}  # operations a second, for the estimate of costs
+SPEED = {"tiny": 5e10, "laptop": 5e10, "gpu": 5e12, "paper": 5e12}  # operations a second, for the estimate of costs
 
 
 @dataclass(frozen=True)
@@ -84,11 +79,7 @@ class Stripe:
         return ""
 
     def run(
-        self,
-        *,
-        workspace: Path | None = None,
-        progress: Callable | None = None,
-        device: str | torch.device = "cpu",
+        self, *, workspace: Path | None = None, progress: Callable | None = None, device: str | torch.device = "cpu"
     ) -> list[dict]:
         """Rows by member and stop (1.0: before training): steps, violated, R, Lambda, test_error.
 
@@ -102,8 +93,10 @@ class Stripe:
         probes = _Probes.draw(seeds, device)
         start = one_hidden.initialise(DIMENSION + 1, self.width, seeds).to(device)
         base = start(inputs)
-        rows = [{"member": s, "stop": 1.0, "steps": 0, "violated": 1.0, **row}
-                for s, row in zip(seeds, probes.measure(start, None), strict=True)]  # fmt: skip
+        rows = [
+            {"member": s, "stop": 1.0, "steps": 0, "violated": 1.0, **row}
+            for s, row in zip(seeds, probes.measure(start, None), strict=True)
+        ]
         net = start.copy()
         parameters = [net.weights, net.readout]
         optimiser = OPTIMISERS[self.optimiser](parameters, lr=self.learning_rate)
@@ -205,8 +198,9 @@ def configs(scale: str) -> list[Stripe]:
     return units
 
 
-def chosen(rows: pd.DataFrame, *, stop: float = RULE["stop"], optimiser: str = RULE["optimiser"],
-           alpha: float = RULE["alpha"]) -> pd.DataFrame:  # fmt: skip
+def chosen(
+    rows: pd.DataFrame, *, stop: float = RULE["stop"], optimiser: str = RULE["optimiser"], alpha: float = RULE["alpha"]
+) -> pd.DataFrame:
     """The rows of one protocol, by default those of the declared rule."""
     return rows[(rows.optimiser == optimiser) & (rows.alpha == alpha) & (rows.stop == stop)]
 
@@ -215,9 +209,7 @@ def complete(rows: pd.DataFrame, quantity: str = "R", **protocol) -> pd.DataFram
     """`quantity` by size (rows) and member (columns), for the sizes at which every member got to the stop."""
     members = chosen(rows, **protocol | {"stop": 1.0}).member.unique()
     part = chosen(rows, **protocol)
-    return (
-        part.pivot_table(index="train", columns="member", values=quantity).reindex(columns=members).dropna()
-    )
+    return part.pivot_table(index="train", columns="member", values=quantity).reindex(columns=members).dropna()
 
 
 def slope(rows: pd.DataFrame, quantity: str = "R", **protocol) -> tuple[float, float]:
@@ -236,21 +228,13 @@ def slope(rows: pd.DataFrame, quantity: str = "R", **protocol) -> tuple[float, f
 def exponents(rows: pd.DataFrame, quantity: str = "R") -> pd.DataFrame:
     """One line per optimiser, alpha and stop (trained only) with an exponent: its value, error and sizes."""
     lines = []
-    for optimiser, alpha, stop in (
-        rows.loc[rows.stop < 1, ["optimiser", "alpha", "stop"]].drop_duplicates().to_numpy()
-    ):
+    for optimiser, alpha, stop in rows.loc[rows.stop < 1, ["optimiser", "alpha", "stop"]].drop_duplicates().to_numpy():
         protocol = {"optimiser": optimiser, "alpha": alpha, "stop": stop}
         value, error = slope(rows, quantity, **protocol)
         if math.isfinite(value):
             sizes = complete(rows, quantity, **protocol).index
             lines.append(
-                {
-                    **protocol,
-                    "exponent": value,
-                    "error": error,
-                    "smallest": sizes.min(),
-                    "largest": sizes.max(),
-                }
+                {**protocol, "exponent": value, "error": error, "smallest": sizes.min(), "largest": sizes.max()}
             )
     return pd.DataFrame(lines)
 

@@ -9,11 +9,7 @@ from relbook.studies.trajectories import tables
 def _half_times(rows, *columns):
     """(name, points, epochs at which the columns have half of their change) of each network."""
     for name, one in tables.networks(rows):
-        yield (
-            name,
-            one,
-            [tables.half_way(one["epoch"].to_numpy(), one[column].to_numpy()) for column in columns],
-        )
+        yield (name, one, [tables.half_way(one["epoch"].to_numpy(), one[column].to_numpy()) for column in columns])
 
 
 def half_way(rows, *, first, second, seed):
@@ -26,9 +22,13 @@ def half_way(rows, *, first, second, seed):
 
 
 def falls_first(rows, *, first, second, seed):
-    """Share of networks in which `first` falls from the first point to the last, and has half of its fall before `second`."""
-    found = [(name, float(one[first].iloc[-1] < one[first].iloc[0] and a < b))
-             for name, one, (a, b) in _half_times(rows, first, second)]  # fmt: skip
+    """Share of networks in which `first` falls from the first point to the last,
+    and has half of its fall before `second`.
+    """
+    found = [
+        (name, float(one[first].iloc[-1] < one[first].iloc[0] and a < b))
+        for name, one, (a, b) in _half_times(rows, first, second)
+    ]
     if not found:
         return nothing()
     names, values = zip(*found, strict=True)
@@ -36,10 +36,15 @@ def falls_first(rows, *, first, second, seed):
 
 
 def end_over(rows, *, quantity, start, seed):
-    """A quantity at the end over its value when the training set was "fitted", or before "annealing"; geometric mean."""
+    """A quantity at the end over its value when the training set was "fitted", or before "annealing";
+    geometric mean.
+    """
     at = {"fitted": tables.when_fitted, "annealing": tables.before_annealing}[start]
-    found = [(name, one[quantity].iloc[-1] / one[quantity][index]) for name, one in tables.networks(rows)
-             if (index := at(one)) is not None]  # fmt: skip
+    found = [
+        (name, one[quantity].iloc[-1] / one[quantity][index])
+        for name, one in tables.networks(rows)
+        if (index := at(one)) is not None
+    ]
     if not found:
         return nothing()
     names, values = zip(*found, strict=True)
@@ -47,10 +52,15 @@ def end_over(rows, *, quantity, start, seed):
 
 
 def along(rows, *, seed):
-    """The correlation of log error with log R over the points of a network from the first epoch on, mean over networks."""
+    """The correlation of log error with log R over the points of a network from the first epoch on,
+    mean over networks.
+    """
     found = [(name, one[one["epoch"] >= 1]) for name, one in tables.networks(rows)]
-    found = [(name, float(correlation(np.log(one["R_median"].to_numpy()), np.log(one["test_error"].to_numpy()))))
-             for name, one in found if len(one) > 2]  # fmt: skip
+    found = [
+        (name, float(correlation(np.log(one["R_median"].to_numpy()), np.log(one["test_error"].to_numpy()))))
+        for name, one in found
+        if len(one) > 2
+    ]
     found = [(name, value) for name, value in found if not np.isnan(value)]
     if not found:
         return nothing()

@@ -25,7 +25,9 @@ STROKE = {False: "plain", True: "augmented"}  # by whether there are crops and f
 
 @drawn
 def along(rows: pd.DataFrame) -> Figure:
-    """A column a network, a row a quantity: against epochs, by schedule (colour) and augmentation (dashes); first seed."""
+    """A column a network, a row a quantity: against epochs, by schedule (colour) and augmentation (dashes);
+    first seed.
+    """
     table = tables.points(rows)
     table = table[table["seed"] == table["seed"].min()] if len(table) else table
     columns = list(table.groupby(["architecture", "width"], sort=False)) if len(table) else []
@@ -40,9 +42,7 @@ def along(rows: pd.DataFrame) -> Figure:
         for ax, column in zip(line, QUANTITIES, strict=True):
             for (recipe, augment), one in part.groupby(["recipe", "augment"]):
                 later = one[one["epoch"] > 0]
-                ax.plot(
-                    later["epoch"], later[column], **style.stroke(STROKE[bool(augment)], SCHEDULES[recipe][0])
-                )
+                ax.plot(later["epoch"], later[column], **style.stroke(STROKE[bool(augment)], SCHEDULES[recipe][0]))
             ax.set(xscale="log")
             if column != "train_error":
                 ax.set(yscale="log")
@@ -57,7 +57,8 @@ def along(rows: pd.DataFrame) -> Figure:
 
 @drawn
 def plane(rows: pd.DataFrame) -> Figure:
-    """Paths of networks in the plane of test error and R, from the first epoch (small) to the end (large); dotted: B's law.
+    """Paths of networks in the plane of test error and R, from the first epoch (small) to the end (large); dotted:
+    B's law.
 
     Long dashes, halved symbols: with crops and flips.
     """

@@ -75,11 +75,7 @@ class Trajectory(OfArchitecture):
         return round(self.epochs * math.ceil(training_images(self) / 128) * zoo.step_ms(self) / 60000, 2)
 
     def run(
-        self,
-        *,
-        workspace: Path | None = None,
-        progress: Callable | None = None,
-        device: str | torch.device = "cpu",
+        self, *, workspace: Path | None = None, progress: Callable | None = None, device: str | torch.device = "cpu"
     ) -> list[dict]:
         """Train and probe on the way; with a `workspace` an interrupted training goes on from its last epoch."""
         dataset, device = loaded(self.dataset), torch.device(device)
@@ -88,22 +84,28 @@ class Trajectory(OfArchitecture):
             train = data.random_subset(train, self.train_size, seed=self.seed)
         images = dataset.test.images
         model = models.build(
-            self.architecture, in_channels=images.shape[1], num_classes=len(dataset.classes), width=self.width,
-            image_size=images.shape[-1], generator=seeded(self.seed, "weights"),
-        ).to(device, memory_format=torch.channels_last)  # fmt: skip
+            self.architecture,
+            in_channels=images.shape[1],
+            num_classes=len(dataset.classes),
+            width=self.width,
+            image_size=images.shape[-1],
+            generator=seeded(self.seed, "weights"),
+        ).to(device, memory_format=torch.channels_last)
         result = fit(
             model, train, self.training(), normalise=dataset.normalise, seed=self.seed, device=device,
             checkpoint=workspace and workspace / "checkpoint.pt", progress=progress,
             snapshots=lambda network: [self.point(network, train)], snapshot_epochs=times(self),
         )  # fmt: skip
-        training = {"status": result.status, "train_loss": result.history[-1]["loss"], "seconds": result.seconds,
-                    "parameters": sum(parameter.numel() for parameter in model.parameters()),
-                    "weights": checkpoints.weights_digest(model)}  # fmt: skip
+        training = {
+            "status": result.status,
+            "train_loss": result.history[-1]["loss"],
+            "seconds": result.seconds,
+            "parameters": sum(parameter.numel() for parameter in model.parameters()),
+            "weights": checkpoints.weights_digest(model),
+        }
         recipe = self.training()  # the rate of the last step, a moment before
         rates = [recipes.learning_rate(recipe, max(0.0, row["epoch"] - 1e-6)) for row in result.snapshots]
-        points = [
-            {"kind": "point", "rate": rate, **row} for rate, row in zip(rates, result.snapshots, strict=True)
-        ]
+        points = [{"kind": "point", "rate": rate, **row} for rate, row in zip(rates, result.snapshots, strict=True)]
         return [{"kind": "training", **training}, *points]
 
     def training(self):
@@ -126,9 +128,13 @@ class Trajectory(OfArchitecture):
         }
         for statistic, suffix in (("mean", ""), ("component_median", "_median")):
             table = sensitivity(
-                model, images, layers="output", statistic=statistic, batch_statistics=fresh(model),
+                model,
+                images,
+                layers="output",
+                statistic=statistic,
+                batch_statistics=fresh(model),
                 generator=seeded("probe"),
-            )  # fmt: skip
+            )
             row |= {f"{name}{suffix}": float(table[name].iloc[0]) for name in "DGR"}
         return row
 

@@ -41,7 +41,8 @@ def last(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def half_way(epochs: np.ndarray, values: np.ndarray) -> float:
-    """The epoch at which log `values` first has half of its change from the first point to the last; NaN without change.
+    """The epoch at which log `values` first has half of its change from the first point to the last;
+    NaN without change.
 
     Between two points log `values` is taken to be linear in time.
     """
@@ -55,12 +56,16 @@ def half_way(epochs: np.ndarray, values: np.ndarray) -> float:
 
 
 def when_fitted(one: pd.DataFrame) -> int | None:
-    """The index of a network's first point with a training error below `FITTED`; None where it has none before the last."""
+    """The index of a network's first point with a training error below `FITTED`;
+    None where it has none before the last.
+    """
     below = np.flatnonzero(one["train_error"] < FITTED)
     return int(below[0]) if len(below) and below[0] < len(one) - 1 else None
 
 
 def before_annealing(one: pd.DataFrame) -> int | None:
-    """The index of the last point with at least half of the largest step size; None where it is the first or the last."""
+    """The index of the last point with at least half of the largest step size;
+    None where it is the first or the last.
+    """
     high = np.flatnonzero(one["rate"] >= one["rate"].max() / 2)
     return int(high[-1]) if 0 < high[-1] < len(one) - 1 else None

@@ -70,14 +70,11 @@ def two_pixel_sensitivities(
     """
     _check(xi, "low")
     if length <= 2 * xi:
-        raise ValueError(
-            f"length is {length}; it must exceed 2 xi = {2 * xi}, or windows meet twice on the ring"
-        )
+        raise ValueError(f"length is {length}; it must exceed 2 xi = {2 * xi}, or windows meet twice on the ring")
     task = line_task(1, length, xi)
     clean = output(task.images(value=1.0).squeeze(1).double(), xi)
     moved = sum(
-        probability
-        * (output(task.images(positions, value=1.0).squeeze(1).double(), xi) - clean).square().mean()
+        probability * (output(task.images(positions, value=1.0).squeeze(1).double(), xi) - clean).square().mean()
         for probability, positions in translations(task, stay=stay)
     )
     spread = 2 * clean.var(correction=0)
@@ -96,8 +93,8 @@ def layer_sensitivities(
 ) -> pd.DataFrame:
     """D, G, R of the two layers before the output, exactly: columns solution, layer, D, G, R.
 
-    Layer "first" is the rectified sum over `channels` neighbours (low), or as many channels that see one pixel each (high);
-    "windows" is :math:`\\phi(s_i - 1)` at all positions.
+    Layer "first" is the rectified sum over `channels` neighbours (low), or as many channels that see one pixel each
+    (high); "windows" is :math:`\\phi(s_i - 1)` at all positions.
 
     Args:
         channels: Odd number of channels of the high-frequency solution, and of taps of the other's filter.
@@ -118,10 +115,7 @@ def layer_sensitivities(
     rows = []
     for solution in SOLUTIONS:
         taps = channels if solution == "low" else 1  # channels see the same pixel each, and so count alike
-        answers = {
-            "first": lambda x, taps=taps: _sums(x, taps),
-            "windows": lambda x: np.maximum(_sums(x, xi) - 1, 0),
-        }
+        answers = {"first": lambda x, taps=taps: _sums(x, taps), "windows": lambda x: np.maximum(_sums(x, xi) - 1, 0)}
         for layer, answer in answers.items():
             clean = answer(images)
             moved = sum(share * ((answer(other) - clean) ** 2).sum(1).mean() for share, other in moves)
@@ -133,13 +127,7 @@ def layer_sensitivities(
                 noise = np.array(change)[held].sum(1).mean()
             spread = 2 * clean.var(0).sum()
             rows.append(
-                {
-                    "solution": solution,
-                    "layer": layer,
-                    "D": moved / spread,
-                    "G": noise / spread,
-                    "R": moved / noise,
-                }
+                {"solution": solution, "layer": layer, "D": moved / spread, "G": noise / spread, "R": moved / noise}
             )
     return pd.DataFrame(rows)
 

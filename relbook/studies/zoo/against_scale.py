@@ -23,8 +23,21 @@ from relbook.studies.zoo import tables
 __all__ = ["PLACES", "Point", "moves", "points", "summary", "table", "told"]
 PLACES = ("shortest here", "longest here", "all here", "others: all", "others: ResNets", "others: fitted")
 FEWEST = 4  # networks of a kind that make a number worth showing
-COLUMNS = ["id", "paper", "figure", "statement", "said", "accepted_low", "accepted_high", "on", "estimate", "low", "high",
-           "n", "moves"]  # fmt: skip
+COLUMNS = [
+    "id",
+    "paper",
+    "figure",
+    "statement",
+    "said",
+    "accepted_low",
+    "accepted_high",
+    "on",
+    "estimate",
+    "low",
+    "high",
+    "n",
+    "moves",
+]
 
 
 class Point(NamedTuple):
@@ -64,9 +77,7 @@ def points(claim, rows, repeated) -> list[Point]:
     kinds = [*zip(PLACES, (*ends, rows), strict=False)]
     found = [Point(name, claim.measured({"zoo": part})) for name, part in kinds if len(part)]
     found += [Point(name, repeated[claim.id, name]) for name in PLACES if (claim.id, name) in repeated]
-    return [
-        one for one in found if not math.isnan(one.found.estimate) and one.found.n and one.found.n >= FEWEST
-    ]
+    return [one for one in found if not math.isnan(one.found.estimate) and one.found.n and one.found.n >= FEWEST]
 
 
 def table(live, rows, *, scale: str = "laptop") -> pd.DataFrame:
@@ -89,18 +100,16 @@ def table(live, rows, *, scale: str = "laptop") -> pd.DataFrame:
             if [one.on for one in found[:2]] != list(PLACES[:2]):
                 continue
             about = {name: getattr(claim, name) for name in ("id", "paper", "figure", "statement", "said")}
-            about |= {
-                "accepted_low": accepted.low,
-                "accepted_high": accepted.high,
-                "moves": moves(found, accepted),
-            }
+            about |= {"accepted_low": accepted.low, "accepted_high": accepted.high, "moves": moves(found, accepted)}
             lines += [about | {"on": one.on, "estimate": one.found.estimate, "low": one.found.low,
                                "high": one.found.high, "n": one.found.n} for one in found]  # fmt: skip
     return pd.DataFrame(lines, columns=COLUMNS)
 
 
 def summary(found: pd.DataFrame) -> pd.DataFrame:
-    """A line a claim of `table`: id, statement, what the paper says, the first and the last number, and where they go."""
+    """A line a claim of `table`: id, statement, what the paper says, the first and the last number,
+    and where they go.
+    """
     lines = []
     for id_, part in found.groupby("id", sort=False):
         first, last = (f"{one.estimate:.2g} ({one.on})" for one in part.iloc[[0, -1]].itertuples())
@@ -115,11 +124,18 @@ def told(found: pd.DataFrame) -> str:
     'Of 2 claims 1 stays flat, and 1 moves towards the paper.'
     """
     where = found.drop_duplicates("id")["moves"].value_counts()
-    verbs = {"within what is accepted": ("is", "are"), "flat": ("stays", "stay"), "towards the paper": ("moves", "move"),
-             "away from the paper": ("moves", "move")}  # fmt: skip
-    parts = [f"{where[way]} {one if where[way] == 1 else many} {way}"
-             + (" from the first to the last" if way.startswith("within") else "")
-             for way, (one, many) in verbs.items() if way in where]  # fmt: skip
+    verbs = {
+        "within what is accepted": ("is", "are"),
+        "flat": ("stays", "stay"),
+        "towards the paper": ("moves", "move"),
+        "away from the paper": ("moves", "move"),
+    }
+    parts = [
+        f"{where[way]} {one if where[way] == 1 else many} {way}"
+        + (" from the first to the last" if way.startswith("within") else "")
+        for way, (one, many) in verbs.items()
+        if way in where
+    ]
     count = int(np.sum(where))
     if not parts:
         return "No claim has a number at both ends."

@@ -40,7 +40,8 @@ def facts(architecture: str) -> dict:
 
 
 def architectures(zoo: pd.DataFrame) -> pd.DataFrame:
-    """The architectures of Petrini 2021, Fig. 5, and the others of the zoo on CIFAR-10: facts, and the widths trained here.
+    """The architectures of Petrini 2021, Fig. 5, and the others of the zoo on CIFAR-10: facts,
+    and the widths trained here.
 
     zoo: rows of the study `zoo`
     """
@@ -49,10 +50,14 @@ def architectures(zoo: pd.DataFrame) -> pd.DataFrame:
     lines = []
     for name in dict.fromkeys([*scales.TABLE_1, *sorted(found["architecture"].unique())]):
         widths = sorted(found.loc[found["architecture"] == name, "width"].unique(), reverse=True)
-        lines.append({
-            "network": label(name), **facts(name), "in the paper's Fig. 5": "yes" if name in scales.TABLE_1 else "no",
-            "width here": ", ".join(net("", width).strip() or "1" for width in widths) or "not trained",
-        })  # fmt: skip
+        lines.append(
+            {
+                "network": label(name),
+                **facts(name),
+                "in the paper's Fig. 5": "yes" if name in scales.TABLE_1 else "no",
+                "width here": ", ".join(net("", width).strip() or "1" for width in widths) or "not trained",
+            }
+        )
     table = pd.DataFrame(lines)
     return table.assign(parameters=table["parameters"].map("{:,}".format))
 
@@ -78,11 +83,7 @@ def _zoo(rows):
     lines = []
     for line in found.to_dict("records"):
         name, public = line["architecture"], line["recipe"] == "published"
-        extra = (
-            ""
-            if line["augment"] or public or not line["dataset"].startswith("cifar")
-            else ", no crops and flips"
-        )
+        extra = "" if line["augment"] or public or not line["dataset"].startswith("cifar") else ", no crops and flips"
         lines.append({
             "data": _data(line["dataset"]), "network": net(name, line["width"]) + extra, **facts(name),
             "parameters": int(line["parameters"]), "epochs": None if public else int(line["epochs"]),
@@ -95,9 +96,7 @@ def _zoo(rows):
 def _lite(rows):
     if rows.empty:
         return pd.DataFrame()
-    chosen = (
-        (rows["layer"] == "output") & (rows["stage"] == "trained") & (rows["statistic"] == "component_median")
-    )
+    chosen = (rows["layer"] == "output") & (rows["stage"] == "trained") & (rows["statistic"] == "component_median")
     found = rows[chosen & (rows["cut"] == 3) & (rows["shuffle"] == -1) & (rows["displacement"] == 1)]
     return pd.DataFrame([
         {"data": _data("imagenet"), "network": net(line["architecture"], 1), "batch norm": "yes", "skips": "yes",
@@ -123,7 +122,9 @@ def _data(dataset):
 
 
 def written(table: pd.DataFrame) -> pd.DataFrame:
-    """The table of `every` as a page prints it: two significant digits, thousands apart, a dash where nothing is known."""
+    """The table of `every` as a page prints it: two significant digits, thousands apart,
+    a dash where nothing is known.
+    """
     table = table.copy()
     for name in ("error", "D", "G", "R"):
         table[name] = ["–" if pd.isna(value) else f"{value:.2g}" for value in table[name]]
@@ -134,21 +135,37 @@ def written(table: pd.DataFrame) -> pd.DataFrame:
 
 # What the papers say of their networks on images; "code": only their published code does.
 PAPERS = {
-    "networks": ("15 architectures, full width", "13 architectures, full width", "8 convolutions, five ways of downsampling"),
+    "networks": (
+        "15 architectures, full width",
+        "13 architectures, full width",
+        "8 convolutions, five ways of downsampling",
+    ),
     "data": ("CIFAR-10, MNIST, Fashion-MNIST; ImageNet, pretrained", "CIFAR-10", "CIFAR-10, ImageNet"),
     "loss": ("cross-entropy", "cross-entropy", "not said"),
-    "optimiser": ("SGD, momentum 0.9; fully connected: Adam (code)", "SGD, momentum 0.9; fully connected: Adam", "not said"),
+    "optimiser": (
+        "SGD, momentum 0.9; fully connected: Adam (code)",
+        "SGD, momentum 0.9; fully connected: Adam",
+        "not said",
+    ),
     "step size": ("0.1 (code)", "0.1", "not said"),
-    "schedule": ("cosine over 80 % of the run, fully connected: none (code)", "cosine; over 80 % in the code", "not said"),
+    "schedule": (
+        "cosine over 80 % of the run, fully connected: none (code)",
+        "cosine; over 80 % in the code",
+        "not said",
+    ),
     "weight decay": ("5e-4, all parameters (code)", "5e-4, not on biases (code)", "not said"),
     "epochs": ("250; 350 for Fig. 5 (code)", "250", "not said"),
     "batch": ("128 (code)", "128", "not said"),
     "augmentation": ("crops and flips on CIFAR-10", "crops and flips", "not said"),
     "which epoch": ("the best on the test set (code)", "the best on validation data; code: test set", "not said"),
     "seeds": ("5 for Fig. 5, 16 elsewhere (code)", "5 or more", "5"),
-    "probes": ("500 test images, δ = 1, c = 3", "500 test images, δ = 1, c = 3", "128 test images, 3 × 3 points, ± 2 pixels"),
+    "probes": (
+        "500 test images, δ = 1, c = 3",
+        "500 test images, δ = 1, c = 3",
+        "128 test images, 3 × 3 points, ± 2 pixels",
+    ),
     "statistic": ("median; of each output by itself in the code", "mean", "mean, over a median of pairs"),
-}  # fmt: skip
+}
 
 
 def settings(scale: str = "laptop") -> pd.DataFrame:
@@ -159,16 +176,13 @@ def settings(scale: str = "laptop") -> pd.DataFrame:
     units = [unit for unit in study.configs(scale) if unit.recipe != "published"]
     cnn, dense = recipes.one_cycle("vgg11_bn"), recipes.one_cycle("fc_l4")
     plain = recipes.one_cycle("vgg11")
-    whole = [
-        unit
-        for unit in units
-        if unit.train_size == 0 and unit.noise == 0 and unit.dataset.startswith("cifar10")
-    ]
+    whole = [unit for unit in units if unit.train_size == 0 and unit.noise == 0 and unit.dataset.startswith("cifar10")]
     dense_epochs = sorted({unit.epochs for unit in whole if unit.architecture.startswith("fc")})
     epochs = sorted({unit.epochs for unit in whole if not unit.architecture.startswith("fc")})
     widths = sorted({unit.width for unit in whole})
     ours = {
-        "networks": f"{len({unit.architecture for unit in units})} architectures, width {net('', widths[0]).strip()} to 1",
+        "networks": f"{len({unit.architecture for unit in units})} architectures, width "
+        f"{net('', widths[0]).strip()} to 1",
         "data": "CIFAR-10 as JPEG copy, MNIST, Fashion-MNIST; ImageNet, pretrained",
         "loss": "cross-entropy",
         "optimiser": f"SGD, momentum {cnn.momentum:g} (Nesterov); Adam for fully connected",
@@ -184,6 +198,6 @@ def settings(scale: str = "laptop") -> pd.DataFrame:
         "statistic": "as the paper that is compared with",
     }
     names = ("Petrini 2021", "Tomasini 2023", "Ruderman 2018")
-    return pd.DataFrame([
-        {"": name, **dict(zip(names, said, strict=True)), "this book": ours[name]} for name, said in PAPERS.items()
-    ])  # fmt: skip
+    return pd.DataFrame(
+        [{"": name, **dict(zip(names, said, strict=True)), "this book": ours[name]} for name, said in PAPERS.items()]
+    )

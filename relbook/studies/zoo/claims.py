@@ -49,13 +49,17 @@ def members(table, networks="ours", families="all"):
 
 
 def points(rows, networks="ours", families="all", **probe):
-    """One line a network of a population: its fields, D, G, R at the output, the error (options of `tables.outputs`)."""
+    """One line a network of a population: its fields, D, G, R at the output,
+    the error (options of `tables.outputs`).
+    """
     table = tables.on_full_set(tables.without_controls(tables.networks(rows, **probe)))
     return tables.geometric(tables.largest(members(table, networks, families)), tables.NETWORK)
 
 
 def profiles(rows, networks="ours", families="convolutional", *, first=1):
-    """Depth profiles of a population from layer `first` on: {name: table with stage, depth, relative_depth, D, G, R}."""
+    """Depth profiles of a population from layer `first` on: {name: table with stage, depth, relative_depth, D, G,
+    R}.
+    """
     table = tables.on_full_set(tables.without_controls(tables.profiles(rows)))
     table = tables.largest(members(table, networks, families))
     found = {}
@@ -88,20 +92,16 @@ def error_correlation(rows, *, quantity="R", networks="ours", families="all", se
 def weakest_correlation(rows, *, cuts, seed, networks="ours", **probe):
     """The smallest correlation of log error and log R over several cut-offs, the same networks at each."""
     parts = [points(rows, networks, cut=cut, **probe).set_index(tables.NETWORK) for cut in cuts]
-    both = [
-        part.loc[part.index.isin(parts[0].index) & part.index.isin(parts[-1].index)].sort_index()
-        for part in parts
-    ]
+    both = [part.loc[part.index.isin(parts[0].index) & part.index.isin(parts[-1].index)].sort_index() for part in parts]
     logs = [np.log([part[name] for part in both]) for name in ("R", "error")]
-    return bootstrap(lambda R, error: correlation(R, error).min(0), *logs, units=names(both[0].reset_index()),
-                     seed=seed, distinct=3)  # fmt: skip
+    return bootstrap(
+        lambda R, error: correlation(R, error).min(0), *logs, units=names(both[0].reset_index()), seed=seed, distinct=3
+    )
 
 
 def larger_displacement(rows, *, seed, networks="ours"):
     """Correlation of log error and log R at the first δ above 1 at which networks were probed."""
-    return error_correlation(
-        rows, networks=networks, displacement=tables.larger_displacement(rows), seed=seed
-    )
+    return error_correlation(rows, networks=networks, displacement=tables.larger_displacement(rows), seed=seed)
 
 
 def margin(rows, *, over="DG", networks="ours", families="all", seed, **probe):
@@ -111,9 +111,7 @@ def margin(rows, *, over="DG", networks="ours", families="all", seed, **probe):
     def difference(error, R, *others):
         return correlation(R, error) - np.max([np.abs(correlation(other, error)) for other in others], axis=0)
 
-    return bootstrap(
-        difference, *_logs(table, "error", "R", *over), units=names(table), seed=seed, distinct=3
-    )
+    return bootstrap(difference, *_logs(table, "error", "R", *over), units=names(table), seed=seed, distinct=3)
 
 
 def depth_margin(rows, *, seed, networks="ours", **probe):
@@ -126,9 +124,7 @@ def depth_margin(rows, *, seed, networks="ours", **probe):
         return correlation(R, error) - np.abs(np.nan_to_num(correlation(depth, error)))
 
     depth = np.log([layers[unit] for unit in names(table)])
-    return bootstrap(
-        difference, *_logs(table, "error", "R"), depth, units=names(table), seed=seed, distinct=3
-    )
+    return bootstrap(difference, *_logs(table, "error", "R"), depth, units=names(table), seed=seed, distinct=3)
 
 
 def two_variables(rows, *, exponent, networks="ours", families="all", seed, **probe):
@@ -149,38 +145,39 @@ def two_variables(rows, *, exponent, networks="ours", families="all", seed, **pr
 def law(rows, *, field, networks="ours", seed):
     """Of B's law ε ≈ 0.2 √R: the fitted `slope`, the fitted `prefactor`, or the median `factor` with nothing fitted."""
     table = points(rows, networks)
-    statistics = {"slope": slope, "prefactor": lambda R, error: np.exp(mean(error - R / 2)),
-                  "factor": lambda R, error: np.exp(median(np.abs(error - np.log(0.2) - R / 2)))}  # fmt: skip
-    return bootstrap(
-        statistics[field], *_logs(table, "R", "error"), units=names(table), seed=seed, distinct=3
-    )
+    statistics = {
+        "slope": slope,
+        "prefactor": lambda R, error: np.exp(mean(error - R / 2)),
+        "factor": lambda R, error: np.exp(median(np.abs(error - np.log(0.2) - R / 2))),
+    }
+    return bootstrap(statistics[field], *_logs(table, "R", "error"), units=names(table), seed=seed, distinct=3)
 
 
 def order_of_means(rows, *, networks="everywhere", seed):
     """Rank correlation over networks of R by means over images and R by medians of the components."""
-    one, other = (
-        points(rows, networks, statistic=s).set_index(tables.NETWORK) for s in ("mean", "component_median")
-    )
+    one, other = (points(rows, networks, statistic=s).set_index(tables.NETWORK) for s in ("mean", "component_median"))
     both = one.merge(other, left_index=True, right_index=True, suffixes=("", "_median")).reset_index()
-    return bootstrap(
-        rank_correlation, *_logs(both, "R", "R_median"), units=names(both), seed=seed, distinct=3
-    )
+    return bootstrap(rank_correlation, *_logs(both, "R", "R_median"), units=names(both), seed=seed, distinct=3)
 
 
 def under_noise(rows, *, quantity, pick, levels, seed):
-    """`pick` (min, max) of the correlations of log error with a quantity over levels of noise; the same networks in all."""
+    """`pick` (min, max) of the correlations of log error with a quantity over levels of noise;
+    the same networks in all.
+    """
     table = tables.noise_networks(rows)
     table = table[table["noise"].isin(levels)]
-    sides = [
-        table.pivot_table(index=["architecture", "width"], columns="noise", values=v)
-        for v in (quantity, "error")
-    ]
+    sides = [table.pivot_table(index=["architecture", "width"], columns="noise", values=v) for v in (quantity, "error")]
     if not set(levels) <= set(sides[0]):
         return nothing()
     sides = [side[list(levels)].dropna() for side in sides]
     units = [f"{architecture} ×{width:g}" for architecture, width in sides[0].index]
-    return bootstrap(lambda q, e: getattr(np, pick)(correlation(q, e), 0), *(np.log(side.to_numpy().T) for side in sides),
-                     units=units, seed=seed, distinct=3)  # fmt: skip
+    return bootstrap(
+        lambda q, e: getattr(np, pick)(correlation(q, e), 0),
+        *(np.log(side.to_numpy().T) for side in sides),
+        units=units,
+        seed=seed,
+        distinct=3,
+    )
 
 
 # ---- before and after training
@@ -188,8 +185,7 @@ def under_noise(rows, *, quantity, pick, levels, seed):
 
 def _both_stages(rows, networks, families, **probe):
     after, before = (
-        points(rows, networks, families, stage=s, **probe).set_index(tables.NETWORK)
-        for s in ("trained", "init")
+        points(rows, networks, families, stage=s, **probe).set_index(tables.NETWORK) for s in ("trained", "init")
     )
     return after.merge(before, left_index=True, right_index=True, suffixes=("", "_init")).reset_index()
 
@@ -201,15 +197,11 @@ def share_grown(rows, *, quantity, networks="ours", families="all", seed, **prob
     return bootstrap(mean, grown, units=names(table), seed=seed)
 
 
-def output(
-    rows, *, quantity="R", stage="trained", over_init=False, networks="ours", families="all", seed, **probe
-):
+def output(rows, *, quantity="R", stage="trained", over_init=False, networks="ours", families="all", seed, **probe):
     """Geometric mean over networks of D, G or R at the output; over that of the same network at initialisation."""
     if over_init:
         table = _both_stages(rows, networks, families, **probe)
-        return bootstrap(
-            geometric, table[quantity] / table[f"{quantity}_init"], units=names(table), seed=seed
-        )
+        return bootstrap(geometric, table[quantity] / table[f"{quantity}_init"], units=names(table), seed=seed)
     table = points(rows, networks, families, stage=stage, **probe)
     return bootstrap(geometric, table[quantity], units=names(table), seed=seed)
 
@@ -226,23 +218,14 @@ def seeds_of(rows, *, architecture, networks, seed):
 
     def over_sets(values, sets):
         return np.exp(
-            np.mean(
-                [np.where(sets == s, values, 0).sum(-1) / (sets == s).sum(-1) for s in np.unique(codes)], 0
-            )
+            np.mean([np.where(sets == s, values, 0).sum(-1) / (sets == s).sum(-1) for s in np.unique(codes)], 0)
         )
 
     fewest = table.groupby("dataset").size().min() if len(table) else 0
     units = [f"{unit}, seed {s}" for unit, s in zip(names(table), table["seed"], strict=True)]
     needs = SEEDS if fewest >= SEEDS else len(units) + 1  # each set needs its seeds
     return bootstrap(
-        over_sets,
-        table["log"],
-        codes,
-        units=units,
-        seed=seed,
-        strata=table["dataset"],
-        needs=needs,
-        what="seeds",
+        over_sets, table["log"], codes, units=units, seed=seed, strata=table["dataset"], needs=needs, what="seeds"
     )
 
 
@@ -266,8 +249,9 @@ def _ranks(nets, quantity, stage):
     return {u: float(n["depth"].rank().corr(n[quantity].rank())) for u, n in found.items() if len(n) > 2}
 
 
-def rank_with_depth(rows, *, quantity, stage="trained", at_most=None, at_least=None, networks="ours",
-                    families="convolutional", seed):  # fmt: skip
+def rank_with_depth(
+    rows, *, quantity, stage="trained", at_most=None, at_least=None, networks="ours", families="convolutional", seed
+):
     """Spearman's correlation of D_k, G_k or R_k with depth, k ≥ 1: mean over networks, or the share beyond a bound."""
     ranks = _ranks(profiles(rows, networks, families), quantity, stage)
     values = np.array(list(ranks.values()))
@@ -277,7 +261,9 @@ def rank_with_depth(rows, *, quantity, stage="trained", at_most=None, at_least=N
 
 
 def steps_down(rows, *, networks="ours", families="convolutional", seed):
-    """Share of the layers, k ≥ 2, at which R_k of the trained network is below that of the layer before; mean over networks."""
+    """Share of the layers, k ≥ 2, at which R_k of the trained network is below that of the layer before;
+    mean over networks.
+    """
     shares = {}
     for unit, net in profiles(rows, networks, families).items():
         R = net.loc[net["stage"] == "trained", "R"].to_numpy()
@@ -334,7 +320,9 @@ def _shuffled(rows, networks):
 
 
 def share_overlapping(rows, *, factor, networks="ours", seed):
-    """Share of networks whose R_k moves by less than a factor, up or down, in the first half when channels are shuffled."""
+    """Share of networks whose R_k moves by less than a factor, up or down,
+    in the first half when channels are shuffled.
+    """
     moved = {u: np.exp(x[x.index <= 0.5].abs().mean()) for u, x in _shuffled(rows, networks).items()}
     return bootstrap(mean, (np.array(list(moved.values())) < factor).astype(float), units=moved, seed=seed)
 
@@ -348,8 +336,7 @@ def share_raised_late(rows, *, factor, networks="ours", seed):
 def share_parting(rows, *, networks="ours", seed):
     """Share of networks in which shuffling raises log R_k more in the last third than it moves it in the first half."""
     later = {
-        u: x[x.index > 2 / 3].mean() > x[x.index <= 0.5].abs().mean()
-        for u, x in _shuffled(rows, networks).items()
+        u: x[x.index > 2 / 3].mean() > x[x.index <= 0.5].abs().mean() for u, x in _shuffled(rows, networks).items()
     }
     return bootstrap(mean, np.array(list(later.values()), float), units=later, seed=seed)
 
@@ -400,12 +387,7 @@ def low_modes(rows, *, layers, pick="min", architecture="vgg11_bn", seed):
     found = _growth(rows, layers, architecture)
     columns = np.log(np.array(list(found.values()))).T if found else np.zeros((len(layers), 0))
     return bootstrap(
-        lambda x: np.exp(getattr(np, pick)(mean(x), 0)),
-        columns,
-        units=found,
-        seed=seed,
-        needs=SEEDS,
-        what="seeds",
+        lambda x: np.exp(getattr(np, pick)(mean(x), 0)), columns, units=found, seed=seed, needs=SEEDS, what="seeds"
     )
 
 
@@ -420,23 +402,21 @@ def curves(rows, *, families="all", datasets=None, **probe):
     if datasets is not None:
         table = table[table["dataset"].isin(datasets)]
     groups = table.groupby(["dataset", "architecture", "width"])
-    return {
-        name(dict(zip(("dataset", "architecture", "width"), key, strict=True))): curve
-        for key, curve in groups
-    }
+    return {name(dict(zip(("dataset", "architecture", "width"), key, strict=True))): curve for key, curve in groups}
 
 
 def together(rows, *, families=MODERN, seed):
     """Rank correlation of error and R along the curve of P; mean over networks."""
     found = {
-        unit: curve["error"].rank().corr(curve["R"].rank())
-        for unit, curve in curves(rows, families=families).items()
+        unit: curve["error"].rank().corr(curve["R"].rank()) for unit, curve in curves(rows, families=families).items()
     }
     return bootstrap(mean, list(found.values()), units=found, seed=seed)
 
 
 def share_of_curves(rows, *, quantity, rising, cuts=(3,), families=MODERN, seed):
-    """Share of the curves along which a quantity rises (or falls) from the smallest to the largest P, at every cut-off."""
+    """Share of the curves along which a quantity rises (or falls) from the smallest to the largest P,
+    at every cut-off.
+    """
     kept = {}
     for cut in cuts:
         for unit, curve in curves(rows, families=families, cut=cut).items():
@@ -472,8 +452,10 @@ def small_displacement(rows, *, seed, networks="ours"):
     if swept.empty:
         return nothing()
     delta = swept["displacement"].min()
-    sides = [points(rows, networks, displacement=delta, interpolation=i).set_index(tables.NETWORK)["R"]
-             for i in ("gaussian", "bilinear")]  # fmt: skip
+    sides = [
+        points(rows, networks, displacement=delta, interpolation=i).set_index(tables.NETWORK)["R"]
+        for i in ("gaussian", "bilinear")
+    ]
     ratio = (sides[0] / sides[1]).dropna().reset_index()
     return bootstrap(geometric, ratio["R"], units=names(ratio), seed=seed)
 

@@ -32,9 +32,7 @@ def text(rows: pd.DataFrame) -> str:
         table = networks(rows, *setting)
         if len(table) >= FEWEST:
             table = table.assign(**setting._asdict(), scale=rows.attrs["scale"])
-            found.append(
-                table[[*picture.SETTINGS, "scale", *table.columns.drop([*picture.SETTINGS, "scale"])]]
-            )
+            found.append(table[[*picture.SETTINGS, "scale", *table.columns.drop([*picture.SETTINGS, "scale"])]])
     return pd.concat(found).to_csv(index=False, float_format=f"%.{DIGITS}g")
 
 

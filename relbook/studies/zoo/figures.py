@@ -26,9 +26,7 @@ def displacement_sweep(rows: pd.DataFrame, *, columns=3) -> Figure:
     A panel per network that was probed at several δ; squares: Gaussian instead of bilinear interpolation.
     """
     table = tables.measured(rows)
-    table = table[
-        (table["layer"] == "output") & (table["shuffle"] == -1) & (table["statistic"] == "component_median")
-    ]
+    table = table[(table["layer"] == "output") & (table["shuffle"] == -1) & (table["statistic"] == "component_median")]
     by = ["dataset", "architecture", "width", "stage", "cut", "interpolation", "displacement"]
     table = tables.geometric(tables.on_full_set(table), by)
     many = table.groupby(["dataset", "architecture", "width"])["displacement"].transform("nunique") > 2
@@ -48,8 +46,10 @@ def displacement_sweep(rows: pd.DataFrame, *, columns=3) -> Figure:
     outer(axes, "displacement δ (pixels)", "$R_f$")
     handles = [Line2D([], [], color=colour, label=f"c = {cut}") for cut, colour in CUT_COLOURS.items()]
     handles += style.key("trained", "init", marker="")
-    handles += [Line2D([], [], color=style.GREY, marker=marker, ls="", label=f"{written} interpolation")
-                for written, marker in zip(("bilinear", "Gaussian"), SYMBOLS.values(), strict=True)]  # fmt: skip
+    handles += [
+        Line2D([], [], color=style.GREY, marker=marker, ls="", label=f"{written} interpolation")
+        for written, marker in zip(("bilinear", "Gaussian"), SYMBOLS.values(), strict=True)
+    ]
     legend(fig, handles, 3)
     return fig
 
@@ -66,9 +66,13 @@ def dots(rows: pd.DataFrame, architectures, imagenet=None, *, paper=None) -> Fig
     others = imagenet is not None and len(imagenet) > 0
     sets = tables.on_full_set(rows).groupby("architecture")["dataset"].nunique()
     fig, axes = style.figure(
-        1 + others, len(architectures), height=3.4 + 2.3 * others, squeeze=False, sharey=True,
+        1 + others,
+        len(architectures),
+        height=3.4 + 2.3 * others,
+        squeeze=False,
+        sharey=True,
         width_ratios=[1 + sets.get(name, 1) for name in architectures],
-    )  # fmt: skip
+    )
     for ax, architecture in zip(axes[0], architectures, strict=False):
         found = {}
         for (position, stage), table in _dot_tables(rows, tuple(CUT_COLOURS)):
@@ -87,11 +91,11 @@ def dots(rows: pd.DataFrame, architectures, imagenet=None, *, paper=None) -> Fig
     axes[0, 0].set_ylabel(r"$R_f(\delta = 1)$")
     texts = [f"c = {cut}" for cut in CUT_COLOURS]
     if others:
-        texts = [
-            a if cut == int(a[4:]) else f"{a} (ImageNet: {cut})" for a, cut in zip(texts, cuts, strict=False)
-        ]
-    handles = [Line2D([], [], color=colour, marker="o", ls="", label=text)
-               for colour, text in zip(CUT_COLOURS.values(), texts, strict=False)]  # fmt: skip
+        texts = [a if cut == int(a[4:]) else f"{a} (ImageNet: {cut})" for a, cut in zip(texts, cuts, strict=False)]
+    handles = [
+        Line2D([], [], color=colour, marker="o", ls="", label=text)
+        for colour, text in zip(CUT_COLOURS.values(), texts, strict=False)
+    ]
     handles += [_unlined(handle) for handle in style.key("init", "trained")]
     if paper is not None:
         handles.append(Line2D([], [], color=style.GREY, alpha=0.3, lw=8, label="trained, in the paper"))
@@ -156,21 +160,18 @@ def learning_curve(rows: pd.DataFrame, quantity="R") -> Figure:
         for (architecture, width), line in chosen.groupby(["architecture", "width"], sort=False):
             _, colour, marker = look(architecture)
             name = net(architecture, width)
-            seen[name] = ax.plot(line["train_size"], line[quantity], color=colour, marker=marker, label=name)[
-                0
-            ]
+            seen[name] = ax.plot(line["train_size"], line[quantity], color=colour, marker=marker, label=name)[0]
             first = start[
-                (start["dataset"] == dataset)
-                & (start["architecture"] == architecture)
-                & (start["width"] == width)
+                (start["dataset"] == dataset) & (start["architecture"] == architecture) & (start["width"] == width)
             ]
             ax.plot(first["train_size"], first[quantity], lw=1, **style.stroke("init", colour))
         low, high = chosen["train_size"].min(), chosen["train_size"].max()
         if quantity == "R":
             at, top = np.array([high / 4, high]), chosen["R"].min() * 1.1
             ax.plot([at[0], at[1], at[0], at[0]], [top, top / 4, top / 4, top], color=style.GREY, lw=1)
-            ax.annotate("$P^{-1}$", (at[0], top / 2.2), xytext=(-4, 0), textcoords="offset points",
-                        ha="right", color=style.GREY)  # fmt: skip
+            ax.annotate(
+                "$P^{-1}$", (at[0], top / 2.2), xytext=(-4, 0), textcoords="offset points", ha="right", color=style.GREY
+            )
         ax.set(xscale="log", yscale="log", xlim=(low / 1.3, high * 1.3), xlabel="training images P",
                title=label(dataset).replace("\n", " "))  # fmt: skip
     axes[0, 0].set_ylabel(f"${quantity}_f$" + r"$(\delta = 1)$")
@@ -210,13 +211,13 @@ def _law(ax, table, quantity, **look):
 
 
 def _statistics(table, quantity, between=", "):
-    """How many networks, their correlation with its interval and, for R, the fit; no statistics of fewer than `FEWEST`."""
+    """How many networks, their correlation with its interval and, for R, the fit;
+    no statistics of fewer than `FEWEST`.
+    """
     parts = [f"{len(table)} networks"]
     if len(table) >= FEWEST:
         low, high = tables.interval(table[quantity], table["error"])
-        parts.append(
-            f"correlation {tables.correlation(table[quantity], table['error']):.2f} [{low:.2f}, {high:.2f}]"
-        )
+        parts.append(f"correlation {tables.correlation(table[quantity], table['error']):.2f} [{low:.2f}, {high:.2f}]")
         if quantity == "R":
             found = tables.law(table["error"], table["R"])
             parts += [f"slope {found.slope:.2f}", f"prefactor at slope ½: {found.prefactor:.2f}"]
@@ -224,9 +225,7 @@ def _statistics(table, quantity, between=", "):
 
 
 @drawn
-def error_against(
-    rows: pd.DataFrame, quantity="R", *, datasets=None, names=True, bars=False, **probe
-) -> Figure:
+def error_against(rows: pd.DataFrame, quantity="R", *, datasets=None, names=True, bars=False, **probe) -> Figure:
     """B Fig. 5 (R), 15 and 16 (D, G), 19 (bars over seeds): test error against a sensitivity.
 
     One point a network, seeds averaged; black-rimmed: trained by others. For R the fitted
@@ -352,8 +351,11 @@ def sensitivities_against_size(rows: pd.DataFrame, cuts=(3, 5, 15), *, primitive
     found = {cut: table for cut, table in found.items() if len(table) or cut == cuts[0]}
     first, each = found[cuts[0]], tables.learning_sets(rows, cut=cuts[0], each_seed=True)
     names = ["architecture", "width", "dataset"]
-    panels = [panel for panel in dict.fromkeys(first[names].itertuples(index=False, name=None))
-              if panel[0].startswith(("fc", "lenet")) == primitive]  # fmt: skip
+    panels = [
+        panel
+        for panel in dict.fromkeys(first[names].itertuples(index=False, name=None))
+        if panel[0].startswith(("fc", "lenet")) == primitive
+    ]
     panels.sort(key=lambda panel: (panel[0], in_order(panel[2])))
     columns, lines = min(max(len(panels), 1), 3), -(-max(len(panels), 1) // 3)
     fig, axes = style.figure(lines, columns, height=2.5 * lines + 0.8, squeeze=False, sharey="row")
@@ -375,11 +377,12 @@ def sensitivities_against_size(rows: pd.DataFrame, cuts=(3, 5, 15), *, primitive
     for ax in axes[:, 0]:
         ax.set_ylabel("$D_f$, $G_f$, $R_f$")
     handles = [
-        Line2D([], [], color=colour, marker=marker, label=text)
-        for colour, marker, text in style.QUANTITIES.values()
+        Line2D([], [], color=colour, marker=marker, label=text) for colour, marker, text in style.QUANTITIES.values()
     ]
-    handles += [Line2D([], [], color=shade, lw=3, label=f"c = {cut}")
-                for shade, cut in zip(style.graded(style.BLACK, len(found)), found, strict=True)]  # fmt: skip
+    handles += [
+        Line2D([], [], color=shade, lw=3, label=f"c = {cut}")
+        for shade, cut in zip(style.graded(style.BLACK, len(found)), found, strict=True)
+    ]
     legend(fig, handles, 3)
     return fig
 
@@ -428,8 +431,6 @@ def encodings(rows: pd.DataFrame) -> Figure:
         [table[["R_lossless", "R_jpeg"]].min().min() / 1.3, table[["R_lossless", "R_jpeg"]].max().max() * 1.3]
     )
     ax.plot(ends, ends, color=style.GREY, lw=1)
-    ax.set(
-        xscale="log", yscale="log", xlabel="$R_f$ on true pixels", ylabel="$R_f$ on the same pictures as JPEG"
-    )
+    ax.set(xscale="log", yscale="log", xlabel="$R_f$ on true pixels", ylabel="$R_f$ on the same pictures as JPEG")
     legend(fig, ax.get_legend_handles_labels()[0], 3)
     return fig

@@ -50,9 +50,7 @@ def _multiples(rows, kinds, quantities):
     found = list(table.groupby(["dataset", "architecture", "width"], sort=False))
     columns = min(max(len(found), 1), COLUMNS)
     lines = max(-(-len(found) // columns), 1)
-    fig, axes = style.figure(
-        lines, columns, height=1.9 * lines + 0.5, squeeze=False, sharex=True, sharey=True
-    )
+    fig, axes = style.figure(lines, columns, height=1.9 * lines + 0.5, squeeze=False, sharex=True, sharey=True)
     for ax in axes.flat[max(len(found), 1) :]:
         ax.set_visible(False)
     if not found:
@@ -73,8 +71,10 @@ def _multiples(rows, kinds, quantities):
     for ax in [ax for ax in axes.flat if ax.get_visible()][-columns:]:
         ax.set_xlabel("relative depth")
         ax.xaxis.set_tick_params(labelbottom=True)
-    handles = [Line2D([], [], color=style.QUANTITIES[q][0], marker=style.QUANTITIES[q][1], ls="", label=f"${q}_k$")
-               for q in quantities]  # fmt: skip
+    handles = [
+        Line2D([], [], color=style.QUANTITIES[q][0], marker=style.QUANTITIES[q][1], ls="", label=f"${q}_k$")
+        for q in quantities
+    ]
     legend(fig, [*handles, *style.key(*kinds)], 4)
     return fig
 
@@ -83,8 +83,8 @@ def _multiples(rows, kinds, quantities):
 def noise_correlations(rows: pd.DataFrame, pictures=()) -> Figure:
     """A Fig. 1, right: correlation of log error with log D, log G, log R, against the images' noise.
 
-    Bars span 95 % of the bootstrap over networks; the axis is logarithmic right of zero. The vertical line is the norm of
-    the noise that measures G on CIFAR-10, √400 = 20 (η* in A's figure is its square).
+    Bars span 95 % of the bootstrap over networks; the axis is logarithmic right of zero. The vertical line is the norm
+    of the noise that measures G on CIFAR-10, √400 = 20 (η* in A's figure is its square).
 
     pictures: one a level, arrays [n, n(, 3)] in [0, 1], drawn above the levels (`noisy_pictures`).
     """
@@ -97,9 +97,7 @@ def noise_correlations(rows: pd.DataFrame, pictures=()) -> Figure:
     fig, ax = style.figure(height=4.3 if len(pictures) else 3.4)
     smallest = min(level for level in levels if level > 0)
     place = {level: np.log10(level or smallest / 6) for level in levels}
-    for offset, (quantity, (colour, marker, text)) in zip(
-        (-0.02, 0, 0.02), style.QUANTITIES.items(), strict=True
-    ):
+    for offset, (quantity, (colour, marker, text)) in zip((-0.02, 0, 0.02), style.QUANTITIES.items(), strict=True):
         points = []
         for level, nets in table.groupby("noise"):
             low, high = tables.interval(nets[quantity], nets["error"])
@@ -114,8 +112,11 @@ def noise_correlations(rows: pd.DataFrame, pictures=()) -> Figure:
                     textcoords="offset points", va="center", fontsize=10)  # fmt: skip
     counts = table.groupby("noise").size()
     ax.set_xticks(list(place.values()), [f"{level:g}\n({counts[level]} nets)" for level in levels])
-    ax.set(xlabel="total norm of the noise added to training and test images",
-           ylabel="correlation with test error", ylim=(-1.08, 1.08))  # fmt: skip
+    ax.set(
+        xlabel="total norm of the noise added to training and test images",
+        ylabel="correlation with test error",
+        ylim=(-1.08, 1.08),
+    )
     if 0 in place:
         middle = (place[0] + np.log10(smallest)) / 2
         ax.text(middle, -1.08, "//", ha="center", va="center", clip_on=False, fontsize=12,
@@ -135,8 +136,10 @@ def noisy_pictures(rows: pd.DataFrame, image, std, *, generator):
     """
     noise = torch.randn(image.shape, generator=generator)
     noise = noise / noise.norm()
-    return [(image + level * noise * std[:, None, None]).clamp(0, 1).permute(1, 2, 0).squeeze(-1).numpy()
-            for level in sorted(tables.noise_networks(rows)["noise"].unique())]  # fmt: skip
+    return [
+        (image + level * noise * std[:, None, None]).clamp(0, 1).permute(1, 2, 0).squeeze(-1).numpy()
+        for level in sorted(tables.noise_networks(rows)["noise"].unique())
+    ]
 
 
 @drawn
@@ -148,9 +151,7 @@ def noise_scatter(rows: pd.DataFrame) -> Figure:
         fig, ax = style.figure()
         nothing(ax)
         return fig
-    fig, axes = style.figure(
-        len(levels), 3, height=2.2 * len(levels) + 0.5, squeeze=False, sharey="row", sharex="col"
-    )
+    fig, axes = style.figure(len(levels), 3, height=2.2 * len(levels) + 0.5, squeeze=False, sharey="row", sharex="col")
     for row, level in zip(axes, levels, strict=True):
         chosen = table[table["noise"] == level]
         for ax, quantity in zip(row, tables.QUANTITIES, strict=True):
@@ -199,8 +200,12 @@ def growth_panels(table: pd.DataFrame, architecture) -> Figure:
         ax.set_xlabel("epoch $t$")
     for ax in axes[:, 0]:
         ax.set_ylabel(r"$\gamma(t)/\gamma(0)$")
-    fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=6,
-               title=f"{label(architecture)}: eigenvalue of the grid Laplacian")  # fmt: skip
+    fig.legend(
+        *axes[0, 0].get_legend_handles_labels(),
+        loc="outside lower center",
+        ncols=6,
+        title=f"{label(architecture)}: eigenvalue of the grid Laplacian",
+    )
     return fig
 
 
@@ -212,8 +217,8 @@ CORNER = np.array([[1.0, 0.0, 0.0], [1.0, 0.0, 0.0], [1.0, 1.0, 1.0]])  # an L, 
 def pooling() -> Figure:
     """A Fig. 2, computed: spatial and channel pooling, how each number arises.
 
-    (a) Average pooling, 2 x 2 with stride 1, of a 3 x 3 map: the frame leads to its mean. (b) Two filters that are turns
-    of each other look at a picture and at the turned picture; the mean of their responses is the same number.
+    (a) Average pooling, 2 x 2 with stride 1, of a 3 x 3 map: the frame leads to its mean. (b) Two filters that are
+    turns of each other look at a picture and at the turned picture; the mean of their responses is the same number.
     """
     pooled = sum(SPATIAL[i : i + 2, j : j + 2] for i in (0, 1) for j in (0, 1)) / 4
     turned = np.rot90(CORNER)
@@ -277,7 +282,8 @@ def _grid(ax, values, title, *, numbers=True, marks=(), hits=None, frame=None):
 
 def _arrow(fig, start, a, end, b, colour, coordinates="data"):
     """An arrow from a point of one panel to a point of another."""
-    arrow = ConnectionPatch(a, b, "data", coordinates, axesA=start, axesB=end, arrowstyle="->", color=colour,
-                            lw=1.4, mutation_scale=12)  # fmt: skip
+    arrow = ConnectionPatch(
+        a, b, "data", coordinates, axesA=start, axesB=end, arrowstyle="->", color=colour, lw=1.4, mutation_scale=12
+    )
     arrow.set_annotation_clip(False)  # it runs outside of both
     fig.add_artist(arrow)

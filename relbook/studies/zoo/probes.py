@@ -76,9 +76,7 @@ def modes(model):
     rows = []
     for name, parameter in model.named_parameters():
         if parameter.ndim == 4 and parameter.shape[-1] == 3:
-            pairs = zip(
-                *(group.tolist() for group in filters.grouped(filters.projections(parameter))), strict=True
-            )
+            pairs = zip(*(group.tolist() for group in filters.grouped(filters.projections(parameter))), strict=True)
             values = {f"gamma_{round(eigenvalue)}": gamma for eigenvalue, gamma in pairs}
             rows.append({"layer": name.removesuffix(".weight"), "depth": len(rows) + 1, **values})
     return rows

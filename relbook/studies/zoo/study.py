@@ -41,8 +41,12 @@ from relstab.random import seeded
 from relstab.store import origin, records
 from relstab.train import checkpoints, fit, recipes
 
-PUBLISHED_ERROR = {"cifar_resnet20": 0.0827, "cifar_resnet32": 0.0737, "cifar_resnet44": 0.0690,
-                   "cifar_resnet56": 0.0661}  # fmt: skip
+PUBLISHED_ERROR = {
+    "cifar_resnet20": 0.0827,
+    "cifar_resnet32": 0.0737,
+    "cifar_resnet44": 0.0690,
+    "cifar_resnet56": 0.0661,
+}
 # Milliseconds a step of 128 images at width 1/4 on one core (bfloat16; EfficientNet float32), measured once,
 # for the estimates of `relstab study --dry-run`.
 STEP_MS = {"fc": 2.4, "lenet": 10, "alexnet": 17, "vgg11": 35, "vgg13": 53, "vgg16": 75, "vgg19": 97,
@@ -109,11 +113,7 @@ class Network(OnImages, OfArchitecture):
         return round(self.epochs * math.ceil(training_images(self) / 128) * step / 60000, 4)
 
     def run(
-        self,
-        *,
-        workspace: Path | None = None,
-        progress: Callable | None = None,
-        device: str | torch.device = "cpu",
+        self, *, workspace: Path | None = None, progress: Callable | None = None, device: str | torch.device = "cpu"
     ) -> list[dict]:
         """Train and probe; with a `workspace` there are checkpoints, and weights in `weights_file(self)`."""
         dataset, device = loaded(self.dataset), torch.device(device)
@@ -135,10 +135,13 @@ class Network(OnImages, OfArchitecture):
             )  # fmt: skip
             last = result.history[-1]
             training = {
-                "status": result.status, "train_loss": last["loss"], "train_error": last["error"],
-                "trained_epochs": last["epoch"], "seconds": result.seconds,
+                "status": result.status,
+                "train_loss": last["loss"],
+                "train_error": last["error"],
+                "trained_epochs": last["epoch"],
+                "seconds": result.seconds,
                 "images_per_second": result.images_per_second,
-            }  # fmt: skip
+            }
             snapshots = result.snapshots
         if workspace is not None:
             state = {"identity": records.fields(self), "code": origin.code(), "model": model.state_dict()}
@@ -154,9 +157,13 @@ class Network(OnImages, OfArchitecture):
         """The network at its own initialisation, which depends on architecture, width and seed."""
         images = loaded(self.dataset).test.images
         return models.build(
-            self.architecture, in_channels=images.shape[1], num_classes=len(loaded(self.dataset).classes),
-            width=self.width, image_size=images.shape[-1], generator=seeded(self.seed, "weights"),
-        )  # fmt: skip
+            self.architecture,
+            in_channels=images.shape[1],
+            num_classes=len(loaded(self.dataset).classes),
+            width=self.width,
+            image_size=images.shape[-1],
+            generator=seeded(self.seed, "weights"),
+        )
 
     def training(self):
         """The recipe with this unit's epochs, augmentation, noise and precision."""

@@ -42,15 +42,18 @@ def measured(rows):
     return chosen
 
 
-def outputs(rows, *, stage="trained", statistic="component_median", displacement=1.0, cut=3,
-            interpolation="bilinear"):  # fmt: skip
+def outputs(rows, *, stage="trained", statistic="component_median", displacement=1.0, cut=3, interpolation="bilinear"):
     """D, G and R at the output: one line a network. The default statistic is B's; A takes "mean"."""
     table = measured(rows)
     chosen = (
-        (table["layer"] == "output") & (table["shuffle"] == -1) & (table["stage"] == stage)
-        & (table["statistic"] == statistic) & np.isclose(table["displacement"], displacement)
-        & (table["cut"] == cut) & (table["interpolation"] == interpolation)
-    )  # fmt: skip
+        (table["layer"] == "output")
+        & (table["shuffle"] == -1)
+        & (table["stage"] == stage)
+        & (table["statistic"] == statistic)
+        & np.isclose(table["displacement"], displacement)
+        & (table["cut"] == cut)
+        & (table["interpolation"] == interpolation)
+    )
     return table.loc[chosen, [*UNIT, *QUANTITIES]].reset_index(drop=True)
 
 
@@ -151,7 +154,8 @@ def largest(table):
 
 
 def shortest_and_longest(rows):
-    """Two tables of rows: of each architecture trained here on CIFAR-10 in several sizes the smallest one, and the largest.
+    """Two tables of rows: of each architecture trained here on CIFAR-10 in several sizes the smallest one,
+    and the largest.
 
     A size is a width and a number of epochs; only full sets without noise and with the usual augmentation.
     """
@@ -231,12 +235,17 @@ def groups(table):
 
     >>> names = ["fc_l2", "lenet", "vgg11", "cifar_resnet20"]
     >>> {name: len(part) for name, part in groups(pd.DataFrame({"architecture": names})).items()}
-    {'all networks': 4, 'without fully connected ones': 3, 'without those of others': 3, 'convolutional, trained here': 2}
+    {'all networks': 4, 'without fully connected ones': 3, 'without those of others': 3, 'convolutional, trained here':
+    2}
     """
     connected = table["architecture"].str.startswith("fc")
     others = table["architecture"].str.startswith("cifar_resnet")
-    return {"all networks": table, "without fully connected ones": table[~connected],
-            "without those of others": table[~others], "convolutional, trained here": table[~connected & ~others]}  # fmt: skip
+    return {
+        "all networks": table,
+        "without fully connected ones": table[~connected],
+        "without those of others": table[~others],
+        "convolutional, trained here": table[~connected & ~others],
+    }
 
 
 def signs(rows, *, statistic="mean"):
@@ -263,10 +272,16 @@ def causes(rows):
     every = every[(every["train_size"] == EVERY_SIZE) & (every["noise"] == 0)]
     every = every[every["dataset"].isin(main_datasets(rows))]
     usual = every[_usual_augmentation(every)]
-    pairs = {"longer training": _pairs(usual, "epochs"), "twice the width": _pairs(usual, "width"),
-             "crops and flips": _pairs(every, "augment")}  # fmt: skip
-    for name, probe in {"means for component medians": {"statistic": "mean"}, "δ = 2 for δ = 1": {"displacement": 2.0},
-                        "c = 5 for c = 3": {"cut": 5}}.items():  # fmt: skip
+    pairs = {
+        "longer training": _pairs(usual, "epochs"),
+        "twice the width": _pairs(usual, "width"),
+        "crops and flips": _pairs(every, "augment"),
+    }
+    for name, probe in {
+        "means for component medians": {"statistic": "mean"},
+        "δ = 2 for δ = 1": {"displacement": 2.0},
+        "c = 5 for c = 3": {"cut": 5},
+    }.items():
         both = table.merge(compared(rows, **probe), on=NETWORK, suffixes=("", "_other"))
         pairs[name] = both["R_other"] / both["R"]
     encoded = encodings(rows)
@@ -284,8 +299,11 @@ def _pairs(table, name):
     """R at the largest value of the field over R at the smallest, for networks that agree in all other fields."""
     if table.empty:
         return pd.Series(dtype=float)
-    by = [column for column in ("dataset", "architecture", "recipe", "width", "epochs", "augment")
-          if column in table and column != name]  # fmt: skip
+    by = [
+        column
+        for column in ("dataset", "architecture", "recipe", "width", "epochs", "augment")
+        if column in table and column != name
+    ]
     means = np.exp(np.log(table["R"]).groupby([table[column] for column in (*by, name)]).mean()).reset_index()
     ends = means.sort_values(name).groupby(by)
     found = ends["R"].last() / ends["R"].first()
@@ -361,8 +379,6 @@ def sweeps(rows):
 def with_and_without_augmentation(rows):
     """Networks trained both ways on a full set, all else equal (B Fig. 12)."""
     table = networks(rows)
-    table = table[
-        (table["train_size"] == EVERY_SIZE) & (table["noise"] == 0) & (table["recipe"] != "published")
-    ]
+    table = table[(table["train_size"] == EVERY_SIZE) & (table["noise"] == 0) & (table["recipe"] != "published")]
     rest = [name for name in UNIT if name != "augment"]
     return table[table.groupby(rest)["augment"].transform("nunique") == 2]
