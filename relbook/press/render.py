@@ -36,6 +36,13 @@ _COMPLAINT = re.compile(r"\b(WARNING|ERROR|CRITICAL|SEVERE)\b|[Ee]rror( \(|:)")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _SHOWN = 40  # complaints of Jupyter Book that are repeated on the terminal
 _SMALLEST = 2000  # bytes; a page of less is no page
+# Jupyter Book in a process that ends when its standard input does, that is with this one, however this one ended.
+_JUPYTER_BOOK = """
+import os, threading
+threading.Thread(target=lambda: (os.read(0, 1), os._exit(1)), daemon=True).start()
+from jupyter_book.cli.main import main
+main()
+"""
 
 
 def build(
@@ -84,7 +91,7 @@ def _built(root: Path, site: Path, files: dict[str, bytes], sources, *, draft: b
     if before.is_dir() and not site.exists():  # a run was killed while it put the new site in the old one's place
         before.rename(site)
     stamp = site / "rendered.sha256"
-    if stamp.is_file() and stamp.read_text() == digest and (site / page).is_file():
+    if stamp.is_file() and stamp.read_text() == f"{digest} {_sizes(site / '_build')}":
         say("the pages are as they were; nothing to render")
         return site / page
     stage = root / "build" / "stage" / site.name
@@ -99,7 +106,7 @@ def _built(root: Path, site: Path, files: dict[str, bytes], sources, *, draft: b
         return None
     if not _sound(fresh / "_build" / "html", _listed(root), draft=draft, say=say):
         return None
-    (fresh / stamp.name).write_text(digest)
+    (fresh / stamp.name).write_text(f"{digest} {_sizes(fresh / '_build')}")
     _replace(site, fresh, before)
     say(f"rendered in {time.monotonic() - began:.0f} s")
     return site / page
@@ -215,13 +222,25 @@ def _digest(files: dict[str, bytes]) -> str:
     return total.hexdigest()
 
 
+def _sizes(folder: Path) -> str:
+    """A hash of the names and sizes of all files in a folder: a page that went missing or was cut short changes it."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    listing = "".join(f"{path.relative_to(folder)} {path.stat().st_size}\n" for path in files)
+    return hashlib.sha256(listing.encode()).hexdigest()
+
+
 def _render(stage: Path, target: Path, log: Path, *, draft: bool, say) -> bool:
     log.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", str(stage)]
+    command = [sys.executable, "-c", _JUPYTER_BOOK, "build", str(stage)]
     path = os.pathsep.join(filter(None, [str(origin.PACKAGE.parent), os.environ.get("PYTHONPATH")]))
     command += ["--path-output", str(target), "--keep-going", "-q", *([] if draft else ["-W", "-n"])]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
-                          env={**os.environ, "PYTHONHASHSEED": "0", "PYTHONPATH": path}, check=False)  # fmt: skip
+    watched, held = os.pipe()
+    try:
+        done = subprocess.run(command, stdin=watched, capture_output=True, text=True, errors="replace",
+                              env={**os.environ, "PYTHONHASHSEED": "0", "PYTHONPATH": path}, check=False)  # fmt: skip
+    finally:
+        os.close(watched)
+        os.close(held)
     said = _COLOUR.sub("", done.stdout + done.stderr)
     log.write_text(said)
     for line in [line for line in said.splitlines() if _COMPLAINT.search(line)][:_SHOWN]:

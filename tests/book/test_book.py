@@ -1,9 +1,15 @@
 """Rendering: today's prose with stored outputs, only what is complete, nothing twice, no network."""
 
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import nbformat
+import psutil
 import pytest
 
 from relbook.press import execute, notebook, render
@@ -92,6 +98,10 @@ def test_the_life_of_a_book(project):
     stamp = page.stat().st_mtime_ns
     assert build(project) == (page, "the pages are as they were; nothing to render")
     assert page.stat().st_mtime_ns == stamp
+
+    (page.parent / "notebooks" / "a" / "two.html").unlink()  # a site with pages missing is not the one that was rendered
+    page, said = build(project)
+    assert "rendered in" in said and "computed at tiny" in html(page, "a/two")
 
     write(project, "a/one", "New prose.")
     page, said = build(project)
@@ -212,6 +222,40 @@ def test_two_runs_do_not_render_one_book(project):
         pytest.raises(ValueError, match="another run renders the book at scale tiny"),
     ):
         build(project)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_jupyter_book_ends_with_who_started_it(tmp_path, number):
+    """A Jupyter Book that writes the number of its process and goes on for ever."""
+    (tmp_path / "jupyter_book" / "cli").mkdir(parents=True)
+    for folder in ("", "cli"):
+        (tmp_path / "jupyter_book" / folder / "__init__.py").touch()
+    (tmp_path / "jupyter_book" / "cli" / "main.py").write_text(
+        "import os, pathlib, time\ndef main():\n    pathlib.Path('pid.new').write_text(str(os.getpid()))\n"
+        "    os.rename('pid.new', 'pid')\n    time.sleep(600)\n"
+    )
+    code = (
+        "from pathlib import Path; from relbook.press import render; "
+        "render._render(Path('stage'), Path('target'), Path('log'), draft=True, say=print)"
+    )
+    paths = os.pathsep.join([str(tmp_path), str(ROOT), os.environ.get("PYTHONPATH", "")])
+    parent = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=tmp_path, env={**os.environ, "PYTHONPATH": paths}
+    )
+    child = None
+    try:
+        end = time.monotonic() + 120
+        while not (tmp_path / "pid").exists() and parent.poll() is None and time.monotonic() < end:
+            time.sleep(0.05)
+        child = psutil.Process(int((tmp_path / "pid").read_text()))
+        parent.send_signal(number)
+        parent.wait(20)
+        child.wait(20)
+    finally:
+        parent.kill()
+        if child is not None and child.is_running():
+            child.kill()
 
 
 def test_an_unknown_scale_is_refused(project):
