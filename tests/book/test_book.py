@@ -99,7 +99,7 @@ def test_the_life_of_a_book(project):
     assert build(project) == (page, "the pages are as they were; nothing to render")
     assert page.stat().st_mtime_ns == stamp
 
-    (page.parent / "notebooks" / "a" / "two.html").unlink()  # a site with pages missing is not the one that was rendered
+    (page.parent / "notebooks" / "a" / "two.html").unlink()  # a site without a page is not the one that was rendered
     page, said = build(project)
     assert "rendered in" in said and "computed at tiny" in html(page, "a/two")
 
@@ -240,9 +240,7 @@ def test_jupyter_book_ends_with_who_started_it(tmp_path, number):
         "render._render(Path('stage'), Path('target'), Path('log'), draft=True, say=print)"
     )
     paths = os.pathsep.join([str(tmp_path), str(ROOT), os.environ.get("PYTHONPATH", "")])
-    parent = subprocess.Popen(
-        [sys.executable, "-c", code], cwd=tmp_path, env={**os.environ, "PYTHONPATH": paths}
-    )
+    parent = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, env={**os.environ, "PYTHONPATH": paths})
     child = None
     try:
         end = time.monotonic() + 120
