@@ -25,7 +25,7 @@ from relbook.press import reach
 from relstab.store import catalogue, environment
 
 KEY_FORMAT = 2
-PUBLISHING = ("cli", "__main__", "press/")  # modules of the book, by path, that only run and publish notebooks
+PUBLISHING = ("relbook/cli", "relbook/__main__", "relbook/press/")  # they only run and publish notebooks
 GROWING = ("published results", "stored results")  # what a study adds to while it runs
 _LIBRARIES = ("torch", "torchvision", "numpy", "scipy", "pandas", "matplotlib", "ipywidgets", "pillow")
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
@@ -71,7 +71,7 @@ def package(*folders) -> str:
                 path.is_file()
                 and "__pycache__" not in name.parts
                 and not (name.parts[0] == "studies" and len(name.parts) > 2)
-                and not name.with_suffix("").as_posix().startswith(PUBLISHING)
+                and not f"{folder.name}/{name.as_posix()}".startswith(PUBLISHING)
             ):
                 parts += [name.as_posix(), _content(path)]
     return digest(*parts)

@@ -78,7 +78,7 @@ def rotate(
 ) -> Float[Tensor, "*batch dimension"]:
     """Every x turned by `angle` (radians) towards a random t ⟂ x, ``|t| = |x|``: cos(angle) x + sin(angle) t.
 
-    The rotation R_θ of slides D, independent for each point.
+    The rotation R_θ of slides D, independent for each point; 0 stays where it is.
 
     >>> x = sphere(2, 3, generator=torch.Generator().manual_seed(0))
     >>> turned = rotate(x, 0.5, generator=torch.Generator().manual_seed(1))
@@ -87,6 +87,6 @@ def rotate(
     """
     direction = torch.randn(x.shape, generator=generator, dtype=x.dtype)
     squared = x.square().sum(-1, keepdim=True)
-    direction = direction - (direction * x).sum(-1, keepdim=True) / squared * x
+    direction = direction - (direction * x).sum(-1, keepdim=True) / squared.clamp_min(torch.finfo(x.dtype).tiny) * x
     tangent = direction * (squared.sqrt() / direction.norm(dim=-1, keepdim=True))
     return math.cos(angle) * x + math.sin(angle) * tangent

@@ -43,6 +43,7 @@ _WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel)
 # Two readings of one image agree if they differ by less than SAME of what two images differ by, plus rounding, a
 # share of the features' norm (a CUDA device may use TF32); up to SIMILAR it is said, above it is refused.
 _SAME, _SIMILAR = 0.01, 0.1
+_ROUNDED = 0.05  # of the difference between two images may be lost to the rounding of large features
 
 
 @dataclass(frozen=True)
@@ -165,18 +166,26 @@ def choose_faithful(model, images, layers, *, sets=1):
     one of them in other company. images: [image, ...]; sets: copies of the two images that go in at a time, more
     than one if BatchNorm normalises each set by its own statistics; then only their order is changed.
 
-    ValueError if the output, or a layer that was named, fails; a warning names the others.
+    ValueError if the output, or a layer that was named, fails; a warning names the others, and those whose features
+    are lost in the rounding of a large constant.
     """
     other = next((index for index in range(1, len(images)) if not torch.equal(images[index], images[0])), 1)
     pair = images[[0, other]]
-    reference = {}
+    reference, rounded = {}, {}
 
     def remember(key, found):
         first, second = _rows(found[:2].detach())
         reference[key] = second, float((second - first).norm()), float(second.norm())
+        rounded[key] = torch.finfo(found.dtype).eps * reference[key][2] > _ROUNDED * reference[key][1] > 0
 
     chosen = choose(model, trace(model, torch.cat([pair] * sets), remember), layers)
     wanted = {layer.key for layer in chosen}
+    if names := ", ".join(repr(layer.label) for layer in chosen if rounded[layer.key]):
+        warnings.warn(
+            f"layers: the features of {names} are so much larger than their differences between images that their "
+            f"type rounds away more than {100 * _ROUNDED:.0f} % of these; take a model in float64",
+            stacklevel=2,
+        )
     company = pair[[1, 1, 1]] if sets == 1 else torch.cat([pair.flip(0)] * sets)
     differences = dict.fromkeys(wanted, float("inf"))
 

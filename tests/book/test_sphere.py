@@ -38,6 +38,11 @@ def test_rotations_keep_the_norm_and_turn_by_the_angle(dtype, angle):
     assert torch.allclose(turned.norm(dim=1), torch.full_like(cosine, 3.0), atol=1e-5)
 
 
+def test_nothing_turns_to_nothing():
+    x = torch.cat([torch.zeros(1, 5), torch.ones(1, 5)])
+    assert toys.rotate(x, 0.5, generator=generator())[0].tolist() == [0] * 5
+
+
 # the exact lazy limit
 
 

@@ -432,6 +432,18 @@ def test_features_that_overflow_are_said():
         assert table["R"].isna().tolist() == [False, False, False, True]
 
 
+@pytest.mark.parametrize(("offset", "dtype", "said"), [
+    (1e6, torch.float32, True), (1e4, torch.float32, False), (1e6, torch.float64, False), (0, torch.bfloat16, False),
+])  # fmt: skip
+def test_features_lost_in_a_large_constant_are_said(offset, dtype, said):
+    """f + 1e6 in float32: D and G are the rounding of the features, and R is anything."""
+    network = nn.Sequential(convnet(), Module(lambda x: x + offset)).to(dtype)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        sensitivity(network, images(), seed=0)
+    assert ["the features of 'output' are so much larger" in str(w.message) for w in caught] == [True] * said
+
+
 def test_compare_looks_through_wrappers_too():
     clean = images(6)
     tables = [compare(net, clean, clean.flip(3), clean + 0.1) for net in (convnet(), nn.DataParallel(convnet()))]
