@@ -26,7 +26,7 @@ LONG = 30  # lines; a longer table scrolls in its own frame
 SHOWS = ("published", "computed", "both")
 
 
-def picture(fig, *rows, show="published", dpi=160):
+def picture(fig, *rows, show="published", of=None, dpi=160):
     """A matplotlib Figure as a PNG in the book's style; `rows` are the tables it was drawn from, all of them.
 
     While the book is made, the figure is also kept as SVG and PDF and the plotted numbers as CSV. The page shows the
@@ -38,6 +38,8 @@ def picture(fig, *rows, show="published", dpi=160):
         rows: What `relbook.registry.shown` gave.
         show: "published" rows, "computed" ones, or "both": those computed small and grey beside those published
             (`relbook.drawing.beside`). Where the notebook computed nothing, the rows at hand.
+        of: The part of the (first) rows that is drawn, as a function of them, for the caption: its networks and
+            seeds are counted. None: all.
         dpi: Of the PNG.
 
     Raises:
@@ -49,10 +51,14 @@ def picture(fig, *rows, show="published", dpi=160):
     """
     if show not in SHOWS:
         raise ValueError(f"show is {show!r}; it must be one of {', '.join(SHOWS)}")
+
+    def words(*tables):
+        return stated(of(tables[0]), *tables[1:]) if of else stated(*tables)
+
     if callable(fig):
-        fig, words = _both(fig, rows, show)
+        fig, words = _both(fig, rows, show, words)
     else:
-        words = stated(*rows)
+        words = words(*rows)
     with style.applied():
         png = _saved(fig, "png", dpi=dpi)
         if environment.folder("RELSTAB_DOWNLOADS"):
@@ -67,20 +73,20 @@ def picture(fig, *rows, show="published", dpi=160):
     return Display(image_png=png, text_plain="figure", stated=words)
 
 
-def _both(draw, rows, show):
+def _both(draw, rows, show, words):
     """The figure of what is to be shown, and which rows it was drawn from, in words."""
     from relbook import registry
 
     own = [registry.computed(table) for table in rows]
     if show == "published" or all(table is None for table in own):
-        return draw(*rows), stated(*rows)
+        return draw(*rows), words(*rows)
     own = [table if mine is None else mine for table, mine in zip(rows, own, strict=True)]
     if show == "computed":
-        return draw(*own), stated(*own)
+        return draw(*own), words(*own)
     fig, scale = draw(*rows), rows[0].attrs["asked"]
     if beside.beside(fig, draw(*own), f"computed here ({scale})"):
-        return fig, f"{stated(*rows)} Small and grey: computed by this page itself, at scale {scale}."
-    return fig, stated(*rows)
+        return fig, f"{words(*rows)} Small and grey: computed by this page itself, at scale {scale}."
+    return fig, words(*rows)
 
 
 def _saved(fig, kind, **options):
@@ -108,31 +114,73 @@ def in_short(said, found, why, **claims):
 
 
 def stated(*tables) -> str:
-    """Which rows a figure was drawn from, in words: study, units, seeds, images, scale; "" for rows of no study.
+    """Which rows a figure was drawn from, in words: study, networks, data, seeds, images, scale; "" for rows of no study.
 
     >>> import pandas as pd
-    >>> rows = pd.DataFrame({"scale": "laptop", "seed": [0, 1, 1], "probes": 500})
-    >>> rows.attrs |= {"study": "zoo", "units": 2, "scale": "laptop"}
-    >>> stated(rows)
-    'Rows of the study zoo: 2 units, seeds 0 and 1, 500 images a measurement, scale laptop.'
+    >>> rows = pd.DataFrame({"scale": "laptop", "architecture": "lenet", "dataset": "mnist", "seed": [0, 1, 1]})
+    >>> rows.attrs |= {"study": "zoo", "scale": "laptop"}
+    >>> stated(rows.assign(probes=500))
+    'Rows of the study zoo: 2 networks on MNIST, seeds 0 and 1, 500 images a measurement, scale laptop.'
     """
     return " ".join(_stated(rows) for rows in tables if "study" in rows.attrs and not rows.empty)
 
 
+NETS = {"architecture", "network", "layers"}  # columns of which a study of networks has one
+ENCODINGS = {
+    "cifar10": "CIFAR-10", "cifar10-jpeg": "CIFAR-10 (JPEG copies)", "cifar10-lossless": "CIFAR-10 (original images)",
+    "cifar10-lossless-8k": "8,068 original images of CIFAR-10", "cifar10-8k-jpeg75": "JPEG copies of these",
+    "fashion-mini": "3,000 images of Fashion-MNIST", "fashion-mnist": "Fashion-MNIST", "mnist": "MNIST",
+    "imagenet": "ImageNet",
+}  # fmt: skip
+
+
 def _stated(rows):
     parts = []
-    if "units" in rows.attrs:
-        parts.append(f"{rows.attrs['units'] - rows.attrs.get('missing', 0)} units")
-    if "seed" in rows:
+    if count := _units(rows):
+        noun = "network" if NETS & set(rows) else "setting"
+        sets = list(dict.fromkeys(rows["dataset"].dropna())) if "dataset" in rows else []
+        where = f" on {_listed(ENCODINGS.get(name, name) for name in sets)}" if sets else ""
+        members = sorted(set(rows["members"].dropna().astype(int))) if "members" in rows else []
+        each = (
+            f" of {' to '.join(map(str, dict.fromkeys([members[0], members[-1]])))} seeds" if members else ""
+        )
+        parts.append(f"{count:,} {noun}{'s' * (count > 1)}{each}{where}")
+    if "seed" in rows and "members" not in rows:
         seeds = sorted({int(seed) for seed in rows["seed"].dropna()})
-        many = f"{seeds[0]} to {seeds[-1]}" if seeds == list(range(len(seeds))) and len(seeds) > 2 else None
-        parts.append(f"seed{'s' * (len(seeds) > 1)} {many or ' and '.join(map(str, seeds))}")
+        run = len(seeds) > 2 and seeds == list(range(seeds[0], seeds[-1] + 1))
+        many = f"{seeds[0]} to {seeds[-1]}" if run else _listed(map(str, seeds))
+        parts.append(f"seed{'s' * (len(seeds) > 1)} {many}")
     if "probes" in rows:
         probes = sorted({int(count) for count in rows["probes"].dropna()})
         parts.append(f"{' or '.join(map(str, probes))} images a measurement")
     found = list(dict.fromkeys(rows["scale"])) if "scale" in rows else [rows.attrs["scale"]]
     parts.append(f"scale{'s' * (len(found) > 1)} {' and '.join(found)}")
     return f"Rows of the study {rows.attrs['study']}: {', '.join(parts)}."
+
+
+def _units(rows):
+    """How many networks, or settings, rows came from; 0 where a study is not of this book and does not say."""
+    from dataclasses import fields
+
+    from relbook import registry
+
+    if rows.attrs["study"] not in registry.STUDIES:
+        return rows.attrs.get("units", 0) - rows.attrs.get("missing", 0)
+    if "name" in rows:  # networks of others, of which one may have several units
+        return rows["name"].nunique()
+    configs = registry.configs(rows.attrs["study"], rows.attrs["scale"])
+    names = [field.name for kind in {type(config) for config in configs} for field in fields(kind)]
+    settings = [name for name in dict.fromkeys(names) if name in rows]
+    return len(rows[settings].astype(str).drop_duplicates()) if settings else 0
+
+
+def _listed(words):
+    """
+    >>> _listed("abc")
+    'a, b and c'
+    """
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def hashed(shown: bytes) -> str:
