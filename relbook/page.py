@@ -114,7 +114,7 @@ def in_short(said, found, why, **claims):
 
 
 def stated(*tables) -> str:
-    """Which rows a figure was drawn from, in words: study, networks, data, seeds, images, scale; "" for rows of no study.
+    """Which rows a figure was drawn from: study, networks, data, seeds, images, scale; "" for rows of no study.
 
     >>> import pandas as pd
     >>> rows = pd.DataFrame({"scale": "laptop", "architecture": "lenet", "dataset": "mnist", "seed": [0, 1, 1]})
@@ -141,9 +141,7 @@ def _stated(rows):
         sets = list(dict.fromkeys(rows["dataset"].dropna())) if "dataset" in rows else []
         where = f" on {_listed(ENCODINGS.get(name, name) for name in sets)}" if sets else ""
         members = sorted(set(rows["members"].dropna().astype(int))) if "members" in rows else []
-        each = (
-            f" of {' to '.join(map(str, dict.fromkeys([members[0], members[-1]])))} seeds" if members else ""
-        )
+        each = f" of {' to '.join(map(str, dict.fromkeys([members[0], members[-1]])))} seeds" if members else ""
         parts.append(f"{count:,} {noun}{'s' * (count > 1)}{each}{where}")
     if "seed" in rows and "members" not in rows:
         seeds = sorted({int(seed) for seed in rows["seed"].dropna()})

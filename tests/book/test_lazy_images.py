@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from relbook import papers, scales
-from relbook.studies.lazy_images import figures
+from relbook.studies.lazy_images import figures, pixels
 from relbook.studies.lazy_images import study as lazy_images
 from relbook.studies.lazy_images.networks import Centred, Predictor
 from relstab import models
@@ -280,6 +280,18 @@ def test_too_many_images_is_one_clear_sentence():
     unit = lazy_images.LazyImages("tiny", "fashion-mini", "fc_l2", 0.25, 10**6, 1.0, 1, 20, 10)
     with pytest.raises(ValueError, match="size is 1000000; it must be between"):
         unit.run()
+
+
+def test_feature_training_gathers_weights_on_pixels_and_makes_neighbours_alike():
+    found = pixels.table(train=60, seeds=1)
+    shares, alike = pixels.means(found, "share"), pixels.means(found, "likeness")
+    assert abs(shares["lazy"] - shares["before training"]) < 1e-3 < shares["lazy"] - shares["feature"] - 0.2
+    assert abs(alike["before training"]) < 0.02 and abs(alike["lazy"] - alike["before training"]) < 1e-3
+    assert alike["feature"] > 0.4
+    assert found[found.kind.eq("power")].groupby("regime").value.mean().tolist() == pytest.approx([1, 1, 1])
+    fig = figures.pixels(found)
+    assert [ax.get_title() for ax in fig.axes] == ["before training", "lazy", "feature", "likeness of weights"]
+    assert fig.axes[2].get_xlabel() == f"share {shares['feature']:.2f}"
 
 
 def test_figures_draw(rows):

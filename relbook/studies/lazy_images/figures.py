@@ -110,6 +110,34 @@ def layers(rows: pd.DataFrame, network="fc_l4") -> Figure:
     return fig
 
 
+@style.styled
+def pixels(rows: pd.DataFrame) -> Figure:
+    """Slides D, "4 neigh. pixels": where the first layer's weights are, and how alike neighbours are.
+
+    `rows` are those of `relbook.studies.lazy_images.pixels.table`; maps of the first seed, curves of all.
+    """
+    looks = {"before training": START[1:3], "lazy": REGIMES[lazy_images.LAZY][1:3],
+             "feature": REGIMES[lazy_images.FEATURE][1:3]}  # fmt: skip
+    fig, axes = style.figure(1, 4, height=2.6, gridspec_kw={"width_ratios": [1, 1, 1, 1.5]})
+    first = rows[rows.seed.eq(rows.seed.min())]
+    for ax, (regime, (colour, marker)) in zip(axes, looks.items(), strict=False):
+        part = first[first.regime.eq(regime)]
+        grid = part[part.kind.eq("power")].pivot_table(index="row", columns="column", values="value")
+        ax.imshow(grid, cmap="Greys", vmin=0, vmax=4)
+        ax.set(title=regime, xticks=[], yticks=[])
+        ax.set_xlabel(f"share {part[part.kind.eq('share')].value.iloc[0]:.2f}")
+        ax.grid(False)
+        curves = rows[rows.regime.eq(regime) & rows.kind.eq("likeness")]
+        line = curves.groupby("distance").value.mean()
+        face = "white" if regime == "before training" else colour
+        dashes = START[3] if regime == "before training" else "-"
+        axes[3].plot(line.index, line, color=colour, marker=marker, mfc=face, ls=dashes, label=regime)
+    axes[3].axhline(0, **style.GUIDE)
+    axes[3].set(title="likeness of weights", xlabel="distance (pixels)")
+    fig.legend(*axes[3].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    return fig
+
+
 def _reached(rows):
     found = lazy_images.networks(rows)
     return found[found.status == "reached"]
