@@ -114,13 +114,15 @@ class Told(NamedTuple):
     n: str
     verdict: str
     word: str
+    reason: str = ""
 
     @classmethod
     def of(cls, line: Mapping):
         """From a line of `relbook.papers.evaluate`."""
         text = measured(line).partition(", n = ")[0]
         word = in_words(line["verdict"], difference=line["difference"])
-        return cls(text, number(line["estimate"], 2), str(line["n"] or "no"), line["verdict"], word)
+        why = line.get("reason") or ""
+        return cls(text, number(line["estimate"], 2), str(line["n"] or "no"), line["verdict"], word, why)
 
 
 def tally(lines: Iterable[Mapping]) -> dict[str, int]:

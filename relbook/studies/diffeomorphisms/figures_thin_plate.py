@@ -37,7 +37,8 @@ def examples(images, *, copies=4, seed=0) -> Figure:
             _show(ax, picture)
         row[0].set_ylabel(f"{setting['points']} × {setting['points']}, ±{setting['maximum']:g} px", fontsize=10)
     axes[0, 0].set_title("original")
-    axes[0, (copies + 1) // 2].set_title("deformed")
+    middle = axes[0, (copies + 1) // 2]
+    middle.set_title("deformed", x=0.5 if copies % 2 else 1.03)  # over all copies
     return fig
 
 
@@ -111,9 +112,9 @@ def ensembles(*, size=32, setting=thin_plate.PAPER["cifar10"], displacement=1.0,
     and at which wave numbers.
     """
     cases = [
-        (f"C: {setting['points']} × {setting['points']} points, ±{setting['maximum']:g} px",
+        (f"Ruderman: {setting['points']} × {setting['points']} points, ±{setting['maximum']:g} px",
          random_fields.thin_plate_fields(**setting, size=size), style.RED, "o"),
-        (f"B: δ = {displacement:g} px, c = {cut}",
+        (f"Petrini: δ = {displacement:g} px, c = {cut}",
          random_fields.maximum_entropy_fields(displacement, cut, size), style.BLUE, "s"),
     ]  # fmt: skip
     fig, (profile, waves) = style.figure(1, 2, height=3.3)

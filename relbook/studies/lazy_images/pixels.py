@@ -10,7 +10,6 @@ units of the study, trained anew in a second or less because weights are not kep
 """
 
 import pandas as pd
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -46,8 +45,9 @@ def first_layers(train: int = 256, *, seed: int = 1, dataset: str = "fashion-min
 
 
 def likeness(weights: Float[Tensor, "neuron row column"], distance: int = 1) -> float:
-    """Correlation of the weights of two pixels in a row, ⟨w(y, x) w(y, x + distance)⟩ / ⟨w²⟩: 0 if independent, 1 if equal.
+    """⟨w(y, x) w(y, x + distance)⟩ / ⟨w²⟩ of the weights of two pixels in a row: 0 if independent, 1 if equal.
 
+    >>> import torch
     >>> likeness(torch.ones(1, 4, 4)), likeness(torch.eye(4)[None])
     (1.0, 0.0)
     """
@@ -64,6 +64,7 @@ def power(weights: Float[Tensor, "neuron row column"]) -> Float[Tensor, "row col
 def share(weights: Float[Tensor, "neuron row column"]) -> float:
     """Share of the pixels that the squared weights p are spread over, ⟨p⟩² / ⟨p²⟩: 1 if all have the same.
 
+    >>> import torch
     >>> share(torch.eye(4)[None])  # four of sixteen
     0.25
     """

@@ -140,19 +140,19 @@ def comparison(*, draws: int = 500, seed: int = 0) -> pd.DataFrame:
     One line an ensemble: the columns of `moments`, the largest gradient of any draw (C only: B's are unbounded),
     and the fraction of `draws` fields that fold. Templates are taken on 28 x 28 pixels at strengths 1 to 4.
 
-    >>> round(float(comparison(draws=5).loc["C, cifar10 on 32", "rms displacement"]), 2)
+    >>> round(float(comparison(draws=5).loc["Ruderman, CIFAR-10", "rms displacement"]), 2)
     1.25
     """
     lines = {}
-    for name, size in (("cifar10", 32), ("imagenet", 224)):
-        lines[f"C, {name} on {size}"] = line = _thin_plate_line(
+    for name, title, size in (("cifar10", "CIFAR-10", 32), ("imagenet", "ImageNet", 224)):
+        lines[f"Ruderman, {title}"] = line = _thin_plate_line(
             **thin_plate.PAPER[name], size=size, draws=draws, seed=seed
         )
         unit = moments(maximum_entropy_fields(1.0, 3, size))["rms gradient"]
         delta = line["rms gradient"] / unit
-        lines[f"B, δ = {delta:.3g} px on {size}"] = _maximum_entropy_line(delta, 3, size, draws, seed)
+        lines[f"Petrini, δ = {delta:.3g}, {size} px"] = _maximum_entropy_line(delta, 3, size, draws, seed)
     for strength in (1, 2, 3, 4):
-        lines[f"C, strength {strength} on 28"] = _thin_plate_line(3, strength, 28, draws, seed)
+        lines[f"Ruderman, tasks, ±{strength} px"] = _thin_plate_line(3, strength, 28, draws, seed)
     return pd.DataFrame.from_dict(lines, orient="index")
 
 

@@ -40,6 +40,12 @@ def chosen(rows: pd.DataFrame, task: str, kind: str) -> pd.DataFrame:
     return part[part.kind.eq(kind) & ~part.unit.isin(bad)].drop(columns="unit")
 
 
+def of(rows: pd.DataFrame, *tasks: str) -> pd.DataFrame:
+    """The networks of some tasks, a line each: what a figure is drawn from, for its caption."""
+    kinds = {"smoothed": "cosine"}
+    return pd.concat([chosen(rows, task, kinds.get(task, "training")) for task in tasks])
+
+
 def failed(rows: pd.DataFrame) -> int:
     """Number of trained networks that diverged or collapsed."""
     return 0 if rows.empty else int((rows.kind.eq("training") & rows.status.ne("ok")).sum())
@@ -114,3 +120,22 @@ def errors(rows: pd.DataFrame) -> pd.DataFrame:
                               "train_error": nets.train_error.mean(), "test_error": nets.test_error.mean(),
                               "epochs": int(nets.trained_epochs.max())})  # fmt: skip
     return pd.DataFrame(lines)
+
+
+WORDS = {
+    "real": "real", "matched": "real", "random": "random", "strided_relu": "strided, ReLU", "task": "labels",
+    "train_error": "training error", "test_error": "test error",
+}  # fmt: skip
+
+
+def errors_in_words(rows: pd.DataFrame, *tasks: str) -> pd.DataFrame:
+    """`errors` of some tasks as a page shows them: names for people, three digits, the downsampling as index."""
+    found = errors(rows)
+    found = found[found["task"].isin(tasks)].replace({"task": WORDS, "downsampling": WORDS})
+    numbers = dict.fromkeys(("train_error", "test_error"), "{:.3f}".format)
+    for name, form in numbers.items():
+        found[name] = found[name].map(form)
+    index = ["task", "downsampling"] if len(tasks) > 1 else ["downsampling"]
+    found = found.drop(columns=[] if len(tasks) > 1 else "task").set_index(index)
+    found.index.names = [WORDS.get(name, name) for name in found.index.names]
+    return found.rename(columns=WORDS)
