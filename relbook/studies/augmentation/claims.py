@@ -5,7 +5,7 @@ A unit is a kind of network and a deformation of its training images; seeds are 
 
 import numpy as np
 
-from relbook.measurement import bootstrap, geometric, mean
+from relbook.measurement import bootstrap, geometric, share
 from relbook.studies.augmentation.tables import finished
 
 
@@ -32,7 +32,7 @@ def crops_and_flips(rows, *, inside=None, seed):
     """R of networks trained with crops and flips over R without; geometric mean, or the share within a factor."""
     logs = _pairs(rows, "R", "augment")
     if inside is not None:
-        return bootstrap(mean, (logs.abs() <= np.log(inside)).astype(float), units=_units(logs.index), seed=seed)
+        return share(logs.abs() <= np.log(inside), units=_units(logs.index), seed=seed)
     return bootstrap(geometric, np.exp(logs), units=_units(logs.index), seed=seed)
 
 

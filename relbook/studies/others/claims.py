@@ -8,7 +8,7 @@ error on the lossless test images; R, D, G are at the output, δ = 1, c = 3.
 
 import numpy as np
 
-from relbook.measurement import NETWORKS, bootstrap, correlation, geometric, mean, nothing, slope
+from relbook.measurement import NETWORKS, bootstrap, correlation, geometric, mean, nothing, share, slope
 from relbook.studies.others import tables
 
 IDS = (
@@ -60,6 +60,13 @@ def _over(statistic, table, *columns, seed, distinct=4, needs=NETWORKS):
         return nothing()
     return bootstrap(statistic, *columns, units=table["name"], clusters=table["repository"], seed=seed, needs=needs,
                      distinct=distinct)  # fmt: skip
+
+
+def _share(table, true, *, seed):
+    """The share of the networks, one a repository, of which something is true."""
+    if len(table) < 3:
+        return nothing()
+    return share(true, units=table["name"], clusters=table["repository"], seed=seed, needs=NETWORKS)
 
 
 def _logs(table, *names):
@@ -165,7 +172,7 @@ def below_law(rows, *, factor, seed):
     """Share of the networks, robust ones too, that err less than 0.2 √R by more than a factor."""
     table = tables.networks(rows)
     better = table["test_error"] < 0.2 * np.sqrt(table["R"]) / factor
-    return _over(mean, table, better.astype(float), seed=seed, distinct=1)
+    return _share(table, better, seed=seed)
 
 
 def ratio_of_scatters(rows, *, seed):
@@ -241,11 +248,11 @@ def residual_factor(rows, *, seed):
     return _over(geometric, table, factors, seed=seed, distinct=1, needs=3)
 
 
-def share(rows, *, quantity, rises, group="all", seed):
+def share_moved(rows, *, quantity, rises, group="all", seed):
     """Share of natural networks, one a repository, whose D, G or R rises (or falls) by training; statistic "mean"."""
     table = GROUPS[group](tables.natural(rows, statistic="mean"))
     risen = (table[quantity] > table[f"{quantity}_init"]).to_numpy()
-    return _over(mean, table, (risen == rises).astype(float), seed=seed, distinct=1)
+    return _share(table, risen == rises, seed=seed)
 
 
 def gain(rows, *, quantity="G", seed):
@@ -263,7 +270,7 @@ def shuffling(rows, *, batch_norm="re-estimated", seed):
     table = tables.shuffled(rows)
     table = table[(table["batch_norm"] == batch_norm) & (table["dataset"] == "cifar10-lossless")]
     table = table[~table["robust"].astype(bool) & ~table["family"].isin(["fully connected", "transformer"])]
-    return _over(mean, table, (table["ratio"] > 1).astype(float), seed=seed, distinct=1)
+    return _share(table, table["ratio"] > 1, seed=seed)
 
 
 def interpolation(rows, *, displacement, seed):
@@ -275,7 +282,7 @@ def interpolation(rows, *, displacement, seed):
 def matched_share(rows, *, group="fitted", seed):
     """Share of natural networks, one a repository, with R below one against noise of the deformation's spectrum."""
     table = GROUPS[group](tables.matched(rows))
-    return _over(mean, table, (table["R_matched"] < 1).astype(float), seed=seed, distinct=1)
+    return _share(table, table["R_matched"] < 1, seed=seed)
 
 
 def matched_factor(rows, *, group="fitted", seed):

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from relbook.measurement import SEEDS, bootstrap, exact, mean, median, nothing
+from relbook.measurement import SEEDS, bootstrap, exact, median, nothing, share
 from relbook.studies.scale_detection import study
 from relstab import theory
 from relstab.theory.diffusion import walk
@@ -89,7 +89,7 @@ def without_error(rows, *, task, at_most=0.0, seed):
     """Share of seeds whose test error is at most this."""
     errors = _widest(rows, task).groupby("member")["test_error"].first()
     units = [f"seed {m:g}" for m in errors.index]
-    return bootstrap(mean, (errors <= at_most).astype(float), units=units, seed=seed, needs=SEEDS, what="seeds")
+    return share(errors <= at_most, units=units, seed=seed, needs=SEEDS, what="seeds")
 
 
 def homogeneous(rows, *, task, seed):
@@ -98,9 +98,7 @@ def homogeneous(rows, *, task, seed):
         return WITHOUT
     kinds = study.classify(study.most_seeds(rows, task))
     units = [f"seed {m:g}" for m in kinds["member"]]
-    return bootstrap(
-        mean, kinds["kind"].eq("homogeneous").astype(float), units=units, seed=seed, needs=SEEDS, what="seeds"
-    )
+    return share(kinds["kind"].eq("homogeneous"), units=units, seed=seed, needs=SEEDS, what="seeds")
 
 
 # ---- exact

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from relbook.measurement import bootstrap, correlation, geometric, mean, nothing
+from relbook.measurement import bootstrap, correlation, geometric, mean, nothing, share
 from relbook.studies.trajectories import tables
 
 
@@ -25,14 +25,11 @@ def falls_first(rows, *, first, second, seed):
     """Share of networks in which `first` falls from the first point to the last,
     and has half of its fall before `second`.
     """
-    found = [
-        (name, float(one[first].iloc[-1] < one[first].iloc[0] and a < b))
+    found = {
+        name: one[first].iloc[-1] < one[first].iloc[0] and a < b
         for name, one, (a, b) in _half_times(rows, first, second)
-    ]
-    if not found:
-        return nothing()
-    names, values = zip(*found, strict=True)
-    return bootstrap(mean, values, units=names, seed=seed)
+    }
+    return share(found.values(), units=found, seed=seed)
 
 
 def end_over(rows, *, quantity, start, seed):

@@ -23,6 +23,7 @@ from relbook.measurement import (
     median,
     nothing,
     rank_correlation,
+    share,
     slope,
 )
 from relbook.studies.zoo import tables
@@ -193,8 +194,7 @@ def _both_stages(rows, networks, families, **probe):
 def share_grown(rows, *, quantity, networks="ours", families="all", seed, **probe):
     """Share of the networks in which training raises D, G or R of the output."""
     table = _both_stages(rows, networks, families, **probe)
-    grown = (table[quantity] > table[f"{quantity}_init"]).to_numpy(float)
-    return bootstrap(mean, grown, units=names(table), seed=seed)
+    return share(table[quantity] > table[f"{quantity}_init"], units=names(table), seed=seed)
 
 
 def output(rows, *, quantity="R", stage="trained", over_init=False, networks="ours", families="all", seed, **probe):
@@ -256,7 +256,7 @@ def rank_with_depth(
     ranks = _ranks(profiles(rows, networks, families), quantity, stage)
     values = np.array(list(ranks.values()))
     if at_most is not None or at_least is not None:
-        values = (values <= at_most if at_most is not None else values >= at_least).astype(float)
+        return share(values <= at_most if at_most is not None else values >= at_least, units=ranks, seed=seed)
     return bootstrap(mean, values, units=ranks, seed=seed)
 
 
@@ -324,13 +324,13 @@ def share_overlapping(rows, *, factor, networks="ours", seed):
     in the first half when channels are shuffled.
     """
     moved = {u: np.exp(x[x.index <= 0.5].abs().mean()) for u, x in _shuffled(rows, networks).items()}
-    return bootstrap(mean, (np.array(list(moved.values())) < factor).astype(float), units=moved, seed=seed)
+    return share([value < factor for value in moved.values()], units=moved, seed=seed)
 
 
 def share_raised_late(rows, *, factor, networks="ours", seed):
     """Share of networks whose R_k grows by at least a factor in the last third when channels are shuffled."""
     moved = {u: np.exp(x[x.index > 2 / 3].mean()) for u, x in _shuffled(rows, networks).items()}
-    return bootstrap(mean, (np.array(list(moved.values())) >= factor).astype(float), units=moved, seed=seed)
+    return share([value >= factor for value in moved.values()], units=moved, seed=seed)
 
 
 def share_parting(rows, *, networks="ours", seed):
@@ -338,7 +338,7 @@ def share_parting(rows, *, networks="ours", seed):
     later = {
         u: x[x.index > 2 / 3].mean() > x[x.index <= 0.5].abs().mean() for u, x in _shuffled(rows, networks).items()
     }
-    return bootstrap(mean, np.array(list(later.values()), float), units=later, seed=seed)
+    return share(later.values(), units=later, seed=seed)
 
 
 def moved_layers(rows, *, layers, families, networks="ours", seed):
@@ -422,7 +422,7 @@ def share_of_curves(rows, *, quantity, rising, cuts=(3,), families=MODERN, seed)
         for unit, curve in curves(rows, families=families, cut=cut).items():
             grown = curve[quantity].iloc[-1] > curve[quantity].iloc[0]
             kept.setdefault(unit, []).append(grown == rising)
-    return bootstrap(mean, [float(all(values)) for values in kept.values()], units=kept, seed=seed)
+    return share(map(all, kept.values()), units=kept, seed=seed)
 
 
 def change_along(rows, *, quantity, families=MODERN, datasets=None, at_least=0, up_to=None, fit=False, seed):
