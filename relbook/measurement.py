@@ -175,7 +175,7 @@ def bootstrap(statistic: Callable, *columns, units: Iterable, seed: int, needs: 
 
 
 def share(true: Iterable, **options) -> Measurement:
-    """The share of the units of which something is true: `bootstrap` of its mean, with an interval that is never a point.
+    """The share of the units of which something is true: a mean, with an interval that is never a point.
 
     Resamples of a share of none or of all show no scatter, however few units there are. So the interval also holds
     Wilson's for as many independent units: p̂ + z²/2n ± z √(p̂ (1 - p̂)/n + z²/4n²), over 1 + z²/n, z = 1.96.

@@ -5,6 +5,7 @@ and locked intervals.
 import datetime
 import itertools
 import math
+import re
 import subprocess
 import sys
 
@@ -14,7 +15,7 @@ import pytest
 
 from relbook import ledger, measurement, papers
 from relbook.ledger import Accepted, Verdict
-from relbook.measurement import Measurement, bootstrap, correlation, exact, mean, rank_correlation, slope
+from relbook.measurement import Measurement, bootstrap, correlation, exact, mean, rank_correlation, share, slope
 
 TABLE = {
     "paper": "petrini2021",
@@ -154,6 +155,24 @@ def test_clusters_weigh_alike_and_are_resampled_as_one():
     assert not bootstrap(mean, x, units=range(4), seed=0, clusters=list("aaab"), needs=3).enough
 
 
+@pytest.mark.parametrize(
+    ("true", "low", "high"),
+    [("1" * 8, 0.6756, 1), ("0" * 9, 0, 0.2992), ("11110", 0.3755, 1), ("1" * 35 + "0" * 35, 0.3857, 0.6143)],
+)
+def test_the_interval_of_a_share_is_no_point(true, low, high):
+    """Wilson's: 8 of 8 is 0.676 to 1, 0 of 9 is 0 to 0.299; where resamples reach further, theirs."""
+    found = share([one == "1" for one in true], units=range(len(true)), seed=0)
+    assert found.estimate == pytest.approx(true.count("1") / len(true)) and found.n == len(true)
+    assert (found.low, found.high) == (pytest.approx(low, abs=2e-3), pytest.approx(high, abs=2e-3))
+
+
+def test_a_share_of_clusters_counts_clusters():
+    """Eight networks of two repositories are two."""
+    found = share([True] * 8, units=range(8), seed=0, clusters="aaaabbbb", needs=2)
+    assert (found.low, found.estimate, found.high) == (pytest.approx(0.3424, abs=1e-3), 1, 1) and found.enough
+    assert share([], units=[], seed=0).n == 0
+
+
 def test_a_column_without_a_value_for_each_unit_is_refused():
     with pytest.raises(ValueError, match="one value for each of the 3 units"):
         bootstrap(mean, np.ones(4), units="abc", seed=0)
@@ -187,6 +206,21 @@ def test_the_ledger_is_well_formed():
         assert claim.statement.endswith("."), claim.id
         if claim.measure and not claim.retired:
             assert callable(claim.function), claim.id
+
+
+PLACE = r"\b(Secs?\.|Figs?\.|Eqs?\.|Prop\.|App\.|abstract|footnotes?|slides?|draft|discussion)"
+
+
+def test_a_statement_of_a_paper_says_where_it_stands():
+    """`said` names a section, a figure, an equation or a slide."""
+    statements = [c for c in papers.ledger() if c.paper != "ours" and c.kind == "statement"]
+    assert [c.id for c in statements if not re.search(PLACE, c.said)] == []
+
+
+def test_a_statement_can_be_read_alone():
+    """It does not lean on the row before it, which a search or a link leaves out."""
+    leaning = re.compile(r"(The same (in|with|holds|among|norm)|Its|So it|And|That is)\b")
+    assert [c.id for c in papers.ledger() if leaning.match(c.statement)] == []
 
 
 def test_no_interval_has_changed():

@@ -191,6 +191,7 @@ def test_spreads_and_claims_of_made_rows():
     assert measured("c-7-seeds", rows) == pytest.approx(0.001 / math.sqrt(2) / (0.04 * deviation))
     assert measured("c-6-smoother", rows) == pytest.approx(0.17 - 0.003)
     assert measured("c-6-every-network", rows) == 1
+    assert measured("c-6-similar", rows) == pytest.approx(1.705 / 1.701)
     assert 3 not in tables.smoothness(rows, "real", "trained").columns, "strided filters are 2 x 2"
 
 

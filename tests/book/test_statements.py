@@ -57,7 +57,7 @@ STATEMENTS = {
     "C: the pattern throughout the layers": ["c-3-throughout"],
     "C: training changes stability even with pooling": ["c-3-with-pooling"],
     "C: all classify about equally well": ["c-3-errors"],
-    "C: similar smoothness, unlike with random labels": ["c-6-random-labels"],
+    "C: similar smoothness, unlike with random labels": ["c-6-similar", "c-6-random-labels"],
     "C: with random labels smoothness goes with stability": ["c-6-random-stability"],
     "C: smoothness of untrained layers": ["c-baseline-quoted", "c-baseline-first-layer", "c-baseline-larger-layers"],
     "C: random images": ["c-7-random-images"],

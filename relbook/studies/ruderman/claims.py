@@ -219,6 +219,14 @@ def errors(rows, *, seed):
     return _resampled(lambda x: (x.max(0) / x.min(0))[0], [table], seed)
 
 
+def levels(rows, *, seed):
+    """Largest over smallest total variation, mean over layers, of the downsamplings; trained on real labels."""
+    tv = networks(rows, "real", "trained", "filters", "tv")
+    if tv.empty:
+        return nothing()
+    return _resampled(lambda x: (x.max(0) / x.min(0))[0], [tv.mean(axis=1).to_frame()], seed)
+
+
 def seeds_over_downsamplings(rows, *, seed):
     """Standard deviation over seeds over that over downsamplings, last layer, random labels."""
     table = _last(networks(rows, "random", "trained"))
