@@ -365,3 +365,127 @@ def test_a_mean_over_turned_filters_stays_when_the_picture_is_turned():
         return np.maximum((turns * pictures).sum((2, 3)), 0).mean(0)
 
     assert pooled(np.rot90(pictures, axes=(1, 2))) == pytest.approx(pooled(pictures))
+
+
+# ---- known answers that a turned sign, another window or another population would miss
+
+
+def with_start(rows, **factors):
+    """The rows with `quantity` at initialisation times a factor for each architecture."""
+    init = rows["stage"].eq("init")
+    for quantity, by_name in factors.items():
+        rows.loc[init, quantity] *= rows.loc[init, "architecture"].map(by_name)
+    return rows
+
+
+def test_a_share_grows_and_is_not_the_share_that_falls(lawful):
+    """G before training is above that after it in two networks of six."""
+    rows = with_start(lawful, G={name: 2.0 if name in ("lenet", "alexnet") else 0.5 for name in NETS})
+    found = measured("a-1-noise-gained", rows)
+    assert found.estimate == pytest.approx(4 / 6) and found.n == 6
+    assert found.low < 0.31 and found.high > 0.9  # Wilson's of four in six
+
+
+@pytest.mark.parametrize("best", ["D", "G"])
+def test_the_margin_is_over_the_better_of_the_others(best):
+    """The error is one of D and G; the other says nothing."""
+    one, other = np.array([1.0, 2, 3, 4, 5, 6]), np.array([3.0, 1, 4, 1, 5, 2])
+    D, G = (one, other) if best == "D" else (other, 1 / one)
+    rows = frame(*(network(n, d / g, G=g, error=e) for n, d, g, e in zip(NETS, D, G, one / 10, strict=True)))
+    expected = np.corrcoef(np.log(D / G), np.log(one))[0, 1] - 1
+    assert expected < -0.1
+    assert estimate("a-1-centre-R-best", rows) == pytest.approx(expected)
+
+
+def test_the_weakest_cut_is_found_among_networks_probed_at_all(lawful):
+    """R at c = 5 is turned; AlexNet lacks c = 15 and ResNet18 c = 3."""
+    name, cut = lawful["architecture"], lawful["cut"]
+    turned = lawful["layer"].eq("output") & cut.eq(5)
+    lawful.loc[turned, "R"] = lawful.loc[turned, "R"] ** -1.0
+    rows = lawful[~(name.eq("alexnet") & cut.eq(15)) & ~(name.eq("resnet18") & cut.eq(3))]
+    found = measured("b-21-every-cut", rows)
+    assert found.estimate == pytest.approx(-1) and found.n == 4
+
+
+def test_the_worst_level_of_noise_counts_and_only_networks_of_all_levels():
+    errors = {
+        10.0: dict(zip(NETS, (6, 5, 4, 3, 2, 1), strict=True)),
+        30.0: dict(zip(NETS, (5, 6, 3, 4, 2, 1), strict=True)),
+    }
+    nets = [
+        network(name, R, G=1 / R, noise=noise, error=by_name[name] / 10)
+        for noise, by_name in errors.items()
+        for name, R in NETS.items()
+    ]
+    rows = frame(*nets, network("vgg16", 50.0, noise=10.0))
+    R, error = np.log(list(NETS.values())), np.log(list(errors[30.0].values()))
+    found = measured("a-1-right-R", rows)
+    assert found.n == 6 and found.estimate == pytest.approx(np.corrcoef(R, error)[0, 1])
+    assert estimate("a-1-right-G", rows) == pytest.approx(-found.estimate)
+
+
+def profiled(profiles, **more):
+    """Networks with profiles of R and nothing at the output: {name: (trained, shuffled, ...)}."""
+    rows = frame(*(network(name, 0.5, shuffles=1, profile=p, **more) for name, p in profiles.items()))
+    return rows[rows["layer"] != "output"]
+
+
+def test_two_of_three_rise_with_depth_before_training():
+    up, down = (9, 1, 2, 3), (9, 3, 2, 1)
+    rows = profiled({"vgg11_bn": (up,), "resnet18": (up,), "lenet": (down,)})
+    rows["stage"] = rows["stage"].replace("trained", "init")
+    assert estimate("a-3-D-not-before", rows) == pytest.approx(2 / 3)
+    assert claims.rank_with_depth(rows, quantity="D", at_most=0, stage="init", seed=0).estimate == pytest.approx(1 / 3)
+    assert claims.rank_with_depth(rows, quantity="D", seed=0).n == 0  # nothing is trained
+
+
+def test_steps_down_are_those_of_the_trained_network():
+    """From layer 1 on: 1 down to 0.8, up to 0.9, down to 0.4; with channels shuffled up all the way."""
+    rows = profiled({"vgg11_bn": ((0.1, 1.0, 0.8, 0.9, 0.4), (0.1, 0.2, 0.3, 0.4, 0.5))})
+    assert estimate("a-3-every-layer", rows) == pytest.approx(2 / 3)
+
+
+def test_what_is_built_up_is_the_correlation_at_the_output():
+    """log R at a quarter of the depth is turned: 1 - (-1)."""
+    rows = frame(*(network(n, R, shuffles=1, profile=((1.0, 1 / R, 1.0, 1.0),)) for n, R in NETS.items()))
+    found = measured("a-1-built-up", rows)
+    assert found.estimate == pytest.approx(2) and found.n == 6
+
+
+def test_overlap_is_of_the_first_half_and_late_of_the_last_third():
+    """Layers at 1/4, 1/2 and 3/4. Early effects in one network of three, late ones in two."""
+    trained = np.array([1.0, 0.9, 0.5, 0.25])
+    factors = {"vgg11_bn": (1, 1.1, 1 / 1.2, 9), "resnet18": (1, 1.3, 1.3, 2), "lenet": (1, 3, 3, 1)}
+    rows = profiled({name: (trained, trained * f) for name, f in factors.items()})
+    assert estimate("a-3-overlap", rows) == pytest.approx(2 / 3)
+    assert estimate("a-3-late", rows) == pytest.approx(2 / 3)
+    assert estimate("a-3-parting", rows) == pytest.approx(2 / 3)
+    half = rows.assign(R=rows["R"].mask(rows["depth"].eq(2) & rows["shuffle"].ge(0), 9.0))  # at half the depth
+    assert estimate("a-3-overlap", half) == 0 and estimate("a-3-late", half) == pytest.approx(2 / 3)
+
+
+def test_layers_and_ends_of_profiles():
+    """Only the named layers move by 2; what is left of a fall that neither begins nor ends at one."""
+    trained = np.array([9.0, 8.0, 4.0, 2.0])
+    rows = profiled({"vgg11_bn": (trained, trained * (1, 5, 2, 2))})
+    moved = {"layers": [2, 3], "families": ["vgg11_bn"], "seed": 0}
+    assert claims.moved_layers(rows, **moved).estimate == pytest.approx(2)
+    left = math.log(40 / 4) / math.log(8 / 2)
+    assert claims.pooled_in_space(rows, seed=0).estimate == pytest.approx(left)
+    thirds = frame(network("vgg11_bn", 2.0, shuffles=1, profile=((9.0, 8.0, 6.0, 3.0),)))  # 8, 6, 3, 2: ln 2 of ln 4
+    assert claims.spread_of_gain(thirds, seed=0).estimate == pytest.approx(1 / 2)
+
+
+def test_other_modes_count_by_their_number():
+    """The constant mode grows fivefold, one pair of others threefold: 5 over (2·3 + 1 + 2 + 2 + 1)/8."""
+    rows = frame(network("vgg11_bn", 0.1, growth=(5.0,)))
+    rows.loc[rows["epoch"].eq(1) & rows["kind"].eq("modes"), "gamma_1"] = 3.0
+    assert estimate("a-4-row-1-layers-2-4", rows) == pytest.approx(5 / 1.5)
+
+
+def test_published_networks_on_other_sets_are_not_ours():
+    rows = frame(
+        network("lenet", 1.5, dataset="mnist", augment=False),
+        network("alexnet", 9.0, dataset="mnist", augment=False, recipe="published"),
+    )
+    assert measured("b-20-mnist", rows).units == ("lenet on mnist",)
