@@ -163,7 +163,7 @@ def test_the_exponent_of_the_width():
 
 
 def test_every_claim_can_hold_and_fail():
-    good = made_up(R=(1.0, 0.2, 0.2, 0.2, 0.1), error=(0.9, 0.9, 0.6, 0.6, 0.3), G=(1, 0.2, 0.2, 0.2, 0.3))
+    good = made_up(16, R=(1.0, 0.2, 0.2, 0.2, 0.1), error=(0.9, 0.9, 0.6, 0.6, 0.3), G=(1, 0.2, 0.2, 0.2, 0.3))
     bad = made_up(R=(1.0, 1.0, 1.0, 0.1, 0.2), error=(0.9, 0.3, 0.3, 0.4, 0.3), G=(0.1, 1, 1, 0.5, 0.4))
     wide = [
         made_up(6, width=w, R=(1, 1, 1, 1, 0.3 * w**a), error=(0.9, 0.9, 0.9, 0.9, 0.4 * w**b))
