@@ -24,8 +24,10 @@ from matplotlib.lines import Line2D
 from relbook.drawing import style
 
 SIZE = 3.0  # of a mark, in points
-_LEFT_OUT = re.compile(r" ×[0-9/.]+|\s*\([0-9,]+ images\)|:.*$|, (?:P = |[0-9]+ networks|correlation).*$")
-_STATISTICS = re.compile(r"^\s*(?:[0-9]|all |(?:rank )?correlation)")
+_LEFT_OUT = re.compile(
+    r" ×[0-9/.]+(?:, ×[0-9/.]+)*|\s*\([0-9,]+ images\)|:.*$|, (?:P = |[0-9]+ networks|correlation).*$"
+)
+_STATISTICS = re.compile(r"^\s*(?:[0-9]|all |trained here: |(?:rank )?correlation)", re.IGNORECASE)
 
 
 def beside(fig, other, label) -> int:
@@ -61,7 +63,7 @@ def _panels(fig):
 
 def _subject(ax):
     title = (ax.get_title() or ax.get_title(loc="left")).replace("\n", ", ")
-    return "" if _STATISTICS.match(title) else _LEFT_OUT.sub("", title).strip()
+    return "" if _STATISTICS.match(title) else _LEFT_OUT.sub("", title).strip(" ,")
 
 
 def _copied(ax, other, label):
@@ -131,10 +133,17 @@ def _names(other, ax):
     if not here or not there:
         return lambda x: (x, np.ones(len(x), bool))
 
+    def there_of(full):
+        same = [place for name, place in there.items() if name == full or _short(name) == _short(full)]
+        return there.get(full, same[0] if same else None)
+
     def shift(x):
         nearest = [min(here, key=lambda name: abs(here[name] - value)) for value in x]
-        kept = np.array([name in there for name in nearest], bool)
-        moved = [value - here[name] + there.get(name, 0) for value, name in zip(x, nearest, strict=True)]
+        places = [there_of(name) for name in nearest]
+        kept = np.array([place is not None for place in places], bool)
+        moved = [
+            value - here[name] + (place or 0) for value, name, place in zip(x, nearest, places, strict=True)
+        ]
         return np.array(moved, float), kept
 
     return shift
@@ -146,11 +155,13 @@ def _written(ax):
     given = isinstance(axis.get_major_formatter(), mpl.ticker.FixedFormatter | mpl.ticker.FuncFormatter)
     if not (given and isinstance(axis.get_major_locator(), mpl.ticker.FixedLocator)):
         return {}
-    names = [
-        _LEFT_OUT.sub("", text.get_text()).replace("-\n", "-").partition("\n")[0].strip()
-        for text in ax.get_xticklabels()
-    ]
+    names = [text.get_text() for text in ax.get_xticklabels()]
     return dict(zip(names, ax.get_xticks(), strict=False))
+
+
+def _short(name):
+    """A name below an axis without its width and its second line."""
+    return _LEFT_OUT.sub("", name).replace("-\n", "-").partition("\n")[0].strip()
 
 
 def _legend(fig, label):

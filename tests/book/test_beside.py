@@ -71,6 +71,13 @@ def test_marks_stand_above_their_name():
     assert grey(fig)[0][1] == [[1.0, 3.0]]
 
 
+def test_of_several_widths_the_same_one_is_found():
+    published = {"VGG11bn\n×1/8": 1.0, "VGG11bn\n×1/4": 2.0}
+    assert grey(pair(bars, published, {"VGG11bn\n×1/4": 3.0})[0])[0][1] == [[1.0, 3.0]]
+    assert grey(pair(bars, published, {"VGG11bn\n×1/8": 3.0})[0])[0][1] == [[0.0, 3.0]]
+    assert grey(pair(bars, published, {"VGG11bn\n×1/16": 3.0})[0])[0][1] == [[0.0, 3.0]]
+
+
 def test_what_is_the_same_in_both_is_drawn_once():
     fig, count = pair(profiles, {"exact": [1, 2, 3]}, {"exact": [1, 2, 3]})
     assert count == 0

@@ -74,13 +74,21 @@ def test_the_phase_diagram_has_temperatures_upward_and_marks_where_networks_are_
     assert letters["a"] == pytest.approx((3, 0.012 * 2e-2)) and letters["h"] == pytest.approx((20, 20 * 2e-4))
 
 
-def test_both_perturbations_lie_on_one_circle():
+def test_both_perturbations_lie_on_one_sphere():
     image = torch.rand(1, 32, 32, generator=torch.Generator().manual_seed(0))
-    plane, x, bent, _ = deformations.noise_and_deformation(image, displacement=2.0, seed=1).axes
-    ends = [line.get_xydata()[-1] for line in plane.lines if len(line.get_xydata()) == 2]
-    radius = [np.hypot(*end) for end in ends if np.hypot(*end) > 0]
-    moved = diffeo.deform(image[None], displacement=2.0, cut=3, generator=torch.Generator().manual_seed(1))[0]
-    assert radius == pytest.approx([(moved - image).norm().item()] * 2, rel=1e-5)
+    sphere, x, bent, _ = deformations.noise_and_deformation(image, displacement=2.0, seed=1).axes
+    moved, noise, bends, axis = deformations.on_sphere(image, displacement=2.0, seed=1)
+    expected = diffeo.deform(
+        image[None], displacement=2.0, cut=3, generator=torch.Generator().manual_seed(1)
+    )[0]
+    np.testing.assert_allclose(moved, expected, atol=1e-6)
+    assert noise.norm().item() == pytest.approx((moved - image).norm().item(), rel=1e-5)
+    assert axis[2] == pytest.approx(1, abs=0.05)
+    assert (np.linalg.norm(bends, axis=0) < 1).all()
+    assert np.abs(bends[2]).max() < 0.1  # nearly orthogonal to the noise
+    np.testing.assert_allclose(bends[:, 0], bends[:, -1], atol=1e-4)  # one turn
+    loop = next(line for line in sphere.lines if len(line.get_xydata()) == bends.shape[1])
+    assert loop.get_xdata().max() - loop.get_xdata().min() > 0.5
     shown = [ax.images[0].get_array() for ax in (x, bent)]
     np.testing.assert_allclose(shown[0], image[0], atol=1e-6)
     np.testing.assert_allclose(shown[1], moved[0].clamp(0, 1), atol=1e-6)

@@ -123,7 +123,7 @@ def test_error_against_a_sensitivity_is_upright(quantity, across):
 
 def test_a_row_of_sensitivities_fits_each_group_by_itself():
     """Errors follow D among convolutional networks; dense ones are out of line, and others' networks in no fit."""
-    own = [("vgg11", 0.2), ("vgg13", 0.3), ("alexnet", 0.5), ("lenet", 0.8), ("resnet18", 0.1)]
+    own = [("vgg11", 0.2), ("vgg13", 0.3), ("vgg16", 0.4), ("alexnet", 0.5), ("lenet", 0.8), ("resnet18", 0.1)]
     rows = frame(
         *(network(name, R, 2.0, 0.3 * R**0.7) for name, R in own),
         network("fc_l2", 0.05, 2.0, 0.9),
@@ -137,7 +137,8 @@ def test_a_row_of_sensitivities_fits_each_group_by_itself():
         assert sorted(points | grey) == [pytest.approx(point) for point in sorted(expected)]
         ((fit,),) = [lines for (colour, dash), lines in curves(ax).items() if dash == FULL and colour == "#000000"]
         assert fit == [pytest.approx((factor * R, 0.3 * R**0.7)) for R in (0.1, 0.8)]
-        assert "convolutional 5: +1.00" in ax.get_xlabel() and "all 7" in ax.get_xlabel()
+        assert "convolutional 6: +1.00" in ax.get_xlabel() and "all 8" in ax.get_xlabel()
+    assert not [line for line in axes[1].lines if line.get_linestyle() == FULL and len(line.get_xydata()) > 1]
     rims = [line.get_markeredgecolor() for line in axes[0].lines if line.get_marker() == "P"]
     assert sorted(to_hex(rim) for rim in rims) == sorted(["#000000", to_hex(style.BLUE)])
 
@@ -154,12 +155,34 @@ def test_bars_of_the_largest_cut_span_the_seeds(learning):
 
 
 def test_the_printed_law_is_that_of_the_points():
-    nets = zip(("fc_l2", "fc_l4", "vgg13", "vgg11", "alexnet"), (4.0, 1.0, 0.3, 0.1, 0.02), strict=True)
-    ax = figures.error_against(frame(*(network(name, R, 1.0, 0.15 * R**0.4) for name, R in nets))).axes[0]
-    prefactor = math.exp(sum(math.log(0.15 * R ** (0.4 - 0.5)) for R in (4.0, 1.0, 0.3, 0.1, 0.02)) / 5)
-    title = ax.get_title(loc="left")
-    assert "5 networks, correlation 1.00 [1.00, 1.00]" in title
-    assert f"slope 0.40, prefactor at slope ½: {prefactor:.2f}" in title
+    values = {"fc_l2": 4.0, "fc_l4": 1.0, "vgg13": 0.3, "vgg11": 0.1, "alexnet": 0.02, "vgg16": 0.5}
+    nets = [network(name, R, 1.0, 0.15 * R**0.4) for name, R in values.items()]
+    prefactor = math.exp(sum(math.log(0.15 * R ** (0.4 - 0.5)) for R in values.values()) / 6)
+    known = "6 networks, correlation 1.00 [1.00, 1.00]", f"slope 0.40, prefactor at slope ½: {prefactor:.2f}"
+    title = figures.error_against(frame(*nets)).axes[0].get_title(loc="left")
+    assert title == ", ".join(known)
+    few = figures.error_against(frame(*nets[:-1])).axes[0]
+    assert few.get_title(loc="left") == "5 networks"
+    assert all(line.get_label() != "fit" for line in few.lines)
+
+    others = network("cifar_resnet20", 0.01, 1.0, 0.9, recipe="published")  # far off the law, and in no fit
+    mixed = figures.error_against(frame(*nets, others)).axes[0]
+    assert mixed.get_title(loc="left").startswith(
+        "Trained here: " + ",\n".join(known) + "\nwith those of others: 7 networks"
+    )
+    (fit,) = [line for line in mixed.lines if line.get_label() == "fit, trained here"]
+    assert fit.get_xydata()[:, 1] == pytest.approx([0.15 * R**0.4 for R in (0.02, 4.0)])
+
+
+def test_means_stand_above_medians():
+    nets = {"vgg11": 0.2, "vgg13": 0.3, "alexnet": 0.5, "lenet": 0.8, "resnet18": 0.1, "fc_l2": 3.0}
+    rows = frame(*(network(name, R, 2.0 + R, 0.1) for name, R in nets.items()))
+    axes = figures.means_against_medians(rows).axes
+    for ax, factor in ((axes[0], MEAN), (axes[1], 1.0), (axes[2], MEAN)):
+        points = [line.get_xydata()[0] for line in ax.lines if len(line.get_xydata()) == 1]
+        assert len(points) == 6
+        assert [y / x for x, y in points] == pytest.approx([factor] * 6)
+        assert "rank correlation 1.00" in ax.get_xlabel()
 
 
 def test_encodings_set_true_pixels_against_jpegs():
@@ -233,7 +256,7 @@ def test_noise_scatter_has_D_G_R_across_and_the_error_upward(noisy):
     for ax, (quantity, xs) in zip(axes[:3], across.items(), strict=True):
         points = sorted(point for lines in curves(ax).values() for points in lines for point in points)
         assert points == [pytest.approx(point) for point in sorted(zip(xs, errors, strict=True))], quantity
-    assert [ax.get_title() for ax in axes[::3]] == ["noise 0: correlation 1.00", "noise 30: correlation -1.00"]
+    assert [ax.get_title() for ax in axes[::3]] == ["noise 0, $D_f$: 1.00", "noise 30, $D_f$: −1.00"]
 
 
 def test_mode_growth_is_by_eigenvalue():

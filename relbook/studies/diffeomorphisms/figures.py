@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
+from matplotlib.legend_handler import HandlerTuple
+from matplotlib.lines import Line2D
 from matplotlib.patches import Circle, Patch
 
 from relbook.drawing import style
@@ -54,17 +56,17 @@ def phase_diagram(rows: pd.DataFrame, image, *, seed=0) -> Figure:
         "half of the\ndraws fold": (boundary, {"color": style.BLACK, "marker": "o", "ms": 3.5}),
         "$8/(\\pi^3 c^2)$": (8 / (math.pi**3 * cuts**2), {"color": style.RED, "ls": style.PAPER}),
         "$\\delta = 1$": (unit**-2.0, {"color": style.BLACK}),
-        "$\\delta = 1$, Eq. 3": (nominal, {"color": style.BLACK, "ls": style.PAPER}),
+        "$\\delta = 1$, large $c$": (nominal, {"color": style.BLACK, "ls": style.PAPER}),
         "$\\delta = \\frac{1}{2}$": ((0.5 / unit) ** 2, {"color": style.BLACK, "lw": 1.0}),
     }
-    lift = {"half of the\ndraws fold": 7, "$\\delta = 1$, Eq. 3": 6, "$\\delta = 1$": -4}
+    lift = {"half of the\ndraws fold": -2, "$8/(\\pi^3 c^2)$": 4, "$\\delta = 1$, large $c$": 6, "$\\delta = 1$": -4}
     for text, (line, options) in curves.items():
         ax.plot(cuts, line, label=text.replace("\n", " "), **options)
         ax.annotate(text, (cuts[-1], line[-1]), xytext=(6, lift.get(text, 0)), textcoords="offset points", fontsize=9.5,
                     va="center", color=options["color"])  # fmt: skip
     small = [diffeo.temperature(1.0, int(c), 32) for c in cuts]
     ax.plot(cuts, small, color=style.GREY, ls=style.PAPER)
-    ax.annotate("$\\delta = 1$ of\n32 pixels", (cuts[-1], small[-1]), xytext=(6, 0), textcoords="offset points",
+    ax.annotate("$\\delta = 1$ of\n32 pixels", (cuts[-1], small[-1]), xytext=(6, 14), textcoords="offset points",
                 fontsize=9.5, va="center", color=style.GREY)  # fmt: skip
     for cut, colour in MEASURED.items():
         ax.plot(cut, diffeo.temperature(1.0, cut, 32), "o", color=colour, ms=9, zorder=5, label=f"measured, c = {cut}")
@@ -89,14 +91,12 @@ def phase_diagram(rows: pd.DataFrame, image, *, seed=0) -> Figure:
     ticks = [cut for cut in (2, 3, 5, 10, 20, 30, 50, 100) if cut <= cuts.max()]
     ax.set_xticks(ticks, [str(cut) for cut in ticks])
     ax.set_xticks([], minor=True)
-    handles = [
-        Patch(color=style.GREEN, alpha=0.18, label="one-to-one, δ ≥ ½ pixel"),
-        Patch(color=style.GREY, alpha=0.35, label="5 % to 95 % of the draws fold"),
-    ]
-    handles += [
-        handle for handle in ax.get_legend_handles_labels()[0] if str(handle.get_label()).startswith("measured")
-    ]
-    fig.legend(handles=handles, loc="outside lower center", ncols=3)
+    handles = [Patch(color=style.GREEN, alpha=0.18, label="one-to-one, δ ≥ ½ pixel"),
+               Patch(color=style.GREY, alpha=0.35, label="5 % to 95 % of the draws fold")]  # fmt: skip
+    dots = tuple(Line2D([], [], marker="o", ls="", ms=8, color=colour) for colour in MEASURED.values())
+    names = [handle.get_label() for handle in handles] + ["where networks are measured"]
+    fig.legend([*handles, dots], names, loc="outside lower center", ncols=2,
+               handler_map={tuple: HandlerTuple(ndivide=None)})  # fmt: skip
     return fig
 
 
@@ -111,46 +111,75 @@ def deformed(image, cut, temperature, *, seed=0):
 def noise_and_deformation(image, *, displacement=1.0, cut=3, seed=0) -> Figure:
     """B Fig. 2: an image x, a diffeomorphism τx and the image with white noise of exactly the same norm.
 
-    Left, the plane through x, τx and x + η in the space of images, drawn to scale: both perturbations lie on
-    one sphere around x. image: [channel, n, n].
+    Left, the sphere of all images as far from x as τx is, seen along three of its directions (`on_sphere`): those of two
+    bends and of the noise. image: [channel, n, n].
     """
-    generator = torch.Generator().manual_seed(seed)
-    moved = diffeo.deform(image[None], displacement=displacement, cut=cut, generator=generator)[0]
-    change = moved - image
-    noise = torch.randn(image.shape, generator=generator)
-    noise *= change.norm() / noise.norm()
-    radius = change.norm().item()
-    angle = math.acos((change * noise).sum().item() / radius**2)
-    fig, axes = style.figure(1, 4, height=2.5, gridspec_kw={"width_ratios": [1.25, 1, 1, 1]})
-    plane = axes[0]
-    plane.add_patch(Circle((0, 0), radius, fill=False, color=style.GREY, lw=1.2))
-    points = [
-        (0, 0, "x", style.BLACK, "o"),
-        (radius, 0, r"$\tau x$", style.GREEN, "D"),
-        (radius * math.cos(angle), radius * math.sin(angle), r"$x+\eta$", style.RED, "s"),
-    ]
-    for u, v, label, colour, marker in points:
-        plane.plot([0, u], [0, v], "-", color=colour, lw=1)
-        plane.plot(u, v, marker, color=colour)
-        plane.annotate(label, (u, v), xytext=(-5, 6), textcoords="offset points", ha="right")
-    plane.set(
-        aspect="equal",
-        xlim=(-1.15 * radius, 1.15 * radius),
-        ylim=(-1.15 * radius, 1.25 * radius),
-        xlabel=rf"radius $\|\tau x - x\|$ = {radius:.1f}" + "\n(pixels from 0 to 1)",
-        xticks=[],
-        yticks=[],
-    )
+    moved, noise, bends, axis = on_sphere(image, displacement=displacement, cut=cut, seed=seed)
+    fig, axes = style.figure(1, 4, height=2.5, gridspec_kw={"width_ratios": [1.35, 1, 1, 1]})
+    sphere, turn = axes[0], np.linspace(0, 2 * np.pi, 200)
+    sphere.add_patch(Circle((0, 0), 1, fill=False, color=style.GREY, lw=1.2))
+    sphere.plot(*_seen(np.stack([np.cos(turn), np.sin(turn), 0 * turn])), color=style.GREY, lw=0.7)
+    sphere.plot(*_seen(bends), color=style.GREEN, lw=2)
+    points = [(np.zeros(3), "$x$", style.BLACK, "o"), (bends[:, 0], r"$\tau x$", style.GREEN, "D"),
+              (axis, r"$x+\eta$", style.RED, "s")]  # fmt: skip
+    for point, label, colour, marker in points:
+        at = _seen(point)
+        sphere.plot([0, at[0]], [0, at[1]], "-", color=colour, lw=1)
+        sphere.plot(*at, marker, color=colour)
+        sphere.annotate(label, at, xytext=(-7 if label == "$x$" else 7, 6), textcoords="offset points",
+                        ha="right" if label == "$x$" else "left")  # fmt: skip
+    sphere.set(aspect="equal", xlim=(-1.1, 1.45), ylim=(-1.1, 1.25), xticks=[], yticks=[])
     for ax, picture, title in zip(
         axes[1:], (image, moved, image + noise), (r"$x$", r"$\tau x$", r"$x+\eta$"), strict=True
     ):
         ax.imshow(picture.permute(1, 2, 0).clamp(0, 1).squeeze(-1).numpy(), cmap="gray", vmin=0, vmax=1)
         ax.set(title=title)
         ax.axis("off")
-    plane.grid(False)
-    for spine in plane.spines.values():
+    sphere.grid(False)
+    for spine in sphere.spines.values():
         spine.set_visible(False)
     return fig
+
+
+def _seen(points):
+    """Points [3, ...] as somebody sees them from a little above the plane of the first two axes: [2, ...]."""
+    x, y, z = points
+    turn, tilt = math.radians(-35), math.radians(20)
+    across = math.cos(turn) * x - math.sin(turn) * y
+    away = math.sin(turn) * x + math.cos(turn) * y
+    return np.stack([across, math.cos(tilt) * z + math.sin(tilt) * away])
+
+
+def on_sphere(image, *, displacement=1.0, cut=3, seed=0, count=49):
+    """A deformed image, noise of its norm, and where bends lie on the sphere around the image, computed.
+
+    The bends are those of τ_θ = cos θ τ_1 + sin θ τ_2, two draws mixed in every proportion, each rescaled until its image
+    lies on the sphere. Their places are components along three orthonormal directions, the two in which the bends differ
+    most and that of the noise, in units of the radius; a place inside of the sphere also points elsewhere.
+
+    Returns:
+        τ_1 x and η, [channel, n, n]; the bends [3, count]; the noise [3].
+    """
+    size, generator = image.shape[-1], torch.Generator().manual_seed(seed)
+    temperature = diffeo.temperature(displacement, cut, size)
+    draws = [diffeo.sample_coefficients(1, cut, generator=generator) for _ in range(2)]
+    pair = diffeo.displacement_field(torch.cat(draws), temperature, size)
+    moved = diffeo.warp(image[None], pair[:1])[0]
+    radius = (moved - image).norm()
+    noise = torch.randn(image.shape, generator=generator)
+    noise *= radius / noise.norm()
+    changes = []
+    for angle in torch.linspace(0, 2 * math.pi, count):
+        field = math.cos(angle) * pair[:1] + math.sin(angle) * pair[1:]
+        for _ in range(4):  # the change grows nearly in proportion to the field
+            change = diffeo.warp(image[None], field)[0] - image
+            field = field * (radius / change.norm())
+        changes.append(change.flatten() / radius)
+    bends, direction = torch.stack(changes), noise.flatten() / radius
+    main = torch.linalg.svd(bends - bends.mean(0), full_matrices=False)[2][:2]
+    basis = torch.linalg.qr(torch.cat([main, direction[None]]).T)[0]
+    basis = basis * (basis[:, 2] @ direction).sign()
+    return moved, noise, (bends @ basis).T.numpy(), (direction @ basis).numpy()
 
 
 @style.styled
@@ -169,6 +198,7 @@ def example(image, *, displacement=1.0, cut=3, arrows=16, seed=0) -> Figure:
         ax.imshow(picture.permute(1, 2, 0).clamp(0, 1).squeeze(-1).numpy(), cmap="gray", vmin=0, vmax=1)
         ax.set(title=title)
         ax.axis("off")
+    axes[1].spines[:].set_visible(True)
     axes[1].quiver(at.numpy(), at.numpy(), dx, -dy, color=style.BLUE, pivot="tail")
     axes[1].set(aspect="equal", xlim=(0, size - 1), ylim=(size - 1, 0), xticks=[], yticks=[],
                 title=rf"field $\tau$, up to {field.norm(dim=1).max():.0f} px")  # fmt: skip

@@ -85,7 +85,7 @@ def by_depth(rows: pd.DataFrame) -> Figure:
             handles.append(Line2D([], [], color=colour, marker=marker, label=net(architecture, width)))
         ax.axhline(1, **style.GUIDE)
         ax.set(yscale="log", title=f"${quantity}_k$")
-    outer(axes[None], "relative depth", "trained on copies / on originals")
+    outer(axes[None], "relative depth", "copies / originals")
     legend(fig, handles, 3)
     return fig
 

@@ -59,7 +59,8 @@ def _pixels(axis, size, pair, title):
 def profiles(stride_1: list[np.ndarray], stride_f: list[np.ndarray], area: tuple[float, float]) -> Figure:
     """A Fig. 8: f_0, ..., f_K of an image with two active pixels, one panel a stride, deeper layers lower.
 
-    `area` holds A_K of both networks, in input pixels, drawn in red below the last layer.
+    `area` holds A_K of both networks, in input pixels, drawn in red below the last layer. Where every unit counts the
+    active pixels of its block (the panel on the right) the counts are written into the blocks.
     """
     fig, axes = style.figure(1, 2, height=4.3)
     for axis, stack, reach in zip(axes, (stride_1, stride_f), area, strict=True):
@@ -70,6 +71,11 @@ def profiles(stride_1: list[np.ndarray], stride_f: list[np.ndarray], area: tuple
             heights = np.repeat(0.8 * profile / profile.max(), 2) - k
             axis.fill_between(edges, -k, heights, color=style.BLUE, alpha=0.25 + 0.12 * k, lw=0)
             axis.plot(edges, heights, color=style.BLUE, lw=1.0)
+            for unit in np.flatnonzero(profile) if stack is stride_f and k else ():
+                count = round(profile[unit] / profile.sum() * np.count_nonzero(stack[0]))
+                axis.vlines([unit * width, (unit + 1) * width], -k, 0.8 * profile[unit] / profile.max() - k,
+                            color=style.BLUE, lw=1.0)  # fmt: skip
+                axis.text((unit + 0.5) * width, 0.4 - k, str(count), ha="center", va="center", fontsize=10)
         centre = (np.argmax(stack[-1]) + 0.5) * length / len(stack[-1])
         arrow = {"arrowstyle": "<->", "color": style.RED, "lw": 1.6, "shrinkA": 0, "shrinkB": 0}
         ends = [(centre + side * reach / 2, -last - 0.12) for side in (-1, 1)]

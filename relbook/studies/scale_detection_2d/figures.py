@@ -115,4 +115,5 @@ def shuffling_by_width(rows: pd.DataFrame, architectures=("vgg11_bn", "vgg11")) 
 @drawn
 def mode_growth(rows: pd.DataFrame, architecture="vgg11_bn"):
     """A Fig. 4, second row: growth of the filters' Laplacian modes on scale detection, a panel a layer."""
-    return zoo_layers.growth_panels(tables.growth(rows, architecture), architecture)
+    table = tables.growth(rows, architecture)
+    return zoo_layers.growth_panels(table, net(architecture, table.attrs["width"]))

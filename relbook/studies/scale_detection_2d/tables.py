@@ -119,4 +119,6 @@ def growth(rows, architecture="vgg11_bn"):
     seeds = table.groupby("epoch")["seed"].transform("nunique")
     table = table[seeds == table["seed"].nunique()]
     logs = np.log(table["growth"]).groupby([table[name] for name in ("depth", "epoch", "eigenvalue")])
-    return np.exp(logs.mean()).reset_index()
+    found = np.exp(logs.mean()).reset_index()
+    found.attrs["width"] = table["width"].max() if len(table) else 1
+    return found

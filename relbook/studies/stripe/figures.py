@@ -121,5 +121,6 @@ def _guide(ax, rows, quantity, power, label):
 
 def _sizes(ax, sizes):
     ticks = sorted(sizes.unique())
-    ax.set_xticks(ticks, [str(int(tick)) for tick in ticks], rotation=30 if len(ticks) > 4 else 0)
+    shown = ticks[:: 1 if len(ticks) <= 4 else 2]  # as many as stand side by side
+    ax.set_xticks(shown, [str(int(tick)) for tick in shown])
     ax.set_xticks([], minor=True)

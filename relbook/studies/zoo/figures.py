@@ -16,14 +16,16 @@ from relbook.studies.zoo import tables
 
 CUT_COLOURS = {3: style.BLUE, 5: style.ORANGE, 15: style.GREEN}
 SYMBOLS = {"bilinear": "o", "gaussian": "s"}  # of the interpolations
-FEWEST = 5  # networks for a correlation
+MODERN = tuple(reversed(style.FAMILIES))  # the order of panels: modern networks first
+FEWEST = 6  # networks for a correlation or a fit; the ledger, too, decides nothing from fewer
 
 
 @drawn
-def displacement_sweep(rows: pd.DataFrame, *, columns=3) -> Figure:
+def displacement_sweep(rows: pd.DataFrame, *, columns=2) -> Figure:
     """B Fig. 3, left: R against the displacement δ, at initialisation and trained, per cut-off.
 
-    A panel per network that was probed at several δ; squares: Gaussian instead of bilinear interpolation.
+    A panel per network that was probed at several δ, modern ones first; squares: Gaussian instead of bilinear
+    interpolation.
     """
     table = tables.measured(rows)
     table = table[(table["layer"] == "output") & (table["shuffle"] == -1) & (table["statistic"] == "component_median")]
@@ -31,6 +33,7 @@ def displacement_sweep(rows: pd.DataFrame, *, columns=3) -> Figure:
     table = tables.geometric(tables.on_full_set(table), by)
     many = table.groupby(["dataset", "architecture", "width"])["displacement"].transform("nunique") > 2
     panels = list(table[many].groupby(["dataset", "architecture", "width"], sort=False))
+    panels.sort(key=lambda panel: MODERN.index(style.family(panel[0][1])))
     lines = -(-max(len(panels), 1) // columns)
     fig, axes = style.figure(lines, columns, height=3.0 * lines, squeeze=False, sharex=True, sharey=True)
     for ax in axes.flat[len(panels) :]:
@@ -59,9 +62,10 @@ def dots(rows: pd.DataFrame, architectures, imagenet=None, *, paper=None) -> Fig
     """B Fig. 3 centre and Fig. 4 top: R(δ = 1) per data set, initialised (hollow) and trained (filled).
 
     Args:
-        architectures: names, a panel each; of several widths the largest is shown.
+        architectures: names, a panel each; of several widths the largest is shown, and named.
         paper: the range of R that the paper states for trained networks, shaded.
-        imagenet: rows of the study `imagenet`, for a panel of networks that others trained on ImageNet.
+        imagenet: rows of the study `imagenet`, for a second line of panels: networks that others trained, on the
+            original CIFAR-10 (in `rows`) and on ImageNet.
     """
     others = imagenet is not None and len(imagenet) > 0
     sets = tables.on_full_set(rows).groupby("architecture")["dataset"].nunique()
@@ -74,20 +78,31 @@ def dots(rows: pd.DataFrame, architectures, imagenet=None, *, paper=None) -> Fig
         width_ratios=[1 + sets.get(name, 1) for name in architectures],
     )
     for ax, architecture in zip(axes[0], architectures, strict=False):
-        found = {}
+        found, widths = {}, set()
         for (position, stage), table in _dot_tables(rows, tuple(CUT_COLOURS)):
             table = table[table["architecture"] == architecture]
             table = table[table["width"] == table.groupby("dataset")["width"].transform("max")]
             found[position, stage] = tables.geometric(table, ["dataset"]).set_index("dataset")["R"]
-        _dot_panel(ax, found, label(architecture), paper)
+            widths.update(table["width"])
+        _dot_panel(ax, found, _with_widths(architecture, widths), paper)
     if others:
         for ax in axes[1]:
             ax.remove()
-        ax = fig.add_subplot(axes[1, 0].get_gridspec()[1, :], sharey=axes[0, 0])
         cuts = sorted(int(cut) for cut in imagenet["cut"].dropna().unique())
-        found = {key: table.set_index("architecture")["R"] for key, table in _dot_tables(imagenet, cuts)}
-        _dot_panel(ax, found, "ImageNet, networks trained by others", paper)
-        ax.set_ylabel(r"$R_f(\delta = 1)$")
+        small = rows[rows["recipe"] == "published"]
+        lines = {
+            "CIFAR-10, trained by others": (small, tuple(CUT_COLOURS)),
+            "ImageNet, trained by others": (imagenet, cuts),
+        }
+        lines = {title: line for title, line in lines.items() if len(line[0])}
+        second = axes[1, 0].get_gridspec()[1, :].subgridspec(1, len(lines))
+        for place, (title, (table, own)) in zip(second, lines.items(), strict=True):
+            ax = fig.add_subplot(place, sharey=axes[0, 0])
+            found = {key: part.set_index("architecture")["R"] for key, part in _dot_tables(table, own)}
+            _dot_panel(ax, found, title, paper, size=8.5)
+            ax.tick_params(labelleft=ax.get_subplotspec().is_first_col())
+            if ax.get_subplotspec().is_first_col():
+                ax.set_ylabel(r"$R_f(\delta = 1)$")
     axes[0, 0].set_ylabel(r"$R_f(\delta = 1)$")
     texts = [f"c = {cut}" for cut in CUT_COLOURS]
     if others:
@@ -98,7 +113,7 @@ def dots(rows: pd.DataFrame, architectures, imagenet=None, *, paper=None) -> Fig
     ]
     handles += [_unlined(handle) for handle in style.key("init", "trained")]
     if paper is not None:
-        handles.append(Line2D([], [], color=style.GREY, alpha=0.3, lw=8, label="trained, in the paper"))
+        handles.append(Line2D([], [], color=style.GREY, alpha=0.3, lw=8, label="trained (paper)"))
     legend(fig, handles, 3)
     return fig
 
@@ -113,11 +128,18 @@ def _dot_tables(rows, cuts):
             )
 
 
-def _dot_panel(ax, found, title, paper=None):
+def _with_widths(architecture, widths):
+    """The name of a panel's network with its widths, which may differ between data sets."""
+    names = [net(architecture, width).removeprefix(label(architecture)) for width in sorted(widths, reverse=True)]
+    return f"{label(architecture)}\n{', '.join(name.strip() for name in names)}".strip()
+
+
+def _dot_panel(ax, found, title, paper=None, *, size=9):
     """Dots of R by name, hollow before training; found: (position of the cut-off, stage) -> R by name.
 
     Args:
         paper: the range that it states, shaded.
+        size: of the names, in points.
     """
     names = sorted(dict.fromkeys(name for values in found.values() for name in values.index), key=in_order)
     if not names:
@@ -132,8 +154,8 @@ def _dot_panel(ax, found, title, paper=None):
     if paper is not None:
         ax.axhspan(*paper, color=style.GREY, alpha=0.15, lw=0)
     ax.set(yscale="log", title=title, xlim=(-0.6, len(names) - 0.4))
-    written = [label(name).replace("Fashion-M", "Fashion-\nM") for name in names]
-    ax.set_xticks(range(len(names)), written, fontsize=10)
+    written = [label(name).replace("Fashion-M", "Fashion-\nM").replace("Net-Lite", "Net-\nLite") for name in names]
+    ax.set_xticks(range(len(names)), written, fontsize=size)
 
 
 def _unlined(line):
@@ -203,34 +225,35 @@ def _others(table):
 
 
 def _law(ax, table, quantity, **look):
-    """The power law through the points; none for fewer than `FEWEST`, whose slope would be an illusion."""
-    if len(table) >= FEWEST and np.ptp(np.log(table[quantity])) > 1e-9:
+    """The power law through the points; none for fewer than `FEWEST`, or where their correlation may be zero."""
+    if len(table) < FEWEST or np.ptp(np.log(table[quantity])) < 1e-9:
+        return
+    low, high = tables.interval(table[quantity], table["error"])
+    if low * high > 0:
         ends = np.array([table[quantity].min(), table[quantity].max()])
         slope, constant = np.polyfit(np.log(table[quantity]), np.log(table["error"]), 1)
         ax.plot(ends, np.exp(constant) * ends**slope, lw=1, **look)
 
 
-def _statistics(table, quantity, between=", "):
-    """How many networks, their correlation with its interval and, for R, the fit;
-    no statistics of fewer than `FEWEST`.
-    """
+def _statistics(table, quantity, between=", ", *, fit=True):
+    """How many networks, their correlation with its interval and, for R, the fit; no statistics of fewer than `FEWEST`."""
     parts = [f"{len(table)} networks"]
     if len(table) >= FEWEST:
         low, high = tables.interval(table[quantity], table["error"])
         parts.append(f"correlation {tables.correlation(table[quantity], table['error']):.2f} [{low:.2f}, {high:.2f}]")
-        if quantity == "R":
+        if quantity == "R" and fit:
             found = tables.law(table["error"], table["R"])
             parts += [f"slope {found.slope:.2f}", f"prefactor at slope ½: {found.prefactor:.2f}"]
-    return between.join(parts)
+    return between.join(parts).replace("-", "−")
 
 
 @drawn
 def error_against(rows: pd.DataFrame, quantity="R", *, datasets=None, names=True, bars=False, **probe) -> Figure:
     """B Fig. 5 (R), 15 and 16 (D, G), 19 (bars over seeds): test error against a sensitivity.
 
-    One point a network, seeds averaged; black-rimmed: trained by others. For R the fitted
-    power law, its correlation with a bootstrap interval, and B's line ε = 0.2 √R. datasets: default CIFAR-10
-    or what there is; **probe: options of `zoo_tables.outputs`.
+    One point a network, seeds averaged; black-rimmed: trained by others. For R the power law fitted to the networks
+    trained here, its correlation with a bootstrap interval (also with those of others), and B's line ε = 0.2 √R.
+    datasets: default CIFAR-10 or what there is; **probe: options of `zoo_tables.outputs`.
     """
     table = tables.compared(rows, datasets, **probe)
     fig, ax = style.figure(height=4.8)
@@ -239,8 +262,16 @@ def error_against(rows: pd.DataFrame, quantity="R", *, datasets=None, names=True
         return fig
     each = tables.compared(rows, datasets, each_seed=True, **probe) if bars else None
     _networks(ax, table, quantity, each=each)
-    _law(ax, table, quantity, color=style.BLACK, label="fit")
-    ax.set_title(_statistics(table, quantity), fontsize=10, loc="left")
+    here = table[table["recipe"] != "published"]
+    mixed = 0 < len(here) < len(table)
+    _law(ax, here if mixed else table, quantity, color=style.BLACK, label="fit, trained here" if mixed else "fit")
+    title = _statistics(here if mixed else table, quantity)
+    if mixed:
+        title = "\n".join([
+            "Trained here: " + title.replace(", slope", ",\nslope"),
+            "with those of others: " + _statistics(table, quantity, fit=False),
+        ])  # fmt: skip
+    ax.set_title(title, fontsize=10, loc="left")
     legend(fig, ax.get_legend_handles_labels()[0] + _others(table), 3)
     if names:
         twice = table.duplicated(["dataset", "architecture", "width"], keep=False)
@@ -257,7 +288,8 @@ def error_row(rows: pd.DataFrame, *, quantities="DGR", **probe) -> Figure:
     """B Figs. 15 to 17 and A Fig. 1 centre in one row: error against D, G and R, one axis of errors.
 
     Below each axis the correlation of the logarithms over three groups of networks. Lines: power laws fitted to the
-    convolutional networks trained here (black) and to all trained here (grey). **probe: options of `tables.outputs`.
+    convolutional networks trained here (black) and to all trained here (grey), where the interval of the correlation
+    does not hold zero. **probe: options of `tables.outputs`.
     """
     table = tables.compared(rows, **probe)
     fig, axes = style.figure(1, len(quantities), height=4.0, squeeze=False, sharey=True)
@@ -272,7 +304,7 @@ def error_row(rows: pd.DataFrame, *, quantities="DGR", **probe) -> Figure:
         _law(ax, here, quantity, color=style.GREY, zorder=0, label="fit, trained here")
         _law(ax, alike, quantity, color=style.BLACK, zorder=0, label="fit, convolutional ones")
         lines = [f"${quantity}_f$"] + [
-            f"{name} {len(part)}: {tables.correlation(part[quantity], part['error']):+.2f}"
+            f"{name} {len(part)}: {tables.correlation(part[quantity], part['error']):+.2f}".replace("-", "−")
             for name, part in (("all", table), ("trained here", here), ("convolutional", alike))
             if len(part) >= FEWEST
         ]
@@ -281,6 +313,43 @@ def error_row(rows: pd.DataFrame, *, quantities="DGR", **probe) -> Figure:
     axes[0, 0].set_ylabel("test error ε")
     handles = [handle for ax in axes[0] for handle in ax.get_legend_handles_labels()[0]]
     legend(fig, handles + _others(table), 3)
+    return fig
+
+
+@drawn
+def means_against_medians(rows: pd.DataFrame) -> Figure:
+    """B Fig. 17: D, G and R of the networks on CIFAR-10, averaged over images, against their medians.
+
+    On the diagonal the two agree; networks that rise together are in the same order, whichever statistic one takes.
+    """
+    both = tables.compared(rows).merge(
+        tables.compared(rows, statistic="mean"), on=tables.NETWORK, suffixes=("", "_mean")
+    )
+    fig, axes = style.figure(1, 3, height=3.6)
+    for ax, quantity in zip(axes, tables.QUANTITIES, strict=True):
+        if both.empty:
+            nothing(ax)
+            continue
+        across, up = both[quantity], both[f"{quantity}_mean"]
+        for line in both.to_dict("records"):
+            text, colour, marker = look(line["architecture"])
+            rim = style.OTHERS if line["recipe"] == "published" else {}
+            ax.plot(line[quantity], line[f"{quantity}_mean"], marker, color=colour, ms=7, label=text, **rim)
+        ends = np.array([min(across.min(), up.min()) / 1.4, max(across.max(), up.max()) * 1.4])
+        ax.plot(ends, ends, **style.GUIDE)
+        rank = across.corr(up, method="spearman") if len(both) >= FEWEST else float("nan")
+        known = f"\nrank correlation {rank:.2f}".replace("-", "−") if np.isfinite(rank) else ""
+        ax.set(
+            xscale="log",
+            yscale="log",
+            xlim=ends,
+            ylim=ends,
+            aspect="equal",
+            xlabel=f"median{known}",
+            title=f"${quantity}_f$",
+        )
+    axes[0].set_ylabel("mean over images")
+    legend(fig, [handle for ax in axes for handle in ax.get_legend_handles_labels()[0]] + _others(both), 3)
     return fig
 
 
@@ -417,10 +486,10 @@ def trajectories(rows: pd.DataFrame) -> Figure:
 
 @drawn
 def encodings(rows: pd.DataFrame) -> Figure:
-    """R of networks trained on JPEGs: on true pixels against on the same pictures as JPEG (in no paper)."""
+    """R of networks trained on JPEGs: on original pixels against on the same pictures as JPEG (in no paper)."""
     table = tables.encodings(rows)
     table = table[(table["noise"] == 0) & (table["train_size"] == 0)]
-    fig, ax = style.figure(height=3.8)
+    fig, ax = style.figure(height=5.2)
     if table.empty:
         nothing(ax)
         return fig
@@ -431,6 +500,7 @@ def encodings(rows: pd.DataFrame) -> Figure:
         [table[["R_lossless", "R_jpeg"]].min().min() / 1.3, table[["R_lossless", "R_jpeg"]].max().max() * 1.3]
     )
     ax.plot(ends, ends, color=style.GREY, lw=1)
-    ax.set(xscale="log", yscale="log", xlabel="$R_f$ on true pixels", ylabel="$R_f$ on the same pictures as JPEG")
+    ax.set(xscale="log", yscale="log", xlabel="$R_f$ on original pixels", ylabel="$R_f$ on the same pictures as JPEG",
+           xlim=ends, ylim=ends, aspect="equal")  # fmt: skip
     legend(fig, ax.get_legend_handles_labels()[0], 3)
     return fig

@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import ConnectionPatch, Rectangle
 
 from relbook.drawing import style
-from relbook.drawing.nets import drawn, label, legend, look, net, nothing
+from relbook.drawing.nets import drawn, legend, look, net, nothing
 from relbook.studies.zoo import tables
 
 COLUMNS = 4  # small panels side by side
@@ -48,6 +48,8 @@ def _multiples(rows, kinds, quantities):
     table = tables.largest(tables.on_full_set(tables.profiles(rows)))
     table = table[table["stage"].isin(kinds)]
     found = list(table.groupby(["dataset", "architecture", "width"], sort=False))
+    families = list(style.FAMILIES)
+    found.sort(key=lambda panel: (panel[0][1].startswith("cifar_"), families.index(style.family(panel[0][1]))))
     columns = min(max(len(found), 1), COLUMNS)
     lines = max(-(-len(found) // columns), 1)
     fig, axes = style.figure(lines, columns, height=1.9 * lines + 0.5, squeeze=False, sharex=True, sharey=True)
@@ -68,13 +70,12 @@ def _multiples(rows, kinds, quantities):
         ax.set_title(net(architecture, width), fontsize=9.5)
     for ax in axes[:, 0]:
         ax.set_ylabel(", ".join(f"${quantity}_k$" for quantity in quantities))
-    for ax in [ax for ax in axes.flat if ax.get_visible()][-columns:]:
+    for ax in axes[-1]:
         ax.set_xlabel("relative depth")
+    for ax in [ax for ax in axes.flat if ax.get_visible()][-columns:]:
         ax.xaxis.set_tick_params(labelbottom=True)
-    handles = [
-        Line2D([], [], color=style.QUANTITIES[q][0], marker=style.QUANTITIES[q][1], ls="", label=f"${q}_k$")
-        for q in quantities
-    ]
+    handles = [Line2D([], [], color=style.QUANTITIES[q][0], marker=style.QUANTITIES[q][1], ls="", label=f"${q}_k$")
+               for q in quantities if len(quantities) > 1]  # fmt: skip
     legend(fig, [*handles, *style.key(*kinds)], 4)
     return fig
 
@@ -144,14 +145,14 @@ def noisy_pictures(rows: pd.DataFrame, image, std, *, generator):
 
 @drawn
 def noise_scatter(rows: pd.DataFrame) -> Figure:
-    """A Fig. 10: test error against D, G and R (columns), a row per norm of the noise."""
+    """A Fig. 10: test error against D, G and R (columns), a row per norm of the noise; titles end with correlations."""
     table = tables.noise_networks(rows)
     levels = sorted(table["noise"].unique())
     if not any(levels):
         fig, ax = style.figure()
         nothing(ax)
         return fig
-    fig, axes = style.figure(len(levels), 3, height=2.2 * len(levels) + 0.5, squeeze=False, sharey="row", sharex="col")
+    fig, axes = style.figure(len(levels), 3, height=2.2 * len(levels) + 0.5, squeeze=False, sharey=True, sharex="col")
     for row, level in zip(axes, levels, strict=True):
         chosen = table[table["noise"] == level]
         for ax, quantity in zip(row, tables.QUANTITIES, strict=True):
@@ -159,7 +160,8 @@ def noise_scatter(rows: pd.DataFrame) -> Figure:
                 text, colour, marker = look(line["architecture"])
                 ax.plot(line[quantity], line["error"], marker, color=colour, label=text)
             value = tables.correlation(chosen[quantity], chosen["error"])
-            ax.set(xscale="log", yscale="log", title=f"noise {level:g}: correlation {value:.2f}")
+            written = f"{value:.2f}".replace("-", "−")
+            ax.set(xscale="log", yscale="log", title=f"noise {level:g}, ${quantity}_f$: {written}")
             ax.title.set_fontsize(9.5)
         row[0].set_ylabel("test error ε")
     for ax, quantity in zip(axes[-1], tables.QUANTITIES, strict=True):
@@ -174,11 +176,13 @@ def mode_growth(rows: pd.DataFrame, *, datasets=None, architecture="vgg11_bn") -
 
     Modes of equal eigenvalue are averaged: single ones depend on the eigensolver. The largest width is shown.
     """
-    return growth_panels(tables.filters(rows, architecture, datasets), architecture)
+    table = tables.filters(rows, architecture, datasets)
+    width = table.attrs.get("width", 1)
+    return growth_panels(table, net(architecture, width))
 
 
-def growth_panels(table: pd.DataFrame, architecture) -> Figure:
-    """A panel a layer of growth against epochs, from columns depth, epoch, eigenvalue, growth."""
+def growth_panels(table: pd.DataFrame, name) -> Figure:
+    """A panel a layer of growth against epochs, from columns depth, epoch, eigenvalue, growth; `name`: of the network."""
     if table.empty:
         fig, ax = style.figure()
         nothing(ax)
@@ -200,12 +204,8 @@ def growth_panels(table: pd.DataFrame, architecture) -> Figure:
         ax.set_xlabel("epoch $t$")
     for ax in axes[:, 0]:
         ax.set_ylabel(r"$\gamma(t)/\gamma(0)$")
-    fig.legend(
-        *axes[0, 0].get_legend_handles_labels(),
-        loc="outside lower center",
-        ncols=6,
-        title=f"{label(architecture)}: eigenvalue of the grid Laplacian",
-    )
+    fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=6,
+               title=f"{name}: eigenvalue of the grid Laplacian")  # fmt: skip
     return fig
 
 

@@ -349,7 +349,9 @@ def filters(rows, architecture="vgg11_bn", datasets=None):
     for size in ("width", "epochs"):
         table = table[table[size] == table[size].max()]
     logs = np.log(table["growth"]).groupby([table[name] for name in ("depth", "epoch", "eigenvalue")])
-    return np.exp(logs.mean()).reset_index()
+    found = np.exp(logs.mean()).reset_index()
+    found.attrs["width"] = table["width"].max() if len(table) else 1
+    return found
 
 
 def other_datasets(rows):
