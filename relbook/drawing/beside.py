@@ -141,9 +141,7 @@ def _names(other, ax):
         nearest = [min(here, key=lambda name: abs(here[name] - value)) for value in x]
         places = [there_of(name) for name in nearest]
         kept = np.array([place is not None for place in places], bool)
-        moved = [
-            value - here[name] + (place or 0) for value, name, place in zip(x, nearest, places, strict=True)
-        ]
+        moved = [value - here[name] + (place or 0) for value, name, place in zip(x, nearest, places, strict=True)]
         return np.array(moved, float), kept
 
     return shift

@@ -78,9 +78,7 @@ def test_both_perturbations_lie_on_one_sphere():
     image = torch.rand(1, 32, 32, generator=torch.Generator().manual_seed(0))
     sphere, x, bent, _ = deformations.noise_and_deformation(image, displacement=2.0, seed=1).axes
     moved, noise, bends, axis = deformations.on_sphere(image, displacement=2.0, seed=1)
-    expected = diffeo.deform(
-        image[None], displacement=2.0, cut=3, generator=torch.Generator().manual_seed(1)
-    )[0]
+    expected = diffeo.deform(image[None], displacement=2.0, cut=3, generator=torch.Generator().manual_seed(1))[0]
     np.testing.assert_allclose(moved, expected, atol=1e-6)
     assert noise.norm().item() == pytest.approx((moved - image).norm().item(), rel=1e-5)
     assert axis[2] == pytest.approx(1, abs=0.05)

@@ -246,12 +246,25 @@ def test_published_errors_stand_for_networks_of_others(stored):
 
 # Figures -----------------------------------------------------------------------------------------------
 
-FROM_ROWS = [figures.displacement_sweep, lambda rows: figures.dots(rows, ["lenet", "vgg11_bn"]),
-             figures.learning_curve, figures.error_against, lambda rows: figures.error_against(rows, "D"), figures.error_row,
-             figures.by_size,
-             figures.sensitivities_against_size, figures.trajectories, lambda rows: figures.error_panels(rows, {"c = 3": {}}),
-             figures.encodings, figures.means_against_medians, zoo_layers.depth_profiles, zoo_layers.shuffled_profiles,
-             zoo_layers.noise_correlations, zoo_layers.noise_scatter, zoo_layers.mode_growth]  # fmt: skip
+FROM_ROWS = [
+    figures.displacement_sweep,
+    lambda rows: figures.dots(rows, ["lenet", "vgg11_bn"]),
+    figures.learning_curve,
+    figures.error_against,
+    lambda rows: figures.error_against(rows, "D"),
+    figures.error_row,
+    figures.by_size,
+    figures.sensitivities_against_size,
+    figures.trajectories,
+    lambda rows: figures.error_panels(rows, {"c = 3": {}}),
+    figures.encodings,
+    figures.means_against_medians,
+    zoo_layers.depth_profiles,
+    zoo_layers.shuffled_profiles,
+    zoo_layers.noise_correlations,
+    zoo_layers.noise_scatter,
+    zoo_layers.mode_growth,
+]
 
 
 @pytest.mark.parametrize("draw", FROM_ROWS)

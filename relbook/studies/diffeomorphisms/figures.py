@@ -111,8 +111,8 @@ def deformed(image, cut, temperature, *, seed=0):
 def noise_and_deformation(image, *, displacement=1.0, cut=3, seed=0) -> Figure:
     """B Fig. 2: an image x, a diffeomorphism τx and the image with white noise of exactly the same norm.
 
-    Left, the sphere of all images as far from x as τx is, seen along three of its directions (`on_sphere`): those of two
-    bends and of the noise. image: [channel, n, n].
+    Left, the sphere of all images as far from x as τx is, seen along three of its directions (`on_sphere`).
+    image: [channel, n, n].
     """
     moved, noise, bends, axis = on_sphere(image, displacement=displacement, cut=cut, seed=seed)
     fig, axes = style.figure(1, 4, height=2.5, gridspec_kw={"width_ratios": [1.35, 1, 1, 1]})
@@ -153,9 +153,9 @@ def _seen(points):
 def on_sphere(image, *, displacement=1.0, cut=3, seed=0, count=49):
     """A deformed image, noise of its norm, and where bends lie on the sphere around the image, computed.
 
-    The bends are those of τ_θ = cos θ τ_1 + sin θ τ_2, two draws mixed in every proportion, each rescaled until its image
-    lies on the sphere. Their places are components along three orthonormal directions, the two in which the bends differ
-    most and that of the noise, in units of the radius; a place inside of the sphere also points elsewhere.
+    The bends are those of τ_θ = cos θ τ_1 + sin θ τ_2, two draws mixed in every proportion, each rescaled until its
+    image lies on the sphere. Their places are components along three orthonormal directions, the two in which the bends
+    differ most and that of the noise, in units of the radius; a place inside of the sphere also points elsewhere.
 
     Returns:
         τ_1 x and η, [channel, n, n]; the bends [3, count]; the noise [3].

@@ -26,14 +26,7 @@ def depth_profiles(rows: pd.DataFrame) -> Figure:
         lines = table[table["architecture"] == name]
         for stage in STAGES:
             line = lines[lines["stage"] == stage].sort_values("depth")
-            ax.plot(
-                line["relative_depth"],
-                line["R"],
-                marker=marker,
-                ms=4,
-                markevery=3,
-                **style.stroke(stage, colour),
-            )
+            ax.plot(line["relative_depth"], line["R"], marker=marker, ms=4, markevery=3, **style.stroke(stage, colour))
         ax.axhline(1, **style.GUIDE)
         ax.set(yscale="log", xlabel="relative depth", title=label(name))
     axes[0, 0].set_ylabel("$R_k$")

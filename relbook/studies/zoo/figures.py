@@ -236,7 +236,7 @@ def _law(ax, table, quantity, **look):
 
 
 def _statistics(table, quantity, between=", ", *, fit=True):
-    """How many networks, their correlation with its interval and, for R, the fit; no statistics of fewer than `FEWEST`."""
+    """How many networks, their correlation with its interval and, for R, the `fit`; nothing more of few (`FEWEST`)."""
     parts = [f"{len(table)} networks"]
     if len(table) >= FEWEST:
         low, high = tables.interval(table[quantity], table["error"])

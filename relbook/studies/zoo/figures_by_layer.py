@@ -182,7 +182,7 @@ def mode_growth(rows: pd.DataFrame, *, datasets=None, architecture="vgg11_bn") -
 
 
 def growth_panels(table: pd.DataFrame, name) -> Figure:
-    """A panel a layer of growth against epochs, from columns depth, epoch, eigenvalue, growth; `name`: of the network."""
+    """A panel a layer of growth against epochs, from columns depth, epoch, eigenvalue, growth of the network `name`."""
     if table.empty:
         fig, ax = style.figure()
         nothing(ax)
