@@ -22,10 +22,10 @@ DIFFEOMORPHISMS = {
 _STOP_AT_CLOCK = {"interpolations": 0, "validation": 128}
 SCALE_DETECTION = {
     "tiny": [
-        {"task": 1, "width": 32, "seeds": 2, "chunk": 2, "learning_rate": 0.01, "ridge": 0.1, "clocks": 1.5,
-         "limit": 4.0, "draws": 20, **_STOP_AT_CLOCK},
-        {"task": 2, "width": 32, "seeds": 2, "chunk": 2, "learning_rate": 0.03, "ridge": 0.03, "clocks": 1.8,
-         "limit": 4.8, "draws": 1, **_STOP_AT_CLOCK},
+        {"task": 1, "width": 32, "seeds": 2, "chunk": 2, "learning_rate": 0.01, "ridge": 0.1, "clocks": 0.75,
+         "limit": 2.0, "draws": 20, **_STOP_AT_CLOCK},
+        {"task": 2, "width": 32, "seeds": 2, "chunk": 2, "learning_rate": 0.03, "ridge": 0.03, "clocks": 0.9,
+         "limit": 2.4, "draws": 1, **_STOP_AT_CLOCK},
     ],
     "laptop": [
         {"task": 1, "width": 32, "seeds": 16, "chunk": 8, "learning_rate": 0.01, "ridge": 0.1, "clocks": 3.0,
@@ -70,8 +70,8 @@ _SIZES = [512 * 2**k for k in range(7)]
 ZOO = {
     "tiny": (
         {**_NARROW, "shuffles": 2, "displacements": (0.25, 1.0, 3.0), "cuts": (3, 5, 15),
-         "nets": (("vgg11_bn", 0.125, 12), ("resnet10", 0.0625, 10))},
-        {**_NARROW, "shuffles": 2, "cuts": (3, 5, 15), "nets": (("lenet", 1, 30),)},
+         "nets": (("vgg11_bn", 0.125, 6), ("resnet10", 0.0625, 6))},
+        {**_NARROW, "shuffles": 2, "cuts": (3, 5, 15), "nets": (("lenet", 1, 15),)},
         {**_NARROW, "cuts": (3, 5, 15), "nets": (("fc_l2", 1, 40), ("fc_l4", 1, 40))},
         {**_NARROW, "train_size": [256, 1024, 3000], "steps": 120,
          "nets": (("fc_l4", 1), ("lenet", 1), ("vgg11_bn", 0.0625))},
@@ -165,7 +165,7 @@ def _task_nets(width, epochs, *names):
 
 
 SCALE_DETECTION_2D = {
-    "tiny": ({"shuffles": 3, "nets": _task_nets(0.125, 15, *_FC_LENET, "vgg11_bn", "vgg13_bn", "resnet10")},),
+    "tiny": ({"shuffles": 3, "nets": _task_nets(0.125, 8, *_FC_LENET, "vgg11_bn", "vgg13_bn", "resnet10")},),
     "laptop": (
         {"shuffles": 5, "nets": _task_nets(0.25, 80, "vgg11_bn", *_FC_LENET, *_DEEP[1:])},
         {"shuffles": 5, "nets": _task_nets(0.125, 80, "vgg11_bn", "vgg11")},
@@ -262,11 +262,11 @@ def _conv8(width, *epochs, names=_FIVE):
 
 RUDERMAN = {
     "tiny": (
-        {"kind": "network", "dataset": "fashion-mini", "augment": False, "nets": _conv8(0.125, 6)},
+        {"kind": "network", "dataset": "fashion-mini", "augment": False, "nets": _conv8(0.125, 3)},
         {"kind": "smoothed", "dataset": "fashion-mini", "sigmas": (0.0, 0.5, 1.0, 2.0), "nets": _conv8(0.25)},
         {"kind": "templates", "dataset": "fashion-mini", "strength": [1.0, 2.0, 3.0, 4.0], "classes": 10,
-         "per_class": 60, "nets": _conv8(0.125, 10, names=_FIVE[:2])},
-        {**_MATCHED, "dataset": "fashion-mini", "train_size": 1000, "nets": _conv8(0.125, 6, names=_FIVE[:2])},
+         "per_class": 60, "nets": _conv8(0.125, 6, names=_FIVE[:2])},
+        {**_MATCHED, "dataset": "fashion-mini", "train_size": 1000, "nets": _conv8(0.125, 4, names=_FIVE[:2])},
     ),
     "laptop": (
         {"kind": "smoothed", "dataset": "cifar10-jpeg", "sigmas": (0.0, 0.5, 1.0, 2.0),
@@ -370,7 +370,7 @@ _SUBSETS = {**_TREATMENTS, "train_size": 10000, "precision": "bfloat16", "datase
 _AUGMENTED = (("lenet", 1, 15), ("vgg11_bn", 0.125, 12), ("fc_l2", 1, 12))
 AUGMENTATION = {
     "tiny": (
-        {**_TREATMENTS, "dataset": "fashion-mini", "probes": 200, "nets": (("lenet", 1, 8), ("vgg11_bn", 0.0625, 4))},
+        {**_TREATMENTS, "dataset": "fashion-mini", "probes": 200, "nets": (("lenet", 1, 5), ("vgg11_bn", 0.0625, 3))},
     ),
     "laptop": tuple({**_SUBSETS, "seed": seed, "nets": _AUGMENTED} for seed in (0, 1)),
     "gpu": (
@@ -414,7 +414,7 @@ ENCODING = {
         {
             "dataset": ["fashion-mini", "fashion-mini-jpeg75"],
             "probes": 200,
-            "nets": (("lenet", 1, 8), ("vgg11_bn", 0.0625, 4)),
+            "nets": (("lenet", 1, 5), ("vgg11_bn", 0.0625, 3)),
         },
     ),
     "laptop": (
