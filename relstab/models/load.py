@@ -71,7 +71,7 @@ def load_model(spec: str, *, weights=None, pretrained: bool = False, options: Ma
         except ModuleNotFoundError:
             raise
         except Exception as error:  # the user's code
-            if pretrained and isinstance(error, OSError):
+            if pretrained and (isinstance(error, OSError) or "invalid hash" in str(error)):
                 raise ValueError(
                     f"--pretrained cannot fetch the weights of {spec} ({told(error)}); where there is no "
                     "network, give a "

@@ -9,7 +9,7 @@ rules for `layers` shared by all probes::
     [names]       modules of `model.named_modules()`, rows of an earlier table, and "input", "output"
 
 Rows come in the order in which the modules run. A module that runs several times in one forward pass gives a
-row each time: "relu", "relu:2", ... A module that returns a tuple or a dict counts with its first float
+row each time: "relu", "relu:2", ... A module that returns a tuple, a dict or a dataclass counts with its first float
 tensor that has the images on its first axis; one that has none is left out, or refused if it was named.
 
 >>> from torch import nn
@@ -28,7 +28,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from types import SimpleNamespace
 
 import torch
@@ -76,6 +76,8 @@ def features(output, batch):
         return output if numbers and len(output) % batch == 0 else None
     if isinstance(output, Mapping):
         output = output.values()
+    elif is_dataclass(output) and not isinstance(output, type):
+        output = [getattr(output, field.name) for field in fields(output)]
     elif not isinstance(output, (tuple, list)):
         return None
     return next((found for part in output if (found := features(part, batch)) is not None), None)

@@ -148,8 +148,8 @@ class Faults:
         say(f"uninterrupted: {len(expected)} units in {seconds:.1f} s")
         seconds = min(seconds, longest)
         store, finished = self.folder / "store", 0
-        for number in range(count):
-            way = self.chance.choice(WAYS)
+        ways = [way for _ in range(0, count, len(WAYS)) for way in self.chance.sample(WAYS, len(WAYS))]
+        for number, way in enumerate(ways[:count]):
             before = stored(store)
             process, token = self.start(store)
             late = not self.wait(process, store, 1.1 * seconds)

@@ -1,11 +1,14 @@
 """What `relstab probe` cannot do it says in one sentence, with exit code 2 and no file written."""
 
 import builtins
+import hashlib
+import http.server
 import json
 import os
 import pickle
 import socket
 import tarfile
+import threading
 import zipfile
 
 import numpy as np
@@ -349,6 +352,43 @@ def test_published_weights_come_with_their_normalisation(place, capsys, monkeypa
     assert probed("--weights", str(cache), "--normalise", "imagenet", *table) == 0
     assert json.loads((place / "t.json").read_text()) == with_pretrained
     assert loading.expected_normalisation("torchvision:resnet18")[0] == (0.485, 0.456, 0.406)
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_published_weights_are_fetched_once_and_held_to_their_digest(place, capsys, monkeypatch, damaged):
+    """From a server on this machine: torch fetches, compares the digest in the name, and keeps the file."""
+    from relstab.vision import models as zoo
+
+    torch.save(probe.load_model("torchvision:squeezenet1_1", seed=5).state_dict(), "w.pth")
+    content = (place / "w.pth").read_bytes()
+    name = f"squeezenet1_1-{hashlib.sha256(content).hexdigest()[:8]}.pth"
+    (place / name).write_bytes(content[:-1] + b"x" if damaged else content)
+    np.savez("i.npz", x=np.random.default_rng(0).random((8, 32, 32, 3)))
+    monkeypatch.setenv("TORCH_HOME", str(place))
+    given = ["--pretrained", "--images", "i.npz", "--model", "torchvision:squeezenet1_1"]
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}/{name}"
+        monkeypatch.setattr(zoo.get_model_weights("squeezenet1_1").DEFAULT.value, "url", url)
+        if damaged:
+            assert probed(*given) == 2
+            error = capsys.readouterr().err.splitlines()[-1]  # after the bar of the download
+            assert error.startswith("relstab: --pretrained cannot fetch the weights of torchvision:squeezenet1_1 (Runt")
+        else:
+            assert probed(*given) == 0
+        server.shutdown()
+    kept = list((place / "hub" / "checkpoints").iterdir())
+    if not damaged:
+        assert [path.name for path in kept] == [name]
+        assert probed(*given) == 0  # without the server
+        assert "with its published weights" in capsys.readouterr().out
+    else:
+        assert kept == []
 
 
 def test_several_networks_stand_beside_each_other(place, capsys):

@@ -241,7 +241,7 @@ class Output:
 
 
 @pytest.mark.parametrize("end", [
-    lambda out: out.argmax(1), lambda out: out > 0, torch.fft.fft, lambda out: out.sum(), Output,
+    lambda out: out.argmax(1), lambda out: out > 0, torch.fft.fft, lambda out: out.sum(), lambda out: Output,
     lambda out: out.numpy(), lambda out: out.to_sparse(),
     lambda out: torch.nested.as_nested_tensor(list(out)), lambda out: None,
 ])  # fmt: skip
@@ -253,7 +253,7 @@ def test_outputs_that_are_no_features_are_refused(end):
 
 @pytest.mark.parametrize("end", [
     lambda out: (None, out), lambda out: [out, 2 * out], lambda out: {"loss": out.sum(), "logits": out},
-    lambda out: {"n": len(out), "out": (out,)},
+    lambda out: {"n": len(out), "out": (out,)}, Output, lambda out: (Output(None), Output(out)),
 ])  # fmt: skip
 def test_outputs_within_tuples_and_dicts_are_found(end):
     right = sensitivity(Returning(lambda out: out), images(), layers="output", seed=0)
