@@ -483,6 +483,41 @@ def test_other_modes_count_by_their_number():
     assert estimate("a-4-row-1-layers-2-4", rows) == pytest.approx(5 / 1.5)
 
 
+def along(architecture, R, G, dataset="cifar10-jpeg"):
+    """A network trained on 512, 2,048 and 8,192 images."""
+    sizes = zip((512, 2048, 8192), R, G, strict=True)
+    unit = {"dataset": dataset, "augment": dataset == "cifar10-jpeg"}
+    return [row for P, r, g in sizes for row in network(architecture, r, G=g, train_size=P, epochs=10000 // P, **unit)]
+
+
+def test_curves_are_compared_at_their_ends_and_on_the_data_asked_for():
+    """R dips and rises again: from the smallest to the largest P it falls in two of three."""
+    rows = frame(
+        along("resnet10", (1, 0.2, 0.5), (1, 1, 4)),
+        along("vgg11_bn", (1, 0.2, 0.25), (1, 9, 16)),
+        along("vgg13_bn", (0.5, 0.2, 1.0), (1, 1, 1)),
+        along("resnet10", (1, 0.2, 4.0), (1, 1, 1), dataset="mnist"),
+    )
+    falling = {"quantity": "R", "rising": False, "seed": 0}
+    assert claims.share_of_curves(rows, **falling).estimate == pytest.approx(2 / 4)
+    assert claims.share_of_curves(rows, families=["vgg11_bn"], **falling).estimate == 1
+    here = claims.change_along(rows, quantity="R", datasets=["cifar10-jpeg"], seed=0)
+    assert here.n == 3 and here.estimate == pytest.approx((0.5 * 0.25 * 2) ** (1 / 3))
+    late = claims.change_along(rows, quantity="R", datasets=["cifar10-jpeg"], at_least=2048, seed=0)
+    assert late.estimate == pytest.approx((2.5 * 1.25 * 5) ** (1 / 3))
+    assert claims.change_along(rows, quantity="R", datasets=["mnist"], up_to=2048, seed=0).estimate == pytest.approx(
+        0.2
+    )
+
+
+def test_small_R_and_a_fast_growing_G():
+    """R at the end 0.25, 0.5, 1, 2; exponents of G 1/2, 1, 0, -1/2 by ranks: -0.8."""
+    ends = {"vgg11_bn": (0.25, 0.5), "resnet10": (0.5, 1.0), "lenet": (1.0, 0.0), "alexnet": (2.0, -0.5)}
+    rows = frame(*(along(n, (9.0, 9.0, R), [(P / 512) ** a for P in (512, 2048, 8192)]) for n, (R, a) in ends.items()))
+    found = measured("b-6-noise-and-stability", rows)
+    assert found.n == 4 and found.estimate == pytest.approx(-0.8)
+
+
 def test_published_networks_on_other_sets_are_not_ours():
     rows = frame(
         network("lenet", 1.5, dataset="mnist", augment=False),
