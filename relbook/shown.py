@@ -148,6 +148,14 @@ WORDS_OF_MANY = {
 }
 
 
+def _summary(lines):
+    """The tally of a section in words, with the checks and statements of ours in it, which do not count."""
+    ours = sum(line["paper"] == "ours" for line in lines)
+    checks = sum(line["kind"] == "check" and line["paper"] != "ours" for line in lines)
+    parts = [counted(lines), f"{ours} of ours" * bool(ours), f"{checks} check{'s' * (checks > 1)}" * bool(checks)]
+    return ", ".join(filter(None, parts))
+
+
 def table(lines: Iterable[Mapping], sources: Mapping[str, str] | None = None) -> str:
     """Lines of `relbook.papers.evaluate` as HTML: a row a claim, which unfolds; works without scripts.
 
@@ -211,7 +219,7 @@ def grouped(lines: Iterable[Mapping], sources: Mapping[str, str] | None = None) 
     parts = []
     for (paper, section), members in groups.items():
         title = f"{TITLES[paper]}: {SECTIONS.get((paper, section), section)}"
-        count = counted(members) or f"{len(members)} of ours"
+        count = _summary(members)
         parts.append(
             f'<details class="claim-group"><summary><b>{html.escape(title)}</b> <span>{count}</span></summary>'
             f"{table(members, sources)}</details>"

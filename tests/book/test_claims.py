@@ -126,6 +126,12 @@ def test_groups_by_paper_and_section_are_folded_and_can_be_searched():
     assert "Petrini et al. 2021: 4. Error" in html
 
 
+def test_a_section_of_checks_says_so():
+    html = shown.grouped([line(kind="check"), line(id="b-5-other", kind="check"), line(id="b-5-third")])
+    assert "<span>1 undecided, 2 checks</span>" in html
+    assert "<span>1 of ours</span>" in shown.grouped([line(id="o-1-toy", paper="ours", section="signs", kind="check")])
+
+
 def test_every_section_of_the_ledger_has_a_title():
     assert {(c.paper, c.section) for c in papers.ledger()} <= set(shown.SECTIONS)
 

@@ -63,7 +63,7 @@ STATEMENTS = {
     "C: random images": ["c-7-random-images"],
     "C: every architecture and layer becomes smoother": ["c-6-every-network"],
     "C: how networks get there": ["c-3-trajectories"],
-    "D: specific pixels": ["d-lazy-images-neighbours"],
+    "D: specific pixels": ["d-lazy-images-likeness", "d-lazy-images-pixels"],
     "D: few atoms": ["d-lazy-atoms"],
     "D: connected networks unlearn stability": ["d-lazy-images-unlearn-one", "d-lazy-images-unlearn-three"],
     "D: receptive field 2k + 1": ["d-two-pixels-field"],

@@ -122,6 +122,17 @@ def test_print_cuts_nothing(address, browser, screen, page):
     assert browser.execute_script(cut) == []
 
 
+def test_every_row_of_the_ledger_is_printed(address, browser, screen):
+    """As one line: sections are unfolded on paper, what a row unfolds to is not."""
+    screen(PAPER)
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    browser.get(f"{address}notebooks/claims.html")
+    heights = "return [...document.querySelectorAll('.claim')].map(row => row.getBoundingClientRect().height)"
+    found = browser.execute_script(heights)
+    assert len(found) > 200
+    assert 5 < min(found) and sum(found) / len(found) < 120
+
+
 @pytest.mark.parametrize("word", ["b-5-slope", "a-prop1-drift"])
 def test_search_knows_ids(address, browser, word):
     """As one word: few pages have it, and the one that judges it is among them."""

@@ -3,10 +3,15 @@
 A unit is a pair of networks, of one size and seed, that both reached the stop; seeds are resampled within a size.
 """
 
+import functools
+
 import numpy as np
 
-from relbook.measurement import bootstrap, geometric
+from relbook.measurement import SEEDS, bootstrap, geometric, mean
+from relbook.studies.lazy_images import pixels
 from relbook.studies.lazy_images import study as lazy_images
+
+TRAIN = 256  # images behind the first layers
 
 
 def _over_sizes(logs, statistic, seed):
@@ -32,3 +37,31 @@ def ratio(rows, *, quantity="R", network=None, over="lazy", every_size=False, se
     if network is not None:
         logs = logs[logs.index.get_level_values("network") == network]
     return _over_sizes(logs, _smallest if every_size else lambda ratios, codes: geometric(ratios), seed)
+
+
+# ---- first layers, trained in a second; weights are no rows
+
+
+@functools.cache
+def _first_layers(kind):
+    """The likeness of neighbouring pixels, or the share of pixels that carry the weights: {regime: a value a seed}."""
+    part = pixels.table(train=TRAIN, seeds=SEEDS)
+    part = part[part["kind"].eq(kind) & ~part["distance"].gt(1) & ~part["distance"].eq(0)]
+    return part.pivot(index="seed", columns="regime", values="value")
+
+
+def _of_seeds(statistic, values, seed):
+    units = [f"P = {TRAIN}, seed {number}" for number in values.index]
+    return bootstrap(statistic, values, units=units, seed=seed, needs=SEEDS, what="seeds")
+
+
+def likeness(*, seed):
+    """Likeness of the weights of neighbouring pixels after feature training, less that after lazy training; mean."""
+    found = _first_layers("likeness")
+    return _of_seeds(mean, found["feature"] - found["lazy"], seed)
+
+
+def pixels_used(*, seed):
+    """Share of the pixels that carry the weights after feature training, over that after lazy; geometric mean."""
+    found = _first_layers("share")
+    return _of_seeds(geometric, found["feature"] / found["lazy"], seed)
