@@ -20,7 +20,7 @@ if __name__ == "__main__":
 
 @pytest.mark.skipif(os.name != "posix", reason="signals are POSIX")
 def test_ten_kills(tmp_path):
-    paths = os.pathsep.join([str(HERE.parent), str(HERE.parents[1]), *filter(None, sys.path)])
+    paths = os.pathsep.join([str(HERE / "light"), str(HERE.parent), str(HERE.parents[1]), *filter(None, sys.path)])
     faults = kills.Faults(CODE, tmp_path, environment={"PYTHONPATH": paths, "TOY_LOG": str(tmp_path / "toy.log")})
     lines = []
     finished = faults.run(10, say=lines.append, longest=1.5)  # of the two seconds that its units take

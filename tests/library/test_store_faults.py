@@ -24,6 +24,7 @@ from relstab import store
 from relstab.store import atomic, executors, units
 
 HERE = Path(__file__).parents[1]
+LIGHT = str(HERE / "library" / "light")  # in the place of torch, which the toy study has no use for
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals and flock are POSIX")
 
 
@@ -33,7 +34,7 @@ def root(tmp_path, monkeypatch):
 
 
 def start(*arguments):
-    paths = os.pathsep.join([str(HERE.parent), os.environ.get("PYTHONPATH", "")])
+    paths = os.pathsep.join([LIGHT, str(HERE.parent), os.environ.get("PYTHONPATH", "")])
     command = [sys.executable, str(HERE / "_toy_study.py"), *map(str, arguments)]
     return subprocess.Popen(command, env={**os.environ, "PYTHONPATH": paths})
 
@@ -390,7 +391,7 @@ def test_a_study_that_is_ended_leaves_no_processes(number):
         "with executors.executor(jobs=2) as pool:\n"
         "    store.get_or_run([toy.Toy(seed=seed, steps=1000, pause=0.05) for seed in range(4)], pool)"
     )
-    paths = os.pathsep.join([str(HERE), str(HERE.parent)])
+    paths = os.pathsep.join([LIGHT, str(HERE), str(HERE.parent)])
     process = subprocess.Popen(
         [sys.executable, "-c", code],
         env={**os.environ, "PYTHONPATH": paths},
