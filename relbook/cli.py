@@ -110,9 +110,8 @@ def _study(options):
             from relbook.studies.zoo import compare
 
             compare.write(registry.shown("zoo", "laptop", needs=compare.networks))
-    missing = rows.attrs.get("missing", 0)
-    print(f"{options.name} at scale {options.scale}: {len(rows)} rows, {missing} units left")
-    return 1 if missing else 0
+    print(f"{options.name} at scale {options.scale}: {len(rows)} rows, {rows.missing} units left")
+    return 1 if rows.missing else 0
 
 
 def _verify(options):

@@ -8,7 +8,7 @@ import io
 from pathlib import Path
 
 from relbook.drawing import beside, style, vector
-from relstab.store import environment
+from relstab.store import Rows, environment
 
 
 class Display:
@@ -83,7 +83,7 @@ def _both(draw, rows, show, words):
     own = [table if mine is None else mine for table, mine in zip(rows, own, strict=True)]
     if show == "computed":
         return draw(*own), words(*own)
-    fig, scale = draw(*rows), rows[0].attrs["asked"]
+    fig, scale = draw(*rows), rows[0].asked
     if beside.beside(fig, draw(*own), f"computed here ({scale})"):
         return fig, f"{words(*rows)} Small and grey: computed by this page itself, at scale {scale}."
     return fig, words(*rows)
@@ -116,13 +116,12 @@ def in_short(said, found, why, **claims):
 def stated(*tables) -> str:
     """Which rows a figure was drawn from: study, networks, data, seeds, images, scale; "" for rows of no study.
 
-    >>> import pandas as pd
-    >>> rows = pd.DataFrame({"scale": "laptop", "architecture": "lenet", "dataset": "mnist", "seed": [0, 1, 1]})
-    >>> rows.attrs |= {"study": "zoo", "scale": "laptop"}
-    >>> stated(rows.assign(probes=500))
+    >>> from relstab.store import Rows
+    >>> rows = Rows({"scale": "laptop", "architecture": "lenet", "dataset": "mnist", "seed": [0, 1, 1]})
+    >>> stated(rows.of("zoo", "laptop").assign(probes=500))
     'Rows of the study zoo: 2 networks on MNIST, seeds 0 and 1, 500 images a measurement, scale laptop.'
     """
-    return " ".join(_stated(rows) for rows in tables if "study" in rows.attrs and not rows.empty)
+    return " ".join(_stated(rows) for rows in tables if isinstance(rows, Rows) and rows.study and not rows.empty)
 
 
 NETS = {"architecture", "network", "layers"}  # columns of which a study of networks has one
@@ -151,9 +150,9 @@ def _stated(rows):
     if "probes" in rows:
         probes = sorted({int(count) for count in rows["probes"].dropna()})
         parts.append(f"{' or '.join(map(str, probes))} images a measurement")
-    found = list(dict.fromkeys(rows["scale"])) if "scale" in rows else [rows.attrs["scale"]]
+    found = list(dict.fromkeys(rows["scale"])) if "scale" in rows else [rows.scale]
     parts.append(f"scale{'s' * (len(found) > 1)} {' and '.join(found)}")
-    return f"Rows of the study {rows.attrs['study']}: {', '.join(parts)}."
+    return f"Rows of the study {rows.study}: {', '.join(parts)}."
 
 
 def _units(rows):
@@ -162,11 +161,11 @@ def _units(rows):
 
     from relbook import registry
 
-    if rows.attrs["study"] not in registry.STUDIES:
-        return rows.attrs.get("units", 0) - rows.attrs.get("missing", 0)
+    if rows.study not in registry.STUDIES:
+        return rows.units - rows.missing
     if "name" in rows:  # networks of others, of which one may have several units
         return rows["name"].nunique()
-    configs = registry.configs(rows.attrs["study"], rows.attrs["scale"])
+    configs = registry.configs(rows.study, rows.scale)
     names = [field.name for kind in {type(config) for config in configs} for field in fields(kind)]
     settings = [name for name in dict.fromkeys(names) if name in rows]
     return len(rows[settings].astype(str).drop_duplicates()) if settings else 0
@@ -309,7 +308,7 @@ def failures(rows):
     if len(table):
         return table
     count = int((rows["kind"] == "training").sum())
-    text = f"None of the {count} networks at scale {rows.attrs['scale']} diverged or collapsed."
+    text = f"None of the {count} networks at scale {rows.scale} diverged or collapsed."
     return Display(text_markdown=text, text_plain=text)
 
 
@@ -418,16 +417,15 @@ def source(rows):
     from relbook import registry
     from relstab import store
 
-    study, scale = rows.attrs["study"], rows.attrs["scale"]
+    study, scale = rows.study, rows.scale
     units = store.provenance(registry.configs(study, scale))
     minutes = units["seconds"].sum() / 60
-    missing = rows.attrs.get("missing", 0)
     untraced = int((units["dirty"].astype(object) != False).sum())  # noqa: E712 - None and NaN count, too
     text = (
         f"Scale {scale}: {len(units)} units of the study {study}, {minutes:.1f} minutes in all on "
         f"{', '.join(sorted(set(units['device'])))}; torch {', '.join(sorted(set(units['torch'])))}; "
         f"commit {', '.join(sorted({str(commit)[:10] for commit in units['commit']}))}."
         + (f" **{untraced} of them come from code with local changes.**" if untraced else "")
-        + (f" {missing} units of this scale are not computed yet." if missing else "")
+        + (f" {rows.missing} units of this scale are not computed yet." if rows.missing else "")
     )
     return Display(text_markdown=text, text_plain=text)

@@ -12,6 +12,7 @@ import pandas as pd
 from relbook import registry, scales
 from relbook.ledger import FIELDS, PACKAGE, PAPERS, Verdict, claims
 from relbook.measurement import remembering
+from relstab.store import Rows
 
 
 def ledger(paper: str | None = None, *, superseded: bool = False) -> list:
@@ -67,7 +68,8 @@ def evaluate(chosen=None, *, scale: str | None = None, rows: Mapping | None = No
     Args:
         chosen: The claims (default: the whole ledger, without superseded rows).
         scale: Judge at this scale; None takes, for each claim, the largest that decides, else that says anything.
-        rows: {study: DataFrame} to judge rows at hand (at their `attrs["scale"]`, or `scale`). Nothing is computed.
+        rows: {study: DataFrame} to judge rows at hand, at the scale that they name or else the one given. Nothing is
+            computed.
     """
     at = _reader(rows, scale)
     with remembering():
@@ -113,7 +115,7 @@ def _reader(rows, scale):
     if scale is not None:
         scales.check(scale)
     if rows is not None:
-        at_hand = {(study, frame.attrs.get("scale", scale)): frame for study, frame in rows.items()}
+        at_hand = {(study, (isinstance(table, Rows) and table.scale) or scale): table for study, table in rows.items()}
         return lambda study, one: at_hand.get((study, one))
     return functools.cache(lambda study, one: registry.rows(study, one, compute=False))
 

@@ -6,16 +6,15 @@ serves. ::
 
     from relbook import registry
     rows = registry.rows("zoo", "tiny")          # computes what is missing; at larger scales only reads
-    best = registry.shown("zoo")                 # the largest scale that has rows: best.attrs["scale"]
+    best = registry.shown("zoo")                 # the largest scale that has rows: best.scale
 """
 
 import importlib
 import importlib.util
 
-import pandas as pd
-
 from relbook import scales
 from relstab import store
+from relstab.store import Rows
 
 STUDIES = {
     "diffeomorphisms": "relbook.studies.diffeomorphisms.study",
@@ -61,27 +60,26 @@ def configs(study: str, scale: str) -> list:
     return list(importlib.import_module(STUDIES[study]).configs(scale))
 
 
-def rows(study: str, scale: str, *, compute: bool | None = None, executor=None) -> pd.DataFrame:
+def rows(study: str, scale: str, *, compute: bool | None = None, executor=None) -> Rows:
     """Tidy rows of a study: one line per row of every unit, the config's fields and then the row's columns.
 
     Args:
         compute: run what is missing; by default at scale tiny only, so that no page ever starts a long run.
 
-    attrs: study, scale, units, and missing, the number of units without rows. Errors as `store.get_or_run`.
+    They say what they are of (`relstab.store.Rows`). Errors as `store.get_or_run`.
 
     >>> frame = rows("diffeomorphisms", "laptop")  # reads; computes at scale tiny only
-    >>> frame.attrs["study"], frame.attrs["scale"]
+    >>> frame.study, frame.scale
     ('diffeomorphisms', 'laptop')
     """
     units = configs(study, scale)
     if compute is None:
         compute = scale == "tiny"
-    frame = store.get_or_run(units, executor) if compute else store.load(units)
-    frame.attrs |= {"study": study, "scale": scale}
-    return frame
+    found = store.get_or_run(units, executor) if compute else store.load(units)
+    return found.of(study, scale, units=found.units, missing=found.missing)
 
 
-def shown(study: str, scale: str = "tiny", *, needs=None) -> pd.DataFrame:
+def shown(study: str, scale: str = "tiny", *, needs=None) -> Rows:
     """Rows of the largest scale that has any, not below `scale`; computes nothing.
 
     Args:
@@ -89,25 +87,24 @@ def shown(study: str, scale: str = "tiny", *, needs=None) -> pd.DataFrame:
             nothing (None, 0, an empty table or list) are passed over, so that an unfinished larger scale hides no
             finished figure.
 
-    `attrs["scale"]` names the scale; where no larger scale has what is needed it is `scale`, and the frame may be
-    empty.
+    Their `scale` names it; where no larger scale has what is needed it is the one given, and the table may be empty.
 
-    >>> shown("diffeomorphisms", "laptop").attrs["scale"] in ("laptop", "gpu", "paper")
+    >>> shown("diffeomorphisms", "laptop").scale in ("laptop", "gpu", "paper")
     True
     """
     scales.check(scale)
     found = None
     for larger in scales.SCALES[: scales.SCALES.index(scale) : -1]:
         frame = rows(study, larger, compute=False)
-        if frame.attrs["missing"] < frame.attrs["units"] and (needs is None or _any(needs(frame))):
+        if frame.missing < frame.units and (needs is None or _any(needs(frame))):
             found = frame
             break
     found = rows(study, scale, compute=False) if found is None else found
-    found.attrs["asked"] = scale
+    found.asked = scale
     return found
 
 
-def computed(shown: pd.DataFrame) -> pd.DataFrame | None:
+def computed(shown: Rows) -> Rows | None:
     """What a notebook computed itself: the rows at the scale that it asked for, where `shown` gave it a larger one.
 
     None where the two are the same, or nothing was computed.
@@ -115,11 +112,11 @@ def computed(shown: pd.DataFrame) -> pd.DataFrame | None:
     >>> computed(shown("diffeomorphisms", "laptop")) is None
     True
     """
-    scale = shown.attrs.get("asked", shown.attrs.get("scale"))
-    if scale == shown.attrs.get("scale"):
+    scale = shown.asked
+    if scale in ("", shown.scale):
         return None
-    frame = rows(shown.attrs["study"], scale, compute=False)
-    frame.attrs["asked"] = scale
+    frame = rows(shown.study, scale, compute=False)
+    frame.asked = scale
     return frame if len(frame) else None
 
 

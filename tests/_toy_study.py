@@ -141,7 +141,7 @@ def hammer(processes, count):
             os.close(go)
             os.read(wait, 1)  # returns when the parent closes its end: all start together
             frame = store.get_or_run([Toy(seed=seed, pause=0.01) for seed in range(int(count))])
-            os._exit(0 if frame.attrs["missing"] == 0 and len(frame) == 2 * int(count) else 1)
+            os._exit(0 if frame.missing == 0 and len(frame) == 2 * int(count) else 1)
         children.append(child)
     os.close(go)
     sys.exit(sum(os.waitpid(child, 0)[1] != 0 for child in children))

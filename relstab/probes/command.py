@@ -318,7 +318,7 @@ def _place(found, options):
         inside = nets["R"].min() <= one.R <= nets["R"].max()
         print(
             f"{whose}R = {one.R:.3g} at the output; the {len(nets)} networks of the book on CIFAR-10 (scale "
-            f"{nets.attrs['scale']}) have an error of {error:.2g}, give or take a factor {factor:.2g}, at this "
+            f"{nets.scale}) have an error of {error:.2g}, give or take a factor {factor:.2g}, at this "
             f"R{'' if inside else ' (extrapolated)'}; valid for CIFAR-10 only, for other data a comparison"
         )
     if options.curve:

@@ -5,7 +5,7 @@ CIFAR-10, with R at its output and its test error, for each setting of the probe
 of the study `zoo`; a command of the book writes them, and a test compares the two.
 
 >>> nets = networks()
->>> bool((nets["R"] > 0).all()), nets.attrs["scale"]
+>>> bool((nets["R"] > 0).all()), nets.scale
 (True, 'laptop')
 """
 
@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from relstab.extras import extra
+from relstab.store import Rows
 
 NETWORKS = Path(__file__).with_name("networks.csv")
 SETTINGS = ["displacement", "cut", "statistic"]
@@ -31,11 +32,11 @@ _QUANTITIES = {
 }
 
 
-def networks(displacement: float = 1.0, cut: int = 3, statistic: str = "mean") -> pd.DataFrame:
+def networks(displacement: float = 1.0, cut: int = 3, statistic: str = "mean") -> Rows:
     """The book's networks on CIFAR-10 (B Fig. 5) as probed at these settings, one row per network.
 
     Returns columns dataset, architecture, width, epochs, recipe, D, G, R (at the output), error (on test images) and
-    n (seeds averaged); `attrs["scale"]` names the scale of the book. Empty for settings that were not measured.
+    n (seeds averaged); their `scale` is that of the book. Empty for settings that were not measured.
 
     >>> len(networks(displacement=17.0))
     0
@@ -43,8 +44,7 @@ def networks(displacement: float = 1.0, cut: int = 3, statistic: str = "mean") -
     table = _every()
     wanted = (table["displacement"] == displacement) & (table["cut"] == cut) & (table["statistic"] == statistic)
     found = table[wanted].drop(columns=[*SETTINGS, "scale"]).reset_index(drop=True)
-    found.attrs["scale"] = next(iter(table["scale"][wanted]), None)
-    return found
+    return Rows(found).of("zoo", next(iter(table["scale"][wanted]), ""))
 
 
 def settings() -> list[tuple[float, int, str]]:

@@ -12,7 +12,7 @@ Published floats are rounded to 7 significant digits. ::
     print(store.plan(configs))                       # 40 units: 12 found, 28 to run, about 190 minutes
     with executors.processes() as pool:
         rows = store.get_or_run(configs, pool, budget_minutes=60, progress=print)
-    rows.attrs["missing"]                            # units the budget left for the next call
+    rows.missing                                     # units the budget left for the next call
 
 With RELSTAB_NO_RUN=1 in the environment anything that would run is an error: proof that all was found.
 """
@@ -21,9 +21,21 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from relstab.store.results import Plan, get_or_run, key, load, plan, provenance, publish, published, why, working
+    from relstab.store.results import (
+        Plan,
+        Rows,
+        get_or_run,
+        key,
+        load,
+        plan,
+        provenance,
+        publish,
+        published,
+        why,
+        working,
+    )
 
-__all__ = ["Plan", "get_or_run", "key", "load", "plan", "provenance", "publish", "published", "why", "working"]
+__all__ = ["Plan", "Rows", "get_or_run", "key", "load", "plan", "provenance", "publish", "published", "why", "working"]
 
 
 def __getattr__(name):

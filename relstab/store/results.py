@@ -13,6 +13,7 @@ from relstab.store import atomic, environment, origin, records, units
 from relstab.store.catalogue import Catalogue, published, working
 from relstab.store.origin import FIELDS
 from relstab.store.records import key, settings_hash
+from relstab.store.rows import Rows
 
 DIGITS = 7
 
@@ -47,7 +48,7 @@ def lacking(config, *, download: bool = True) -> str:
     return ""
 
 
-def _frame(configs, found: dict) -> pd.DataFrame:
+def _frame(configs, found: dict) -> Rows:
     """One line per row of every config in `found`: its fields, then the row's columns."""
     lines = [
         {name: getattr(config, name) for name in record["config"]} | records.thaw(row)
@@ -55,10 +56,8 @@ def _frame(configs, found: dict) -> pd.DataFrame:
         if (record := found.get(settings_hash(config))) is not None
         for row in record["rows"]
     ]
-    frame = pd.DataFrame(lines)
-    frame.attrs["missing"] = len(configs) - len(found)
-    frame.attrs["units"] = len(configs)
-    return frame
+    study, scale = (configs[0].study, configs[0].scale) if configs else ("", "")
+    return Rows(lines).of(study, scale, units=len(configs), missing=len(configs) - len(found))
 
 
 def _nothing(*, download: bool) -> None:
@@ -124,11 +123,11 @@ def why(config) -> str:
     return "damaged file" if any(key(config)[:12] in folder.files for folder in folders) else "never run"
 
 
-def get_or_run(configs, executor=None, *, budget_minutes=None, progress=None) -> pd.DataFrame:
+def get_or_run(configs, executor=None, *, budget_minutes=None, progress=None) -> Rows:
     """Rows of all configs, those that no store has run now: one line per row, config fields then row columns.
 
     Each unit is stored the moment it ends. Duplicates run once. Units whose data or weights are not on this machine
-    are left out, which `progress` is told. `attrs["missing"]` counts the units without rows, `attrs["units"]` all.
+    are left out, which `progress` is told. `missing` counts the units without rows, `units` all.
 
     Args:
         configs: those of a study, see `relstab.store.records`.
@@ -265,8 +264,8 @@ def _failure(failures, total, stored, late) -> RuntimeError:
     return error
 
 
-def load(configs) -> pd.DataFrame:
-    """Rows of the configs that exist, stored or published; runs nothing. attrs as those of `get_or_run`."""
+def load(configs) -> Rows:
+    """Rows of the configs that exist, stored or published; runs nothing."""
     catalogue = Catalogue()
     configs = _unique(configs, catalogue, runs=False)
     hits = {settings_hash(config): catalogue.find(config) for config in configs}

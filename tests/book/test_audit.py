@@ -85,7 +85,5 @@ def test_every_study_that_trains_states_its_spread():
 def test_a_page_says_which_rows_cannot_be_traced(monkeypatch, flags, said):
     table = pd.DataFrame({"seconds": 60.0, "device": "a", "torch": "2", "commit": "c" * 40, "dirty": flags})
     monkeypatch.setattr(store, "provenance", lambda configs: table)
-    rows = pd.DataFrame()
-    rows.attrs |= {"study": "stripe", "scale": "laptop"}
-    text = page.source(rows).bundle["text/plain"]
+    text = page.source(store.Rows().of("stripe", "laptop")).bundle["text/plain"]
     assert (f"{said} of them come from code with local changes" in text) is bool(said)

@@ -186,12 +186,10 @@ def row(**changes):
 
 @pytest.fixture
 def rows():
-    frame = pd.DataFrame([
+    return pd.DataFrame([
         row(), row(displacement=1.0, R=0.5, test_error=0.1), row(seed=1, R=4.0), row(seed=1, displacement=1.0, R=8.0),
         row(augment=True), row(augment=True, displacement=1.0, status="diverged", R=math.nan),
     ])  # fmt: skip
-    frame.attrs |= {"scale": "tiny", "study": "augmentation"}
-    return frame
 
 
 def test_effects_are_geometric_means_over_pairs(rows):

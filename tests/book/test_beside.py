@@ -1,12 +1,12 @@
 """What a notebook computes is drawn beside what is published, in figures of every kind, and says so."""
 
 import numpy as np
-import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
 from relbook import page, registry
 from relbook.drawing import beside, style, vector
+from relstab.store import Rows
 
 
 def grey(fig):
@@ -106,9 +106,7 @@ def shelves(monkeypatch):
 
     def load(configs):
         values = {"tiny": [2.0], "laptop": [1.0]}.get(configs[0].scale, [])
-        frame = pd.DataFrame({"R": values, "scale": configs[0].scale})
-        frame.attrs |= {"units": 1, "missing": 1 - len(frame)}
-        return frame
+        return Rows({"R": values, "scale": configs[0].scale}).of("zoo", "", units=1, missing=1 - len(values))
 
     monkeypatch.setattr("relstab.store.load", load)
 

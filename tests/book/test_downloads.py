@@ -9,13 +9,13 @@ import sys
 from pathlib import Path
 
 import nbformat
-import pandas as pd
 import pytest
 import yaml
 from matplotlib.figure import Figure
 
 from relbook import page
 from relbook.press import downloads, execute, notebook, render
+from relstab.store import Rows
 
 ROOT = Path(execute.ROOT)
 NOTEBOOK = """---
@@ -32,13 +32,12 @@ scale = "paper"
 ```
 
 ```{code-cell} ipython3
-import pandas as pd
 from matplotlib.figure import Figure
 from relbook import page
+from relstab.store import Rows
 
-fig, rows = Figure(), pd.DataFrame({"x": [1, 2], "y": [0.5, 0.25]})
+fig, rows = Figure(), Rows({"x": [1, 2], "y": [0.5, 0.25]}).of("demo", scale)
 fig.subplots().plot(rows["x"], rows["y"])
-rows.attrs |= {"study": "demo", "scale": scale}
 ```
 
 ```{code-cell} ipython3
@@ -53,10 +52,8 @@ page.picture(fig, rows)
 """
 
 
-def rows(value=1.0, **attrs):
-    frame = pd.DataFrame({"x": [value, 2.0], "name": ["a", "b"]})
-    frame.attrs |= {"study": "demo", "scale": "tiny"} | attrs
-    return frame
+def rows(value=1.0, scale="tiny", **units):
+    return Rows({"x": [value, 2.0], "name": ["a", "b"]}).of("demo", scale, **units)
 
 
 def picture(number, *frames):
@@ -84,7 +81,7 @@ def test_by_hand_nothing_is_written(tmp_path, monkeypatch):
 
 
 def test_a_caption_names_the_rows_that_were_drawn():
-    _, beside = page.picture(Figure(), rows(seed=0))._repr_mimebundle_()
+    _, beside = page.picture(Figure(), rows())._repr_mimebundle_()
     assert beside == {"relstab": {"stated": "Rows of the study demo: scale tiny."}}
     cell = nbformat.v4.new_code_cell("show", metadata={"mystnb": {"figure": {"name": "fig-1", "caption": "A line."}}})
     cell.outputs = [nbformat.v4.new_output("display_data", {"image/png": "AAAA"}, metadata=beside)]

@@ -322,7 +322,7 @@ def test_a_reason_is_flagged_when_its_verdict_has_changed(published):
     """Of the published rows, where all units of a study are there: reasons explain the verdict that stands."""
     from relbook import registry
 
-    whole = {name for name in registry.STUDIES if registry.rows(name, "laptop", compute=False).attrs["missing"] == 0}
+    whole = {name for name in registry.STUDIES if registry.rows(name, "laptop", compute=False).missing == 0}
     claims = [c for c in papers.ledger() if c.reason and set(c.studies) <= whole]
     changed = {
         c.id: (str(c.reason.verdict), published[c.id]["verdict"])
@@ -336,6 +336,15 @@ def test_every_failure_has_a_reason(published):
     """In the published rows; what fails there without a written reason is named."""
     bare = [c.id for c in papers.ledger() if not c.reason and c.measure and c.kind == "statement" and c.paper != "ours"]
     assert [id_ for id_ in bare if published[id_]["verdict"] == Verdict.FAILS] == []
+
+
+def test_numbers_are_numbers_and_lie_in_their_intervals(published):
+    ends = ("low", "estimate", "high")
+    for line in published.values():
+        numbers = [line[name] for name in (*ends, "accepted_low", "accepted_high", "n")]
+        assert all(value is None or isinstance(value, int | float) for value in numbers), line["id"]
+        assert line["estimate"] is None or line["low"] <= line["estimate"] <= line["high"], line["id"]
+    assert sum(line["estimate"] is not None for line in published.values()) > len(published) / 2
 
 
 def test_what_is_open_says_what_would_decide(published):

@@ -19,9 +19,7 @@ SMALL = study.Network(scale="tiny", architecture="lenet", width=1.0, epochs=3, t
 def rows():
     """Rows of a small VGG and a LeNet, as the store gives them."""
     vgg = replace(SMALL, architecture="vgg11_bn", width=0.0625, epochs=10, train=256, shuffles=2)
-    frame = pd.DataFrame([vars(unit) | row for unit in (vgg, SMALL) for row in unit.run()])
-    frame.attrs["scale"] = "tiny"
-    return frame
+    return pd.DataFrame([vars(unit) | row for unit in (vgg, SMALL) for row in unit.run()])
 
 
 @pytest.mark.parametrize("scale", scales.SCALES)

@@ -1,9 +1,9 @@
 """`registry.shown`: an unfinished larger scale hides no finished figure."""
 
-import pandas as pd
 import pytest
 
 from relbook import registry
+from relstab.store import Rows
 
 
 @pytest.fixture
@@ -12,9 +12,8 @@ def shelves(monkeypatch):
     contents = {"tiny": ["a", "b"], "laptop": ["a"]}
 
     def load(configs):
-        frame = pd.DataFrame({"kind": contents.get(configs[0].scale, [])})
-        frame.attrs |= {"units": 2, "missing": 2 - len(frame)}
-        return frame
+        kinds = contents.get(configs[0].scale, [])
+        return Rows({"kind": kinds}).of("zoo", "", units=2, missing=2 - len(kinds))
 
     monkeypatch.setattr("relstab.store.load", load)
 
@@ -30,9 +29,9 @@ def shelves(monkeypatch):
 )
 @pytest.mark.usefixtures("shelves")
 def test_the_largest_scale_with_what_is_needed(needs, scale):
-    assert registry.shown("zoo", needs=needs).attrs["scale"] == scale
+    assert registry.shown("zoo", needs=needs).scale == scale
 
 
 @pytest.mark.usefixtures("shelves")
 def test_nothing_below_the_scale_asked_for():
-    assert registry.shown("zoo", "gpu").attrs["scale"] == "gpu"
+    assert registry.shown("zoo", "gpu").scale == "gpu"

@@ -23,21 +23,21 @@ def test_rows_compute_at_tiny_only():
     assert len(registry.rows("toy", "tiny")) == 4
     frame = registry.rows("toy", "gpu")
     assert frame.empty
-    assert frame.attrs == {"study": "toy", "scale": "gpu", "missing": 3, "units": 3}
-    assert registry.rows("toy", "gpu", compute=True).attrs["missing"] == 0
+    assert (frame.study, frame.scale, frame.missing, frame.units) == ("toy", "gpu", 3, 3)
+    assert registry.rows("toy", "gpu", compute=True).missing == 0
 
 
 def test_shown_is_the_largest_scale_with_rows():
     assert registry.shown("toy").empty
-    assert registry.shown("toy").attrs["scale"] == "tiny"
+    assert registry.shown("toy").scale == "tiny"
     assert toy.log() == []
     registry.rows("toy", "tiny")
-    assert registry.shown("toy").attrs["scale"] == "tiny"
+    assert registry.shown("toy").scale == "tiny"
     store.get_or_run(toy.configs("gpu")[:1])
     frame = registry.shown("toy")
-    assert frame.attrs == {"study": "toy", "scale": "gpu", "asked": "tiny", "missing": 2, "units": 3}
+    assert (frame.study, frame.scale, frame.asked, frame.missing, frame.units) == ("toy", "gpu", "tiny", 2, 3)
     assert set(frame["scale"]) == {"gpu"}
-    assert registry.shown("toy", "paper").attrs["scale"] == "paper"
+    assert registry.shown("toy", "paper").scale == "paper"
     assert registry.shown("toy", "paper").empty
 
 

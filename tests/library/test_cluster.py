@@ -80,7 +80,7 @@ def test_a_killed_worker_loses_nothing_and_repeats_nothing(cluster, tmp_path, mo
         frame = store.get_or_run(configs, pool)
     watcher.join()
     [(victim, finished)] = killed
-    assert frame.attrs["missing"] == 0
+    assert frame.missing == 0
     assert len(frame) == 14 * 4
     starts = [line[1] for line in toy.log("start")]
     assert sorted(set(starts), key=int) == [str(seed) for seed in range(14)]

@@ -16,6 +16,7 @@ from relbook.studies.zoo import compare
 from relstab import cli, data, models, train
 from relstab.probes import command as probe
 from relstab.probes import picture
+from relstab.store import Rows
 from relstab.train import recipes
 
 
@@ -220,8 +221,7 @@ def test_timm_is_asked_for_networks_without_weights(monkeypatch):
 def book(monkeypatch):
     """Networks of the book that lie on ε = 0.2 √R exactly."""
     R = np.array([0.03, 0.1, 0.3, 1.0])
-    table = pd.DataFrame({"R": R, "error": 0.2 * np.sqrt(R), "dataset": "cifar10-jpeg"})
-    table.attrs["scale"] = "laptop"
+    table = Rows({"R": R, "error": 0.2 * np.sqrt(R), "dataset": "cifar10-jpeg"}).of("zoo", "laptop")
     monkeypatch.setattr(picture, "networks", lambda *settings: table)
     return table
 
@@ -256,7 +256,7 @@ def test_the_networks_in_the_package_are_the_published_ones():
     assert picture.NETWORKS.stat().st_size < 30_000
     nets, published = picture.networks(), compare.networks(rows)
     assert nets["architecture"].tolist() == published["architecture"].tolist() and len(nets) >= compare.FEWEST
-    assert nets.attrs["scale"] == published.attrs["scale"]
+    assert nets.scale == published.scale
 
 
 def test_the_curve_is_drawn_where_there_are_no_published_rows(tmp_path, pictures, monkeypatch):

@@ -27,8 +27,8 @@ def test_rows_follow_the_configs_and_run_once():
     assert frame["seed"].tolist() == [2, 2, 0, 0, 1]
     assert frame["step"].tolist() == [0, 1, 0, 1, 0]
     assert list(frame.columns) == ["scale", "seed", "steps", "pause", "trouble", "step", "value"]
-    assert frame.attrs["missing"] == 0
-    assert frame.attrs["units"] == 3
+    assert frame.missing == 0
+    assert frame.units == 3
     pd.testing.assert_frame_equal(store.get_or_run(configs), frame)
     assert [line[1] for line in toy.log("start")] == ["2", "0", "1"]
 
@@ -49,7 +49,7 @@ def test_units_without_data_are_left_out_and_said_so(monkeypatch):
     lines = []
     frame = store.get_or_run(configs, progress=lines.append)
     assert sorted(set(frame["seed"])) == [0, 2, 4]
-    assert frame.attrs["missing"] == 2
+    assert frame.missing == 2
     assert lines[0] == "2 units left out: no images for odd seeds"
     with pytest.raises(FileNotFoundError, match="no images for odd seeds"):
         store.get_or_run(configs)
@@ -262,11 +262,11 @@ def test_results_of_an_older_version_stay_published_and_are_not_found(place, mon
     store.get_or_run(configs)
     store.publish(configs)
     monkeypatch.setattr(Toy, "version", 2)
-    assert store.load(configs).attrs["missing"] == 3
+    assert store.load(configs).missing == 3
     store.get_or_run(configs)
     assert store.publish(configs) == 3
     assert len(toy.files(place / "results")) == 6
-    assert store.load(configs).attrs["missing"] == 0
+    assert store.load(configs).missing == 0
 
 
 def test_of_configs_only_those_with_results_are_published(place):
@@ -284,12 +284,12 @@ def test_published_results_show_without_the_data(place, monkeypatch):
     with pytest.raises(FileNotFoundError, match="toy data were looked for"):
         store.get_or_run([Toy(seed=77)])
     monkeypatch.setattr(Toy, "version", 2)
-    assert store.load(toy.configs("laptop")).attrs["missing"] == 4
+    assert store.load(toy.configs("laptop")).missing == 4
 
 
 def test_an_empty_store_never_asks_for_data(monkeypatch):
     monkeypatch.setattr(Toy, "data_digest", lambda self: pytest.fail("the data were opened"))
     frame = store.load(toy.configs("paper"))
     assert frame.empty
-    assert frame.attrs["missing"] == 3
+    assert frame.missing == 3
     assert store.plan(toy.configs("paper")).missing == 3

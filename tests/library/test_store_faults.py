@@ -254,7 +254,7 @@ def test_a_full_disk_at_either_end_of_the_write(root, monkeypatch, step):
     assert not result(root, Toy(seed=1)).exists()
     pd.testing.assert_frame_equal(store.get_or_run([Toy()]), before)
     resumed = store.get_or_run([Toy(), Toy(seed=1)])
-    assert resumed.attrs["missing"] == 0
+    assert resumed.missing == 0
     assert len(toy.log("step")) == 4, "the checkpoints were still there"
 
 
@@ -298,7 +298,7 @@ def test_eight_processes_on_the_same_units_run_each_once(root):
     assert hammer.wait(timeout=60) == 0
     assert sorted(int(line[1]) for line in toy.log("start")) == list(range(12))
     assert len({line[2] for line in toy.log("start")}) > 1, "one process did it all"
-    assert store.get_or_run([Toy(seed=seed, pause=0.01) for seed in range(12)]).attrs["missing"] == 0
+    assert store.get_or_run([Toy(seed=seed, pause=0.01) for seed in range(12)]).missing == 0
     assert not leftovers(root)
     assert not list((root / ".locks").iterdir())
 
@@ -343,7 +343,7 @@ def test_a_failing_unit_does_not_lose_the_others():
     with pytest.raises(RuntimeError, match=sentence) as caught:
         store.get_or_run(configs)
     assert "in run" in caught.value.__notes__[0], "the traceback of the unit is there"
-    assert store.get_or_run([configs[0], configs[2]]).attrs["missing"] == 0
+    assert store.get_or_run([configs[0], configs[2]]).missing == 0
     assert [line[1] for line in toy.log("start")] == list("0123")
 
 
@@ -459,7 +459,7 @@ def test_stopped_by_hand_resumes(root):
         store.get_or_run(configs)
     assert store.plan(configs).found == 1
     assert not list((root / ".locks").iterdir())
-    assert store.get_or_run(configs).attrs["missing"] == 0
+    assert store.get_or_run(configs).missing == 0
     assert [line[1] for line in toy.log("start")] == ["0", "1", "1", "2"]
 
 
@@ -469,11 +469,11 @@ def test_a_budget_starts_no_unit_after_its_end(monkeypatch, pooled):
     monkeypatch.setattr(time, "time", lambda: real + 60 * len(toy.log("end")))  # each unit takes a minute
     pool = ThreadPoolExecutor(1) if pooled else None
     frame = store.get_or_run(configs, pool, budget_minutes=2.5, progress=lines.append)
-    assert frame.attrs["missing"] == 3
+    assert frame.missing == 3
     assert sorted(set(frame["seed"])) == [0, 1, 2]
     assert lines[-1] == "budget spent: 3 units left for the next call"
-    assert store.get_or_run(configs, pool, budget_minutes=0).attrs["missing"] == 3
-    assert store.get_or_run(configs, pool).attrs["missing"] == 0
+    assert store.get_or_run(configs, pool, budget_minutes=0).missing == 3
+    assert store.get_or_run(configs, pool).missing == 0
     assert len(toy.log("start")) == 6
     if pool:
         pool.shutdown()

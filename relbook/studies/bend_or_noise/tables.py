@@ -1,5 +1,6 @@
 """What the front page says in three sentences, computed from the sweep and from the zoo."""
 
+from relbook.studies.select import Kind, select
 from relbook.studies.zoo import tables as zoo_tables
 
 NAMES = {"fc_l2": "fully connected network", "lenet": "LeNet", "cifar_resnet20": "ResNet20"}
@@ -14,10 +15,10 @@ def at(rows, displacement=1.0, cut=3):
     >>> table.loc["lenet", ("init", "R")]
     np.float64(0.5)
     """
-    chosen = rows[(rows["kind"] == "sensitivity") & (rows["displacement"] == displacement) & (rows["cut"] == cut)]
+    chosen = select(rows, kind=Kind.SENSITIVITY, displacement=displacement, cut=cut)
     table = chosen.pivot_table(index="architecture", columns="stage", values=["D", "G", "R"])
     table.columns = table.columns.swaplevel()
-    training = rows[rows["kind"] == "training"]
+    training = select(rows, kind=Kind.TRAINING)
     if "test_error" in training:
         table["error"] = training.set_index("architecture")["test_error"]
     return table.reindex([name for name in NAMES if name in table.index])

@@ -12,6 +12,7 @@ import pandas as pd
 
 from relbook.measurement import Measurement, bootstrap, geometric
 from relbook.studies.encoding.copies import ENCODINGS
+from relbook.studies.select import Kind, select
 
 TWIN = ["architecture", "width", "epochs", "train_size", "augment", "precision", "seed"]
 ERRORS = ["test_error", "test_error_own", "train_error", "train_error_lossless"]
@@ -29,7 +30,7 @@ def networks(rows: pd.DataFrame) -> pd.DataFrame:
     """One line a network that neither diverged nor collapsed: `TWIN`, dataset, encoding, `ERRORS`."""
     if rows.empty:
         return pd.DataFrame(columns=[*TWIN, "dataset", "encoding", *ERRORS])
-    table = rows[(rows["kind"] == "training") & (rows["status"] == "ok")]
+    table = select(rows, kind=Kind.TRAINING, status="ok")
     return table[[*TWIN, "dataset", *ERRORS]].assign(encoding=table["dataset"].map(encoding)).reset_index(drop=True)
 
 
@@ -38,7 +39,7 @@ def layers(rows: pd.DataFrame, *, statistic: str = "mean", stage: str = "trained
     unit = [*TWIN, "dataset"]
     if rows.empty:
         return networks(rows).assign(**dict.fromkeys(["layer", "depth", "relative_depth", *"DGR"], np.nan))
-    chosen = rows[(rows["kind"] == "sensitivity") & (rows["statistic"] == statistic) & (rows["stage"] == stage)]
+    chosen = select(rows, kind=Kind.SENSITIVITY, statistic=statistic, stage=stage)
     parts = [name for name in rows if name.startswith("G_")]
     return networks(rows).merge(chosen[[*unit, "layer", "depth", "relative_depth", *"DGR", *parts]], on=unit)
 
@@ -46,7 +47,7 @@ def layers(rows: pd.DataFrame, *, statistic: str = "mean", stage: str = "trained
 def outputs(rows: pd.DataFrame, **probe) -> pd.DataFrame:
     """`layers`, the output alone: one line a network."""
     table = layers(rows, **probe)
-    return table[table["layer"] == "output"].reset_index(drop=True)
+    return select(table, layer="output").reset_index(drop=True)
 
 
 def ratios(table: pd.DataFrame, *, copies: str = COPIES, baseline: str = LOSSLESS) -> pd.DataFrame:

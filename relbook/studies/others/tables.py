@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from relbook.measurement import remembered
+from relbook.studies.select import UNSHUFFLED, Kind, Stage, Statistic, select
 
 QUANTITIES = ["D", "G", "R"]
 FITTED, NOT_FITTED = 0.1, 0.2  # training error below, or at least
@@ -58,7 +59,7 @@ def refused(network) -> str:
 @remembered
 def found(rows: pd.DataFrame) -> pd.DataFrame:
     """Every network that was measured, a line each, with the reason where it was refused."""
-    table = rows[rows["kind"] == "network"] if len(rows) else pd.DataFrame()
+    table = select(rows, kind=Kind.NETWORK)
     if table.empty:
         return pd.DataFrame(columns=COLUMNS)
     table = table.assign(
@@ -72,8 +73,8 @@ def found(rows: pd.DataFrame) -> pd.DataFrame:
 @remembered
 def measured(rows: pd.DataFrame, *, statistic="component_median", stage="trained", cut=3, images=None) -> pd.DataFrame:
     """D, G, R at the output with R's interval, a line a network: on its data set's images, or on `images`."""
-    chosen = rows[(rows["kind"] == "sensitivity") & (rows["stage"] == stage) & (rows["cut"] == cut)]
-    chosen = chosen[(chosen["statistic"] == statistic) & (chosen["images"] == (images or chosen["dataset"]))]
+    chosen = select(rows, kind=Kind.SENSITIVITY, stage=stage, cut=cut, statistic=statistic)
+    chosen = chosen[chosen["images"] == (images or chosen["dataset"])]
     return chosen[["name", *QUANTITIES, "R_low", "R_high"]]
 
 
@@ -97,11 +98,8 @@ def matched(rows: pd.DataFrame, **options) -> pd.DataFrame:
     table = natural(rows, **options)
     statistic = options.get("statistic", "component_median")
     for stage, columns in (("trained", {"G": "G_matched", "R": "R_matched"}), ("init", {"R": "R_matched_init"})):
-        chosen = rows[(rows["kind"] == "matched") & (rows["stage"] == stage)] if len(rows) else rows
-        chosen = (
-            chosen[chosen["statistic"] == statistic] if len(chosen) else pd.DataFrame(columns=["name", *QUANTITIES])
-        )
-        table = table.merge(chosen[["name", *columns]].rename(columns=columns), on="name")
+        chosen = select(rows, kind=Kind.MATCHED, stage=stage, statistic=statistic)
+        table = table.merge(chosen.reindex(columns=["name", *columns]).rename(columns=columns), on="name")
     return table
 
 
@@ -125,7 +123,7 @@ def sweep(rows: pd.DataFrame, *, statistic="component_median") -> pd.DataFrame:
     """R against δ at the output for both interpolations, networks that are not refused."""
     if rows.empty:
         return pd.DataFrame(columns=SWEEP)
-    table = rows[(rows["kind"] == "sweep") & (rows["statistic"] == statistic)]
+    table = select(rows, kind=Kind.SWEEP, statistic=statistic)
     accepted = found(rows).query("refused == ''")[["name", "train_error", "family", "repository", "robust"]]
     return table.merge(accepted, on="name", suffixes=("_row", ""))[SWEEP]
 
@@ -146,7 +144,8 @@ def shuffled(rows: pd.DataFrame) -> pd.DataFrame:
     Columns R (trained, on the same images and deformations), R_shuffled, ratio, batch_norm: "recorded", "re-estimated";
     networks without BatchNorm count as both.
     """
-    chosen = rows[(rows["kind"] == "shuffled") & (rows["layer"] == "output") & (rows["R"] > 0)]
+    chosen = select(rows, kind=Kind.SHUFFLED, layer="output")
+    chosen = chosen[chosen["R"] > 0]
     logs = np.log(chosen["R"].astype(float)).groupby([chosen["name"], chosen["batch_norm"]]).mean()
     table = np.exp(logs).rename("R_shuffled").reset_index()
     both = table.groupby("name")["batch_norm"].transform("size") > 1
@@ -225,9 +224,9 @@ def everything(rows: pd.DataFrame, entries, imagenet: pd.DataFrame | None = None
         table = _with_sources_and_numbers(table, rows, entries)
     if imagenet is None or imagenet.empty:
         return table
-    chosen = (imagenet["kind"] == "sensitivity") & (imagenet["layer"] == "output") & (imagenet["shuffle"] == -1)
-    chosen &= (imagenet["statistic"] == "component_median") & (imagenet["cut"] == 3) & (imagenet["stage"] == "trained")
-    lites = imagenet[chosen][["architecture", *QUANTITIES]].assign(dataset="imagenet", family=FAMILIES[2], robust=False)
+    probe = {"statistic": Statistic.COMPONENT_MEDIAN, "cut": 3, "stage": Stage.TRAINED, "shuffle": UNSHUFFLED}
+    chosen = select(imagenet, kind=Kind.SENSITIVITY, layer="output", **probe)
+    lites = chosen[["architecture", *QUANTITIES]].assign(dataset="imagenet", family=FAMILIES[2], robust=False)
     return pd.concat([table, lites.assign(name=lites["architecture"], refused="")], ignore_index=True)
 
 

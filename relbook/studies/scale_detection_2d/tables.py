@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from relbook.measurement import remembered
+from relbook.studies.select import UNSHUFFLED, Kind, Statistic, select
 from relbook.studies.zoo import tables as zoo_tables
 from relbook.studies.zoo.tables import QUANTITIES, correlation, geometric
 
@@ -25,7 +26,7 @@ PROFILED = ("vgg11_bn", "vgg13_bn", "vgg11")  # the networks of A Fig. 7
 
 
 def _trained(rows):
-    return rows[(rows["kind"] == "training") & (rows["status"] == "ok")]
+    return select(rows, kind=Kind.TRAINING, status="ok")
 
 
 def failures(rows):
@@ -36,15 +37,12 @@ def failures(rows):
 @remembered
 def measured(rows):
     """Sensitivity rows of the networks whose training succeeded."""
-    chosen = rows[rows["kind"] == "sensitivity"]
-    return chosen.merge(_trained(rows)[UNIT], on=UNIT)
+    return select(rows, kind=Kind.SENSITIVITY).merge(_trained(rows)[UNIT], on=UNIT)
 
 
 def networks(rows, *, statistic="mean", stage="trained"):
     """One line a network: D, G, R at the output and `error`, at least half a test picture."""
-    table = measured(rows)
-    table = table[(table["layer"] == "output") & (table["shuffle"] == -1)]
-    table = table[(table["stage"] == stage) & (table["statistic"] == statistic)]
+    table = select(measured(rows), layer="output", shuffle=UNSHUFFLED, stage=stage, statistic=statistic)
     training = _trained(rows)
     errors = training[UNIT].assign(error=training["test_error"].clip(lower=0.5 / training["test"]))
     return table[[*UNIT, *QUANTITIES]].merge(errors, on=UNIT)
@@ -72,7 +70,7 @@ def error_correlation(rows, quantity, **options):
 def profiles(rows, architecture=None):
     """D, G, R by depth, the mean over pictures: stage "init", "trained" or "shuffled"; seeds and draws averaged."""
     table = measured(rows)
-    table = table[table["statistic"] == "mean"].copy()
+    table = select(table, statistic=Statistic.MEAN).copy()
     if architecture is not None:
         table = table[table["architecture"] == architecture]
     table["stage"] = table["stage"].mask(table["shuffle"] >= 0, "shuffled")

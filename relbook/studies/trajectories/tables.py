@@ -8,6 +8,8 @@
 import numpy as np
 import pandas as pd
 
+from relbook.studies.select import Kind, select
+
 UNIT = ["dataset", "architecture", "width", "epochs", "train_size", "augment", "recipe", "precision", "seed"]
 MEASURED = ["epoch", "rate", "test_error", "train_error", "D", "G", "R", "D_median", "G_median", "R_median"]
 FITTED = 0.1  # training error below which a training set counts as fitted
@@ -17,8 +19,8 @@ def points(rows: pd.DataFrame) -> pd.DataFrame:
     """The points of the networks that neither diverged nor collapsed: `UNIT` and `MEASURED`, in the order of time."""
     if rows.empty:
         return pd.DataFrame(columns=[*UNIT, *MEASURED])
-    training = rows.loc[(rows["kind"] == "training") & (rows["status"] == "ok"), UNIT]
-    table = rows.loc[rows["kind"] == "point", [*UNIT, *MEASURED]].merge(training, on=UNIT)
+    training = select(rows, kind=Kind.TRAINING, status="ok")[UNIT]
+    table = select(rows, kind=Kind.POINT)[[*UNIT, *MEASURED]].merge(training, on=UNIT)
     return table.sort_values([*UNIT, "epoch"], ignore_index=True)
 
 

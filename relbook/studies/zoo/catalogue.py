@@ -11,6 +11,7 @@ import torch
 
 from relbook import scales
 from relbook.drawing.nets import label, net
+from relbook.studies.select import UNSHUFFLED, Kind, Stage, Statistic, select
 from relbook.studies.zoo import study, tables
 from relstab import models
 from relstab.train import recipes
@@ -77,7 +78,7 @@ def _zoo(rows):
     fields = ["dataset", "architecture", "width", "epochs", "recipe", "augment"]
     found = tables.without_controls(tables.networks(rows))
     found = found[(found["train_size"] == tables.EVERY_SIZE) & (found["noise"] == 0)]
-    size = rows[rows["kind"] == "training"].drop_duplicates(["dataset", "architecture", "width"])
+    size = select(rows, kind=Kind.TRAINING).drop_duplicates(["dataset", "architecture", "width"])
     found = tables.geometric(found, fields)
     found = found.merge(size[["dataset", "architecture", "width", "parameters"]], how="left")
     lines = []
@@ -96,8 +97,8 @@ def _zoo(rows):
 def _lite(rows):
     if rows.empty:
         return pd.DataFrame()
-    chosen = (rows["layer"] == "output") & (rows["stage"] == "trained") & (rows["statistic"] == "component_median")
-    found = rows[chosen & (rows["cut"] == 3) & (rows["shuffle"] == -1) & (rows["displacement"] == 1)]
+    probe = {"statistic": Statistic.COMPONENT_MEDIAN, "cut": 3, "displacement": 1.0}
+    found = select(rows, layer="output", stage=Stage.TRAINED, shuffle=UNSHUFFLED, **probe)
     return pd.DataFrame([
         {"data": _data("imagenet"), "network": net(line["architecture"], 1), "batch norm": "yes", "skips": "yes",
          "trained by": "its authors", "seeds": 1, **{key: line[key] for key in "DGR"}}

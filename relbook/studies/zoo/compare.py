@@ -7,35 +7,34 @@ import pandas as pd
 
 from relbook.studies.zoo import tables
 from relstab.probes import picture
-from relstab.store import atomic
+from relstab.store import Rows, atomic
 
 DIGITS = 6
 FEWEST = 10  # networks at a setting that make a curve
 
 
-def networks(rows: pd.DataFrame, displacement=1.0, cut=3, statistic="mean") -> pd.DataFrame:
+def networks(rows: Rows, displacement=1.0, cut=3, statistic="mean") -> Rows:
     """The networks on CIFAR-10 (B Fig. 5) among rows of this study, one row per network.
 
-    `attrs` are those of the rows. Empty for settings that the networks were not probed at.
+    It says of itself what the rows say. Empty for settings that the networks were not probed at.
     """
     found = tables.compared(rows, displacement=displacement, cut=cut, statistic=statistic)
     found = found[found["dataset"].str.startswith("cifar10")].reset_index(drop=True)
-    found.attrs |= rows.attrs
-    return found
+    return Rows(found).__finalize__(rows)
 
 
-def text(rows: pd.DataFrame) -> str:
+def text(rows: Rows) -> str:
     """What `relstab.probes.picture.NETWORKS` should hold: CSV, one row per network and setting."""
     probed = tables.measured(rows)[picture.SETTINGS].drop_duplicates().sort_values(picture.SETTINGS)
     found = []
     for setting in probed.itertuples(index=False):
         table = networks(rows, *setting)
         if len(table) >= FEWEST:
-            table = table.assign(**setting._asdict(), scale=rows.attrs["scale"])
+            table = table.assign(**setting._asdict(), scale=rows.scale)
             found.append(table[[*picture.SETTINGS, "scale", *table.columns.drop([*picture.SETTINGS, "scale"])]])
     return pd.concat(found).to_csv(index=False, float_format=f"%.{DIGITS}g")
 
 
-def write(rows: pd.DataFrame) -> None:
+def write(rows: Rows) -> None:
     """Write the file from rows of this study."""
     atomic.write(picture.NETWORKS, text(rows).encode())

@@ -12,6 +12,7 @@ from matplotlib.ticker import NullLocator
 
 from relbook.drawing import style
 from relbook.drawing.nets import drawn, in_order, label, legend, look, name_points, net, nothing, outer, same
+from relbook.studies.select import UNSHUFFLED, Statistic, select
 from relbook.studies.zoo import tables
 
 CUT_COLOURS = {3: style.BLUE, 5: style.ORANGE, 15: style.GREEN}
@@ -27,8 +28,8 @@ def displacement_sweep(rows: pd.DataFrame, *, columns=2) -> Figure:
     A panel per network that was probed at several δ, modern ones first; squares: Gaussian instead of bilinear
     interpolation.
     """
-    table = tables.measured(rows)
-    table = table[(table["layer"] == "output") & (table["shuffle"] == -1) & (table["statistic"] == "component_median")]
+    probe = {"layer": "output", "shuffle": UNSHUFFLED, "statistic": Statistic.COMPONENT_MEDIAN}
+    table = select(tables.measured(rows), **probe)
     by = ["dataset", "architecture", "width", "stage", "cut", "interpolation", "displacement"]
     table = tables.geometric(tables.on_full_set(table), by)
     many = table.groupby(["dataset", "architecture", "width"])["displacement"].transform("nunique") > 2

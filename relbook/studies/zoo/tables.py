@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from relbook.measurement import remembered
+from relbook.studies.select import UNSHUFFLED, Kind, Stage, Statistic, select
 
 UNIT = ["dataset", "architecture", "width", "train_size", "noise", "augment", "recipe", "epochs", "seed"]
 NETWORK = ["dataset", "architecture", "width", "epochs", "recipe"]  # what a point of an error plot stands for
@@ -26,14 +27,14 @@ DRAWS = 2000  # resampled sets of networks for the interval of a correlation
 
 def failures(rows, *, unit=UNIT):
     """The networks whose training diverged or collapsed: one line each, with the status. unit: a network's fields."""
-    training = rows[rows["kind"] == "training"].reindex(columns=[*unit, "status", "train_loss"])
+    training = select(rows, kind=Kind.TRAINING).reindex(columns=[*unit, "status", "train_loss"])
     return training[training["status"] != "ok"].reset_index(drop=True)
 
 
 @remembered
 def measured(rows):
     """Sensitivity rows on the main images of each data set, unfailed networks only."""
-    chosen = rows[rows["kind"] == "sensitivity"]
+    chosen = select(rows, kind=Kind.SENSITIVITY)
     chosen = chosen[chosen["images"] == chosen["dataset"].replace(ON_TRUE_PIXELS)]
     failed = failures(rows)
     if len(failed):
@@ -42,19 +43,19 @@ def measured(rows):
     return chosen
 
 
-def outputs(rows, *, stage="trained", statistic="component_median", displacement=1.0, cut=3, interpolation="bilinear"):
+def outputs(
+    rows,
+    *,
+    stage=Stage.TRAINED,
+    statistic=Statistic.COMPONENT_MEDIAN,
+    displacement=1.0,
+    cut=3,
+    interpolation="bilinear",
+):
     """D, G and R at the output: one line a network. The default statistic is B's; A takes "mean"."""
-    table = measured(rows)
-    chosen = (
-        (table["layer"] == "output")
-        & (table["shuffle"] == -1)
-        & (table["stage"] == stage)
-        & (table["statistic"] == statistic)
-        & np.isclose(table["displacement"], displacement)
-        & (table["cut"] == cut)
-        & (table["interpolation"] == interpolation)
-    )
-    return table.loc[chosen, [*UNIT, *QUANTITIES]].reset_index(drop=True)
+    probe = {"statistic": statistic, "displacement": displacement, "cut": cut, "interpolation": interpolation}
+    table = select(measured(rows), layer="output", shuffle=UNSHUFFLED, stage=stage, **probe)
+    return table[[*UNIT, *QUANTITIES]].reset_index(drop=True)
 
 
 @remembered
@@ -63,7 +64,7 @@ def networks(rows, **probe):
 
     The error is measured on the test set, but the published one for networks that others trained.
     """
-    training = rows[rows["kind"] == "training"].reindex(columns=[*UNIT, "test_error", "published_error"])
+    training = select(rows, kind=Kind.TRAINING).reindex(columns=[*UNIT, "test_error", "published_error"])
     training["error"] = training["published_error"].fillna(training["test_error"])
     return outputs(rows, **probe).merge(training[[*UNIT, "error"]], on=UNIT)
 
@@ -137,9 +138,8 @@ def law(error, R):
 @remembered
 def profiles(rows):
     """D, G, R against relative depth: stage "init", "trained" or "shuffled", seeds and shuffles averaged."""
-    table = measured(rows)
-    table = table[(table["statistic"] == "mean") & (table["displacement"] == 1) & (table["cut"] == 3)].copy()
-    table["stage"] = table["stage"].mask(table["shuffle"] >= 0, "shuffled")
+    table = select(measured(rows), statistic=Statistic.MEAN, displacement=1.0, cut=3).copy()
+    table["stage"] = table["stage"].mask(table["shuffle"] >= 0, str(Stage.SHUFFLED))
     by = [name for name in UNIT if name != "seed"]
     means = geometric(table, [*by, "stage", "depth", "relative_depth"])
     deep = means.groupby([*by, "stage"])["depth"].transform("size") > 1  # a lone output is no profile
@@ -174,7 +174,7 @@ def shortest_and_longest(rows):
 def trained_profile(rows, architecture):
     """D, G and R by layer of one trained network, as `relstab.sensitivity` gives them; empty if it was not probed."""
     table = profiles(rows) if len(rows) else pd.DataFrame(columns=["architecture", "stage"])
-    table = table[(table["architecture"] == architecture) & (table["stage"] == "trained")]
+    table = select(table, architecture=architecture, stage=Stage.TRAINED)
     return table.reindex(columns=["depth", "relative_depth", *QUANTITIES]).reset_index(drop=True)
 
 
@@ -185,7 +185,7 @@ def growth(rows, *, unit=UNIT):
     Args:
         unit: the columns that tell networks apart.
     """
-    table = rows[rows["kind"] == "modes"]
+    table = select(rows, kind=Kind.MODES)
     names = [name for name in table if name.startswith("gamma_")]
     long = table.melt([*unit, "layer", "depth", "epoch"], names, "mode", "gamma").dropna(subset="gamma")
     long["eigenvalue"] = long.pop("mode").str.removeprefix("gamma_").astype(int)
@@ -196,11 +196,10 @@ def growth(rows, *, unit=UNIT):
 
 def encodings(rows):
     """What JPEG does: errors and mean R on the same pictures, a line per network of "cifar10-jpeg"."""
-    training = rows[(rows["kind"] == "training") & (rows["dataset"] == "cifar10-jpeg")]
+    training = select(rows, kind=Kind.TRAINING, dataset="cifar10-jpeg")
     found = training.reindex(columns=[*UNIT, "error_lossless", "error_jpeg"])
-    table = rows[(rows["kind"] == "sensitivity") & (rows["stage"] == "trained") & (rows["shuffle"] == -1)]
-    table = table[(table["layer"] == "output") & (table["displacement"] == 1) & (table["cut"] == 3)]
-    table = table[table["statistic"] == "mean"]
+    probe = {"statistic": Statistic.MEAN, "displacement": 1.0, "cut": 3}
+    table = select(rows, kind=Kind.SENSITIVITY, stage=Stage.TRAINED, shuffle=UNSHUFFLED, layer="output", **probe)
     for encoding in ("lossless", "jpeg"):
         one = table[table["images"] == f"cifar10-{encoding}"][[*UNIT, *QUANTITIES]]
         found = found.merge(one.rename(columns={q: f"{q}_{encoding}" for q in QUANTITIES}), on=UNIT)
@@ -373,8 +372,7 @@ def trained_here(rows):
 
 def sweeps(rows):
     """Output rows of the networks that were probed at more than two displacements (B Fig. 3, left)."""
-    table = measured(rows)
-    table = table[(table["layer"] == "output") & (table["shuffle"] == -1)]
+    table = select(measured(rows), layer="output", shuffle=UNSHUFFLED)
     return table[table.groupby(UNIT)["displacement"].transform("nunique") > 2]
 
 
