@@ -5,6 +5,7 @@ Each function returns an object that Jupyter displays when it is the last line o
 
 import hashlib
 import io
+import re
 from pathlib import Path
 
 from relbook.drawing import beside, style, vector
@@ -95,8 +96,8 @@ def _saved(fig, kind, **options):
     return buffer.getvalue()
 
 
-def in_short(said, found, why, **claims):
-    """The three lines at the top of a chapter: what the paper says, what was found here, and why they differ.
+def in_short(said, found, why, *, who="The paper", **claims):
+    """The three lines at the top of a chapter: what the paper (`who`) says, what was found here, and why they differ.
 
     claims: name -> id, whose numbers and verdicts fill `{name.number}`, `{name.word}` in the texts (as in `told`)
 
@@ -105,10 +106,11 @@ def in_short(said, found, why, **claims):
     Here. It does.
     Why. Width.
     """
-    lines = {"The paper": said, "Here": found, "Why": why}
+    lines = {who: said, "Here": found, "Why": why}
     if claims:
         known = _told(claims)
         lines = {name: text.format(**known) for name, text in lines.items()}
+    lines = {name: _minus(text) for name, text in lines.items()}
     markdown = "\n>\n".join(f"> **{name}.** {text}" for name, text in lines.items())
     return Display(text_markdown=markdown, text_plain="\n".join(f"{name}. {text}" for name, text in lines.items()))
 
@@ -256,7 +258,17 @@ def sentence(text):
     >>> sentence("All hold.").bundle["text/plain"]
     'All hold.'
     """
+    text = _minus(text)
     return Display(text_markdown=text, text_plain=text)
+
+
+def _minus(text):
+    """Negative numbers with a minus sign, not a hyphen.
+
+    >>> _minus("-0.5 to +0.2 (-1), VGG-11")
+    '−0.5 to +0.2 (−1), VGG-11'
+    """
+    return re.sub(r"(?<![^ (\[])-(?=[0-9])", "−", text)
 
 
 def told(text, **claims):
@@ -268,7 +280,7 @@ def told(text, **claims):
             says the opposite of the table below it.
         claims: name -> id.
     """
-    text = text.format(**_told(claims))
+    text = _minus(text.format(**_told(claims)))
     return Display(text_markdown=text, text_plain=text)
 
 
@@ -282,7 +294,6 @@ def _told(claims):
 def findings(table):
     """The discrepancies of `relbook.findings.summary`, each linked to its section of the page."""
     import html
-    import re
 
     lines = []
     for row in table.to_dict("records"):
@@ -336,15 +347,17 @@ def state(table):
     return Display(text_markdown=text, text_plain=text.replace("*", ""))
 
 
+CHAPTERS = ("petrini2021", "tomasini2023", "ruderman2018", "slides2022", "ours")  # in the order of the book
+
+
 def tally(table):
     """How many statements of such a table came out how: a line a paper. Checks and our own statements do not count."""
     import pandas as pd
 
     from relbook import shown
 
-    counts = {
-        shown.TITLES[paper]: shown.tally(part.to_dict("records")) for paper, part in table.groupby("paper", sort=False)
-    }
+    parts = dict(list(table.groupby("paper")))
+    counts = {shown.TITLES[name]: shown.tally(parts[name].to_dict("records")) for name in CHAPTERS if name in parts}
     found = pd.DataFrame(counts).T
     return found[found.sum(axis=1) > 0]
 

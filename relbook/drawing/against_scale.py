@@ -1,5 +1,7 @@
 """Small multiples of `relbook.studies.zoo.against_scale.table`: a panel a claim, a line a kind of networks."""
 
+import textwrap
+
 import numpy as np
 
 from relbook.drawing import style
@@ -18,7 +20,7 @@ SIGNS = {
 def panels(table, places):
     """Estimates with their 95 % intervals from the least compute, at the top, to the most; shaded: what is accepted.
 
-    The sign before a claim's id: → towards the paper, ← away, = flat, ✓ within all along. Hollow: networks of others.
+    The sign before a statement: → towards the paper, ← away, = flat, ✓ within all along. Hollow: networks of others.
     """
     ids = list(dict.fromkeys(table["id"]))
     if not ids:
@@ -26,7 +28,7 @@ def panels(table, places):
         nothing(ax)
         return fig
     count = -(-len(ids) // COLUMNS)
-    fig, axes = style.figure(count, COLUMNS, height=0.4 + 1.35 * count, sharey=True, squeeze=False)
+    fig, axes = style.figure(count, COLUMNS, height=0.4 + 1.9 * count, sharey=True, squeeze=False)
     used = [name for name in places if name in set(table["on"])]
     for ax, id_ in zip(axes.flat, ids, strict=False):
         _panel(ax, table[table["id"] == id_], used)
@@ -54,4 +56,6 @@ def _panel(ax, lines, used):
     ax.set_yticks(range(len(used)), used, fontsize=8)
     ax.tick_params(axis="x", labelsize=8)
     ax.locator_params(axis="x", nbins=3)
-    ax.set_title(f"{sign} {first['id']}", fontsize=9, loc="left")
+    text = first["statement"].replace("_f", "")
+    title = textwrap.wrap(f"{sign} {text}", 30, max_lines=3, placeholder=" …")
+    ax.set_title("\n".join(title), fontsize=8.5, loc="left")

@@ -94,6 +94,7 @@ def test_a_claim_repeats_one_that_is_there(tmp_path):
 def line(id_, on, estimate, where, **more):
     return {
         "id": id_,
+        "statement": f"The claim {id_} is that a panel says what it is about",
         "on": on,
         "estimate": estimate,
         "low": estimate - 1,
@@ -116,7 +117,9 @@ def test_a_panel_a_claim():
     )
     fig = drawing.panels(table, PLACES)
     drawn = [ax for ax in fig.axes if ax.axison]
-    assert [ax.get_title(loc="left") for ax in drawn] == ["= a", "→ b"]
+    titles = [ax.get_title(loc="left").replace("\n", " ") for ax in drawn]
+    assert [title[:15] for title in titles] == ["= The claim a i", "→ The claim b i"]
+    assert all(title.endswith("about") for title in titles)
     points = [[tuple(p.get_xydata()[0]) for p in ax.lines if p.get_marker() == "o"] for ax in drawn]
     assert points == [[(1.0, 0), (2.0, 1)], [(3.0, 0), (4.0, 2)]]  # three kinds of networks in all
     assert [p.get_mfc() for p in drawn[1].lines if p.get_marker() == "o"][1] == "white"

@@ -24,6 +24,26 @@ def at(rows, displacement=1.0, cut=3):
     return table.reindex([name for name in NAMES if name in table.index])
 
 
+def networks_in_words(rows):
+    """Which networks the front page shows, on which pictures: sentences in Markdown."""
+    training = rows[rows["kind"] == "training"].set_index("architecture")
+    parts = []
+    for name in [name for name in NAMES if name in training.index]:
+        line = training.loc[name]
+        if line["recipe"] == "published":
+            made = "trained by others on original images"
+        else:
+            made = (
+                f"trained here for {int(line['epochs'])} epochs{' on JPEG copies' if 'jpeg' in line['dataset'] else ''}"
+            )
+        parts.append(f"a {NAMES[name]} ({made}, test error {line['test_error']:.2f})")
+    return (
+        f"Networks on CIFAR-10: {', '.join(parts[:-1])} and {parts[-1]}. Each number is an average over "
+        f"{int(rows['probes'].max()):,} original test pictures that no network was "
+        "trained on, one bend and one noise each."
+    )
+
+
 def in_words(rows, zoo):
     """Three sentences of takeaway in Markdown; rows: of the study bend_or_noise, zoo: of the study zoo."""
     table = at(rows)
@@ -31,17 +51,20 @@ def in_words(rows, zoo):
     before = table[("init", "R")]
     after = ", ".join(f"{R:.2g} for the {NAMES[name]}" for name, R in table[("trained", "R")].items())
     D, G = (last[("trained", name)] / last[("init", name)] for name in "DG")
+    more = "noise matters more" if G > 1 and G > 1 / D else "bends matter less"
+    alike = max(before.max(), 1 / before.min())
     networks = zoo_tables.compared(zoo)
     one = networks.sort_values(["width", "epochs"]).drop_duplicates("architecture", keep="last")
     law = zoo_tables.law(one["error"], one["R"])
     easy = zoo_tables.compared(zoo, ["mnist", "fashion-mnist"])
     other = zoo_tables.law(easy["error"], easy["R"])
     return (
-        f"1. **Untrained networks hardly care which it is; trained ones do, in either direction.** At δ = 1 pixel and "
+        f"1. **Before training, bends and noise count alike within a factor of {alike:.1f}; after it they differ, in "
+        "either direction.** At δ = 1 pixel and "
         f"c = 3 the relative sensitivity $R = D/G$ is {before.min():.2g} to {before.max():.2g} before "
         f"training, and after it {after}.\n"
         f"2. "
-        f"**{'Mostly, noise comes to matter more.' if G > 1 and G > 1 / D else 'Bends come to matter less.'}** In the "
+        f"**In the best of them {more} than before.** In the "
         f"{NAMES[table.index[-1]]} training multiplies $D$ by {D:.2g} and $G$ by {G:.2g}: the network gets "
         "rougher in nearly "
         f"all directions and stays comparatively smooth along bends, which it notices "

@@ -16,7 +16,12 @@ from relbook.studies.ruderman.figures import LOOKS
 NAMES = {"error": "test error", "D": "$D_f$", "G": "$G_f$", "R": "$R_f$", "cosine": "cosine, last layer",
          "cosine_output": "cosine, output", "tv": "total variation", "low": "lowest mode",
          "D_spline": "$D_f$, thin-plate", "cosine_maxent": "cosine, max-entropy"}  # fmt: skip
-CONV8 = ("nets of paper C", style.PURPLE, "*")
+CONV8 = ("eight convolutions, Ruderman 2018", style.PURPLE, "*")
+
+
+def _signed(value):
+    """A correlation with its sign, a minus and not a hyphen."""
+    return f"{value:+.2f}".replace("-", "−") if np.isfinite(value) else "–"
 
 
 def _points(ax, table, x, y):
@@ -58,7 +63,7 @@ def against_error(table: pd.DataFrame) -> Figure:
             nothing(ax)
             continue
         handles += _points(ax, table, measure, "error")
-        ax.set(yscale="log", title=f"rank correlation {correlations.loc['error', measure]:+.2f}")
+        ax.set(yscale="log", title=f"rank correlation {_signed(correlations.loc['error', measure])}")
         if measure not in ("tv", "low"):
             ax.set_xscale("log")
     for ax in axes[:, 1:].flat:
@@ -74,7 +79,7 @@ def rank_correlations(table: pd.DataFrame) -> Figure:
     fig, ax = style.figure(height=5.2)
     ax.imshow(matrix, cmap="PuOr", vmin=-1, vmax=1)
     for (i, j), value in np.ndenumerate(matrix.to_numpy()):
-        text = f"{value:+.2f}" if np.isfinite(value) else "–"
+        text = _signed(value)
         ax.text(j, i, text, ha="center", va="center", color="white" if abs(value) > 0.75 else "black")
     labels = [NAMES[name] for name in matrix]
     ax.set_xticks(range(len(labels)), labels, rotation=35, ha="right")

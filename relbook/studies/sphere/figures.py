@@ -19,7 +19,7 @@ REGIMES = {  # alpha: label, colour, marker, line
     0.03: (r"feature, $\alpha = 0.03$", style.RED, "o", "-"),
     1.0: (r"between, $\alpha = 1$", style.ORANGE, "^", "-"),
     100.0: (r"lazy, $\alpha = 100$", style.BLUE, "s", "-"),
-    math.inf: ("lazy limit, exact kernel regression", style.GREY, "D", "-"),
+    math.inf: ("lazy limit, exact kernel regression", style.SKY, "D", "-"),
 }
 TITLES = {0.0: "before training", 100.0: "after, lazy", 0.03: "after, feature", 1e-6: r"after, $\alpha = 10^{-6}$"}
 SIZE = "training points $P$"
@@ -31,7 +31,7 @@ def neurons(rows: pd.DataFrame) -> Figure:
     picture = rows[rows.sign.notna()]
     points, rest = picture[picture.sign == 0], picture[picture.sign != 0]
     panels = [alpha for alpha in TITLES if alpha in set(rest.alpha)]
-    fig, axes = style.figure(1, len(panels), height=2.9)
+    fig, axes = style.figure(1, len(panels), height=3.1)
     for ax, alpha in zip(axes, panels, strict=True):
         part = rest[rest.alpha == alpha]
         scale = np.hypot(part.u, part.v).max()

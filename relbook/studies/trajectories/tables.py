@@ -71,3 +71,26 @@ def before_annealing(one: pd.DataFrame) -> int | None:
     """
     high = np.flatnonzero(one["rate"] >= one["rate"].max() / 2)
     return int(high[-1]) if 0 < high[-1] < len(one) - 1 else None
+
+
+def widths_in_words(rows: pd.DataFrame) -> str:
+    """What the networks of several widths say, for `page.told` with the claims `error` and `R`.
+
+    >>> widths_in_words(pd.DataFrame())[:40]
+    'None of these networks has been trained '
+    """
+    found = last(rows)
+    if found.empty:
+        return (
+            "None of these networks has been trained yet. What is expected stands below, with the interval that is "
+            "accepted: that a wider network errs less {error.word}; that its $R_f$ is *larger* all the same {R.word}."
+        )
+    means = np.exp(np.log(found[["test_error", "R_median"]].astype(float)).groupby(found["width"]).mean())
+    narrow, wide = means.iloc[0], means.iloc[-1]
+    return (
+        f"From width {means.index[0]:g} to {means.index[-1]:g} of the paper's the test error goes from "
+        f"{narrow['test_error']:.3f} to {wide['test_error']:.3f} and $R_f$ from {narrow['R_median']:.2g} to "
+        f"{wide['R_median']:.2g} (geometric means, {len(found)} networks). As powers of the width the error has the "
+        "exponent {error.number} and $R_f$ the exponent {R.number}. That a wider network errs less {error.word}; that "
+        "its $R_f$ is *larger* all the same {R.word}."
+    )

@@ -229,6 +229,14 @@ def compared(rows, datasets=None, *, each_seed=False, **probe):
     return geometric(table[_usual_augmentation(table)], [*NETWORK, *(["seed"] if each_seed else [])])
 
 
+def behind_compared(rows):
+    """The networks of `compared`, each seed, with what a caption says of them (`relbook.page.stated`)."""
+    found = compared(rows, each_seed=True)
+    found = found.assign(probes=rows["probes"].max()) if "probes" in rows else found
+    found.attrs = dict(rows.attrs)
+    return found
+
+
 def groups(table):
     """The networks of an error plot by who they are: {name: table}; the last group is homogeneous, the first is all.
 
