@@ -357,7 +357,11 @@ def tally(table):
     from relbook import shown
 
     parts = dict(list(table.groupby("paper")))
-    counts = {shown.TITLES[name]: shown.tally(parts[name].to_dict("records")) for name in CHAPTERS if name in parts}
+    counts = {
+        shown.TITLES[name].replace(" et al.", ""): shown.tally(parts[name].to_dict("records"))
+        for name in CHAPTERS
+        if name in parts
+    }
     found = pd.DataFrame(counts).T
     return found[found.sum(axis=1) > 0]
 

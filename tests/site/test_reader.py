@@ -106,6 +106,20 @@ def test_the_first_thing_on_a_phone_is_the_page(address, browser, screen, page):
     assert all("scroll" in hint for hint in browser.execute_script(hints))
 
 
+@pytest.mark.parametrize("page", ["notebooks/across/all_networks.html", "notebooks/ruderman2018/02_deformations.html"])
+def test_a_wide_table_or_equation_says_so(address, browser, screen, page):
+    screen(PHONE)
+    browser.get(address + page)
+    marked = "return [...document.querySelectorAll('[data-wide]')].map(e => getComputedStyle(e, '::before').content)"
+    silent = (
+        "return [...document.querySelectorAll(\".bd-article :is(.table-frame, mjx-container[display='true'])\")]"
+        ".filter(e => e.scrollWidth > e.clientWidth + 2 && !e.closest('[data-wide]')).length"
+    )
+    assert until(lambda: browser.execute_script(marked))
+    assert all("scroll" in hint for hint in browser.execute_script(marked))
+    assert until(lambda: browser.execute_script(silent) == 0)
+
+
 @pytest.mark.parametrize(
     "page", ["notebooks/petrini2021/04_error.html", "notebooks/probe.html", "notebooks/claims.html"]
 )
