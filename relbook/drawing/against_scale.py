@@ -57,5 +57,5 @@ def _panel(ax, lines, used):
     ax.tick_params(axis="x", labelsize=8)
     ax.locator_params(axis="x", nbins=3)
     text = first["statement"].replace("_f", "")
-    title = textwrap.wrap(f"{sign} {text}", 30, max_lines=3, placeholder=" …")
+    title = textwrap.wrap(f"{sign} {text}", 27, max_lines=4, placeholder=" …")
     ax.set_title("\n".join(title), fontsize=8.5, loc="left")
