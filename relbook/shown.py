@@ -97,8 +97,8 @@ def accepted(line: Mapping) -> str:
 
 
 def measured(line: Mapping) -> str:
-    """What was measured, its interval and how many units entered."""
-    if line["estimate"] is None:
+    """What was measured, its interval and how many units entered; nothing where networks of scale tiny cannot tell."""
+    if line["estimate"] is None or (line["verdict"] == Verdict.NOT_TESTED and line["scale"] == "tiny"):
         return "nothing yet"
     text = number(line["estimate"])
     if line["low"] is not None and line["low"] < line["high"]:
