@@ -1,9 +1,9 @@
-r"""D, G and R of a network's layers (A Eq. 1, B Eqs. 4-5), in one streaming pass.
+r"""D, G and R of a network's layers (Tomasini 2023, Eq. 1; Petrini 2021, Eqs. 4-5), in one streaming pass.
 
 For a network with features f, images x, diffeomorphisms τ and noise η of the same norm as τx − x,
 
-$$D = \frac{E\,\|f(\tau x) - f(x)\|^2}{\Delta}, \quad G = \frac{E\,\|f(x + \eta) - f(x)\|^2}{\Delta}, \quad
-  \Delta = E\,\|f(x_1) - f(x_2)\|^2, \quad R = \frac DG .$$
+$$\begin{gathered} D = \frac{E\,\|f(\tau x) - f(x)\|^2}{\Delta}, \quad G = \frac{E\,\|f(x + \eta) - f(x)\|^2}{\Delta}, \\
+  \Delta = E\,\|f(x_1) - f(x_2)\|^2, \quad R = \frac DG . \end{gathered}$$
 
 Images are taken in chunks; x, τx and x + η of a chunk go through the network as one batch, and each layer's
 output is reduced (`relstab.probes.moments`) the moment it appears. Nothing is cached: the memory is that of one
@@ -63,7 +63,7 @@ def sensitivity(
     device: str | torch.device | None = None,
     progress: Callable[[int], object] | None = None,
 ) -> pd.DataFrame:
-    r"""Relative sensitivity to diffeomorphisms, $R = D / G$, of any network, one row a layer.
+    r"""Relative sensitivity to diffeomorphisms, $R = D / G$, of any network, one row per layer.
 
     $D = E\|f(\tau x) - f(x)\|^2 / \Delta$, $G = E\|f(x + \eta) - f(x)\|^2 / \Delta$ with
     $\Delta = E\|f(x_1) - f(x_2)\|^2$ over all ordered pairs of images [A, Eq. 1; B, Eqs. 4-5].
