@@ -5,6 +5,7 @@
 """
 
 import html
+import re
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
@@ -121,7 +122,8 @@ class Told(NamedTuple):
         """From a line of `relbook.papers.evaluate`."""
         text = measured(line).partition(", n = ")[0]
         word = in_words(line["verdict"], difference=line["difference"])
-        why = line.get("reason") or ""
+        why = re.sub(r" \([^()]*\)$", "", line.get("reason") or "")  # without the word for its cause
+        why = f"{why[:1].upper()}{why[1:]}." if why else ""
         return cls(text, number(line["estimate"], 2), str(line["n"] or "no"), line["verdict"], word, why)
 
 

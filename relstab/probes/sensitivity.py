@@ -2,7 +2,8 @@ r"""D, G and R of a network's layers (Tomasini 2023, Eq. 1; Petrini 2021, Eqs. 4
 
 For a network with features f, images x, diffeomorphisms τ and noise η of the same norm as τx − x,
 
-$$\begin{gathered} D = \frac{E\,\|f(\tau x) - f(x)\|^2}{\Delta}, \quad G = \frac{E\,\|f(x + \eta) - f(x)\|^2}{\Delta}, \\
+$$\begin{gathered} D = \frac{E\,\|f(\tau x) - f(x)\|^2}{\Delta}, \quad
+  G = \frac{E\,\|f(x + \eta) - f(x)\|^2}{\Delta}, \\
   \Delta = E\,\|f(x_1) - f(x_2)\|^2, \quad R = \frac DG . \end{gathered}$$
 
 Images are taken in chunks; x, τx and x + η of a chunk go through the network as one batch, and each layer's
