@@ -166,8 +166,17 @@ def _legend(fig, label):
     """The legend below the figure once more, with a line for the grey marks."""
     handle = Line2D([], [], color=style.GREY, marker="o", ms=SIZE, lw=0.8, mew=0, label=label)
     old = fig.legends[0] if fig.legends else None
-    handles = [*(old.legend_handles if old else ()), handle]
-    names = [*(text.get_text() for text in old.get_texts()), label] if old else [label]
+    found = [ax.get_legend_handles_labels() for ax in fig.axes]
+    bars = {
+        name: one
+        for handles, names in found
+        for one, name in zip(handles, names, strict=True)
+        if isinstance(one, mpl.container.ErrorbarContainer)
+    }  # of which a legend's own handle is but the line, without its symbol
+    words = [text.get_text() for text in old.get_texts()] if old else []
+    handles = [bars.get(name, one) for name, one in zip(words, old.legend_handles if old else [], strict=True)]
+    handles.append(handle)
+    names = [*words, label]
     title = old.get_title().get_text() if old else ""
     if old:
         old.remove()

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from relbook import page, registry
 from relbook.drawing import beside, style, vector
@@ -98,6 +99,19 @@ def test_the_legend_stays_inside_the_figure():
     legend = figs[0].legends[0]
     assert legend.get_window_extent().width <= figs[0].bbox.width
     assert len(legend.get_texts()) == 5
+
+
+def test_the_legend_of_error_bars_keeps_its_symbols():
+    figs = Figure(), Figure()
+    for fig, R in zip(figs, (1.0, 2.0), strict=True):
+        ax = fig.subplots()
+        ax.errorbar([1, 2], [R, R], 0.1, marker="D", color=style.BLUE, label="lazy")
+        fig.legend(*ax.get_legend_handles_labels(), loc="outside lower center")
+    assert beside.beside(*figs, "computed here") == 1
+    figs[0].canvas.draw()
+    legend = figs[0].legends[0]
+    drawn = [part for part in legend.findobj(Line2D) if part.get_marker() == "D"]
+    assert len(drawn) == 1 and [text.get_text() for text in legend.get_texts()] == ["lazy", "computed here"]
 
 
 @pytest.fixture

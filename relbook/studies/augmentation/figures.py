@@ -136,3 +136,19 @@ def _lines(table, dataset):
     """One group a kind of network, with and without crops and flips, in the order of δ."""
     part = table[table["dataset"] == dataset].sort_values("displacement")
     return part.groupby(["architecture", "width", "augment"], sort=False)
+
+
+def effects_in_words(effects: pd.DataFrame) -> pd.DataFrame:
+    """`effects` as a page shows them: names for people, without widths and seeds.
+
+    >>> line = {"dataset": "mnist", "architecture": "lenet", "width": 1.0, "augment": True, "displacement": 1.0}
+    >>> list(effects_in_words(pd.DataFrame([line | dict.fromkeys(tables.MEASURES, 1.0) | {"seeds": 2}])))[:4]
+    ['data', 'network', 'crops and flips', 'δ']
+    """
+    found = effects.drop(columns=["width", "seeds"])
+    found["dataset"] = found["dataset"].map(lambda name: label(name).replace("\n", " "))
+    found["architecture"] = [net(*names) for names in zip(effects["architecture"], effects["width"], strict=True)]
+    found["augment"] = found["augment"].map({True: "yes", False: "no"})
+    found["displacement"] = found["displacement"].map("{:g}".format)
+    names = {"dataset": "data", "architecture": "network", "augment": "crops and flips", "displacement": "δ"}
+    return found.rename(columns=names | tables.WORDS)

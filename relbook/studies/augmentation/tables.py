@@ -6,7 +6,6 @@ Networks that diverged or collapsed are left out; means over seeds are geometric
 import numpy as np
 import pandas as pd
 
-from relbook.drawing.nets import label, net
 from relstab import diffeo
 
 KIND = ["dataset", "architecture", "width"]
@@ -93,19 +92,3 @@ def folding(displacements, cuts, size: int, *, draws: int = 500, generator=None)
 
 
 WORDS = {"test_error": "test error", "R_fine": "fine R", "D_fine": "fine D", "G_fine": "fine G"}
-
-
-def effects_in_words(effects: pd.DataFrame) -> pd.DataFrame:
-    """`effects` as a page shows them: names for people, without widths and seeds.
-
-    >>> line = {"dataset": "mnist", "architecture": "lenet", "width": 1.0, "augment": True, "displacement": 1.0}
-    >>> list(effects_in_words(pd.DataFrame([line | dict.fromkeys(MEASURES, 1.0) | {"seeds": 2}])))[:4]
-    ['data', 'network', 'crops and flips', 'δ']
-    """
-    found = effects.drop(columns=["width", "seeds"])
-    found["dataset"] = found["dataset"].map(lambda name: label(name).replace("\n", " "))
-    found["architecture"] = [net(*names) for names in zip(effects["architecture"], effects["width"], strict=True)]
-    found["augment"] = found["augment"].map({True: "yes", False: "no"})
-    found["displacement"] = found["displacement"].map("{:g}".format)
-    names = {"dataset": "data", "architecture": "network", "augment": "crops and flips", "displacement": "δ"}
-    return found.rename(columns=names | WORDS)
