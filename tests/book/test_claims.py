@@ -93,6 +93,29 @@ def test_sentences_of_the_notebooks_tell_claims_that_are_judged():
     assert calls >= 8
 
 
+VERDICTS = r"\b(holds|does not hold|fails|failed|is undecided|is not tested|(W|w)hat differs)\b"
+
+
+def test_no_verdict_is_typed_in_a_sentence_that_tells_one():
+    """In what `page.told` and the lines of `page.in_short` on our results say, verdicts come from claims alone."""
+    for path in (Path(__file__).parents[2] / "notebooks").rglob("*.md"):
+        for kind, call in re.findall(r"^page\.(told|in_short)\((.*?)^(?:\))?```", path.read_text(), re.S | re.M):
+            ours = call if kind == "told" else call.split('",\n', 1)[1]
+            assert not re.search(VERDICTS, ours), path.name
+
+
+@pytest.mark.parametrize("verdict", Verdict)
+def test_each_told_sentence_can_be_read_with_each_verdict(verdict, monkeypatch):
+    """No empty place and no second full stop, whether a row has a reason or not."""
+    import pandas as pd
+
+    why = {} if verdict in (Verdict.HOLDS, Verdict.DIFFERS) else {"reason": "0.5 to 0.6 is outside 0.8 to 1"}
+    found = pd.DataFrame([line(id="b-5-R", verdict=str(verdict)) | {"reason": ""} | why])
+    monkeypatch.setattr(papers, "evaluate", lambda chosen: found)
+    text = page.told("It {law.word}. {law.reason}", law="b-5-R").bundle["text/markdown"].strip()
+    assert re.fullmatch(r"[^.]+\.( 0\.5 to 0\.6 is outside 0\.8 to 1\.)?", text)
+
+
 def test_rows_escape_what_they_print_and_unfold_without_scripts():
     html = shown.table([line()], {"b-5-toy": "relbook.studies.zoo.claims.error_correlation"})
     assert "a &lt; b." in html and html.count("<details") == 1 and " open" not in html
