@@ -2,6 +2,8 @@
 slides.
 """
 
+import inspect
+
 import numpy as np
 import pytest
 import torch
@@ -28,6 +30,21 @@ def test_two_pixel_noise_against_monte_carlo(dtype):
         changed = two_pixels.output((clean + noise).flatten(0, 1), 7, solution).reshape(100, -1) - f
         found = changed.square().mean() / (2 * f.var(correction=0))
         assert found.item() == pytest.approx(table.G[solution], rel=0.02)
+
+
+def test_a_displacement_has_the_norm_of_the_noise():
+    """Each of two pixels moves with probability 2/3 and then changes two sites by one: 8/3, unless they touch."""
+    task = line_task(1, 32, 7)
+    clean = task.images(value=1.0)
+    moves = two_pixels.translations(task, stay=True)
+    change = sum(share * (task.images(places, value=1.0) - clean).square().sum((1, 2)) for share, places in moves)
+    apart = (task.positions[:, 1, 0] - task.positions[:, 0, 0]).abs()
+    far = apart.minimum(32 - apart) > 2
+    assert 0 < far.sum() < len(far)
+    for function in (two_pixels.two_pixel_sensitivities, two_pixels.layer_sensitivities):
+        power = inspect.signature(function).parameters["noise_power"].default
+        assert change[far].tolist() == pytest.approx([power] * int(far.sum()))
+        assert (change[~far] - power).abs().min() > 0.1
 
 
 def test_two_pixel_output_is_a_ramp():
