@@ -79,8 +79,8 @@ def test_a_sentence_says_the_verdict_of_its_claim(verdict, monkeypatch):
 
 
 def made_elsewhere(call):
-    """The text of the function of `tables` that gives a call of `page.told` its sentence, if one does."""
-    names = re.findall(r"^\s*tables\.(\w+)\(", call)
+    """The text of the function of some `tables.py` that gives a call of `page.told` its sentence, if one does."""
+    names = re.findall(r"^\s*\w+\.(\w+)\(", call)
     sources = [path.read_text() for path in (Path(page.__file__).parent / "studies").glob("*/tables.py")]
     found = [re.search(rf"^def {name}\(.*?(?=^\S|\Z)", text, re.S | re.M) for name in names for text in sources]
     return "".join(match[0] for match in found if match)
