@@ -39,8 +39,8 @@ def picture(fig, *rows, show="published", of=None, dpi=160):
         rows: What `relbook.registry.shown` gave.
         show: "published" rows, "computed" ones, or "both": those computed small and grey beside those published
             (`relbook.drawing.beside`). Where the notebook computed nothing, the rows at hand.
-        of: The part of the (first) rows that is drawn, as a function of them, for the caption: its networks and
-            seeds are counted. None: all.
+        of: The part of the rows that is drawn, as a function of them, for the caption: its networks and seeds are
+            counted. Of several tables, a tuple. None: all.
         dpi: Of the PNG.
 
     Raises:
@@ -54,7 +54,8 @@ def picture(fig, *rows, show="published", of=None, dpi=160):
         raise ValueError(f"show is {show!r}; it must be one of {', '.join(SHOWS)}")
 
     def words(*tables):
-        return stated(of(tables[0]), *tables[1:]) if of else stated(*tables)
+        found = of(*tables) if of else tables
+        return stated(*found) if isinstance(found, tuple) else stated(found)
 
     if callable(fig):
         fig, words = _both(fig, rows, show, words)
