@@ -16,7 +16,7 @@ from relbook.studies.ruderman.figures import LOOKS
 NAMES = {"error": "test error", "D": "$D_f$", "G": "$G_f$", "R": "$R_f$", "cosine": "cosine, last layer",
          "cosine_output": "cosine, output", "tv": "total variation", "low": "lowest mode",
          "D_spline": "$D_f$, thin-plate", "cosine_maxent": "cosine, max-entropy"}  # fmt: skip
-CONV8 = ("eight convolutions, Ruderman 2018", style.PURPLE, "*")
+CONV8 = ("nets of Ruderman 2018", style.PURPLE, "*")
 
 
 def _signed(value):
@@ -63,7 +63,8 @@ def against_error(table: pd.DataFrame) -> Figure:
             nothing(ax)
             continue
         handles += _points(ax, table, measure, "error")
-        ax.set(yscale="log", title=f"rank correlation {_signed(correlations.loc['error', measure])}")
+        ax.set(yscale="log")
+        ax.set_title(f"rank correlation {_signed(correlations.loc['error', measure])}", fontsize=10)
         if measure not in ("tv", "low"):
             ax.set_xscale("log")
     for ax in axes[:, 1:].flat:
