@@ -140,6 +140,24 @@ def seen(monkeypatch):
     return found
 
 
+def zoo(*architectures):
+    rows = pd.DataFrame({"architecture": architectures, "dataset": "cifar10-jpeg", "R": 1.0, "scale": "laptop"})
+    rows.attrs |= {"study": "zoo", "scale": "laptop", "units": 9}
+    return rows
+
+
+def test_the_caption_counts_what_is_drawn_and_names_the_encoding():
+    rows = zoo("lenet", "lenet", "vgg11", "alexnet")
+    whole = page.picture(draw, rows, show="published").stated
+    assert whole == "Rows of the study zoo: 3 networks on CIFAR-10 (JPEG copies), scale laptop."
+    part = page.picture(draw, rows, show="published", of=lambda rows: rows[rows.architecture.eq("lenet")]).stated
+    assert part == whole.replace("3 networks", "1 network")
+    both = page.picture(
+        lambda one, two: draw(one), rows, zoo("vgg11"), show="published", of=lambda one, two: (one[:1], two)
+    )
+    assert both.stated == f"{part} {part}"
+
+
 @pytest.mark.usefixtures("shelves")
 @pytest.mark.parametrize(("show", "points"), [("published", [1.0]), ("computed", [2.0]), ("both", [1.0, 2.0])])
 def test_one_argument_chooses(show, points, seen):
