@@ -141,9 +141,8 @@ def seen(monkeypatch):
 
 
 def zoo(*architectures):
-    rows = pd.DataFrame({"architecture": architectures, "dataset": "cifar10-jpeg", "R": 1.0, "scale": "laptop"})
-    rows.attrs |= {"study": "zoo", "scale": "laptop", "units": 9}
-    return rows
+    rows = Rows({"architecture": architectures}).assign(dataset="cifar10-jpeg", R=1.0, scale="laptop")
+    return rows.of("zoo", "laptop", units=9)
 
 
 def test_the_caption_counts_what_is_drawn_and_names_the_encoding():

@@ -11,6 +11,7 @@ import pandas as pd
 
 from relbook.measurement import remembered
 from relstab.models.conv8 import DOWNSAMPLINGS
+from relstab.store import Rows
 
 TASKS = ("real", "matched", "random", "templates", "smoothed")
 LAST = 12  # C's number of the last layer, the fourth downsampling
@@ -40,10 +41,11 @@ def chosen(rows: pd.DataFrame, task: str, kind: str) -> pd.DataFrame:
     return part[part.kind.eq(kind) & ~part.unit.isin(bad)].drop(columns="unit")
 
 
-def of(rows: pd.DataFrame, *tasks: str) -> pd.DataFrame:
+def of(rows: Rows, *tasks: str) -> Rows:
     """The networks of some tasks, a line each: what a figure is drawn from, for its caption."""
     kinds = {"smoothed": "cosine"}
-    return pd.concat([chosen(rows, task, kinds.get(task, "training")) for task in tasks])
+    found = pd.concat([chosen(rows, task, kinds.get(task, "training")) for task in tasks])
+    return Rows(found).of(rows.study, rows.scale)
 
 
 def failed(rows: pd.DataFrame) -> int:

@@ -16,6 +16,7 @@ import pandas as pd
 
 from relbook.measurement import remembered
 from relbook.studies.select import UNSHUFFLED, Kind, Stage, Statistic, select
+from relstab.store import Rows
 
 UNIT = ["dataset", "architecture", "width", "train_size", "noise", "augment", "recipe", "epochs", "seed"]
 NETWORK = ["dataset", "architecture", "width", "epochs", "recipe"]  # what a point of an error plot stands for
@@ -233,8 +234,7 @@ def behind_compared(rows):
     """The networks of `compared`, each seed, with what a caption says of them (`relbook.page.stated`)."""
     found = compared(rows, each_seed=True)
     found = found.assign(probes=rows["probes"].max()) if "probes" in rows else found
-    found.attrs = dict(rows.attrs)
-    return found
+    return Rows(found).of(rows.study, rows.scale)
 
 
 def groups(table):
