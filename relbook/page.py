@@ -320,7 +320,7 @@ def failures(rows):
     if len(table):
         return table
     count = int((rows["kind"] == "training").sum())
-    text = f"None of the {count} networks at scale {rows.scale} diverged or collapsed."
+    text = f"None of the {count} networks diverged or collapsed."
     return Display(text_markdown=text, text_plain=text)
 
 
