@@ -94,4 +94,4 @@ def row(*parts):
 
 
 def _shape():
-    return {"style": {"description_width": "9em"}, "layout": {"width": "26em", "max_width": "100%"}}
+    return {"style": {"description_width": "9em"}, "layout": {"width": "32em", "max_width": "100%"}}
