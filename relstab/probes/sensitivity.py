@@ -29,7 +29,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from relstab.diffeo.fields import FLOATS, cpu_generator, is_integer, no_tensor
+from relstab.diffeo.fields import FLOATS, is_integer, no_tensor
 from relstab.probes import layers as reading
 from relstab.probes import moments
 from relstab.probes.perturbations import Perturbations
@@ -243,7 +243,7 @@ def _device(device):
 
 def _generator(seed, generator):
     if seed is None:
-        return cpu_generator(generator)
+        return generator
     if generator is not None:
         raise ValueError("both seed and generator were given; give one of them")
     if not is_integer(seed) or not -(2**63) <= seed < 2**64:

@@ -132,6 +132,12 @@ def test_rows_escape_what_they_print_and_unfold_without_scripts():
     assert 'data-measure="relbook.studies.zoo.claims.error_correlation"' in html and "More networks." in html
 
 
+def test_the_choices_of_filters_are_escaped(monkeypatch):
+    monkeypatch.setitem(shown.TITLES, line()["paper"], "A & <b>")
+    html = shown.grouped([line()])
+    assert html.count("A &amp; &lt;b&gt;") == 2 and "<b>:" not in html  # in the filter and in the heading
+
+
 def test_a_row_names_what_entered():
     few, many = (shown.table([line(units=[f"net<{i}>" for i in range(n)])]) for n in (2, 42))
     assert "<dt>entered</dt><dd>net&lt;0&gt;, net&lt;1&gt;</dd>" in few

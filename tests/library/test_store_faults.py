@@ -171,6 +171,7 @@ def test_a_torn_file_is_a_miss_said_once_and_mended(root, share):
         (lambda *_: b"[]", "its checksum does not match"),
         (lambda *_: b"\xff\xfe\x00", "it is not complete JSON"),
         (lambda *_: b'{"rows": [NaN]}', "it is not complete JSON"),
+        (lambda *_: b"[" * 10**5, "it is not complete JSON"),  # nested deeper than Python reads
     ],
 )
 def test_a_file_with_wrong_content_is_a_miss(root, damage, reason):
