@@ -28,6 +28,7 @@ True
 
 from typing import TYPE_CHECKING
 
+from relstab.diffeo import thin_plate
 from relstab.diffeo.ensemble import (
     RULES,
     deform,
@@ -56,6 +57,7 @@ __all__ = [
     "sample_coefficients",
     "temperature",
     "temperature_range",
+    "thin_plate",
     "warp",
 ]
 

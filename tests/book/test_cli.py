@@ -87,3 +87,13 @@ def test_claims_json_has_the_fields_of_the_ledger(capsys, tmp_path, monkeypatch)
     with_old = json.loads(capsys.readouterr().out)
     assert {row["id"] for row in with_old} > {row["id"] for row in rows}
     assert {row["verdict"] for row in with_old if row["id"] == "d-lazy-kernel"} == {None}
+
+
+def test_the_status_says_which_rows_other_code_computed(capsys, monkeypatch):
+    from relbook import audit, registry
+
+    monkeypatch.setattr(registry, "names", lambda: ["stripe"])
+    monkeypatch.setattr(audit, "changed", lambda study, scale: {"0123456789abcdef": [*"abcdefg", "fit"]})
+    assert cli.main(["status"]) == 0
+    said = capsys.readouterr().out
+    assert "    rows of 0123456789: code has changed since: a, b, c, d, e, f and 2 more\n" in said

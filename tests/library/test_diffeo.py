@@ -48,6 +48,11 @@ def test_the_table_of_exact_displacements(cut, modes, strict_modes, centre, stri
     assert math.pi**3 / 8 * cut**2 * T * size**2 == pytest.approx(leading_norm, rel=3e-3)
 
 
+def test_numbers_of_numpy_are_numbers(unchecked):
+    """1e100, the bound of a displacement, is no float32: comparing with it warned."""
+    assert diffeo.temperature(np.float32(1), np.int64(3), 32) == pytest.approx(diffeo.temperature(1, 3, 32))
+
+
 def test_temperature_of_one_pixel_on_cifar():
     assert diffeo.temperature(1.0, 3, 32) == pytest.approx(1.1318e-3, rel=1e-4)
 
