@@ -314,7 +314,7 @@ def _nominal_square(cut, size):
 
 def _positive(name, value):
     try:
-        positive = 0 < value and float(value) <= 1e100
+        positive = value > 0 and float(value) <= 1e100
     except TypeError:
         positive = False
     if not positive:
