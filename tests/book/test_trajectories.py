@@ -3,6 +3,7 @@ the measures of the claims.
 """
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -160,6 +161,22 @@ def test_the_exponent_of_the_width():
     assert (found.estimate, found.n) == (pytest.approx(0.2), 6)
     assert widths_claims.growth(rows, quantity="test_error", seed=0).estimate == pytest.approx(-0.1)
     assert np.isnan(widths_claims.growth(rows[rows["kind"] == "none"], quantity="R", seed=0).estimate)
+
+
+def test_widths_in_words_say_what_was_found():
+    rows = pd.concat(
+        [
+            made_up(2, width=w, R=(1, 1, 1, 1, 0.4 * w), error=(0.9, 0.9, 0.9, 0.9, e))
+            for w, e in ((0.25, 0.5), (1, 0.3))
+        ]
+    )
+    told = SimpleNamespace(number="-0.37", word="holds")
+    text = tables.widths_in_words(rows).format(error=told, R=told)
+    assert (
+        "From width 0.25 to 1 of the paper's the test error goes from 0.500 to 0.300 and $R_f$ from 0.1 to 0.4" in text
+    )
+    assert "(geometric means, 4 networks)" in text and "errs less holds" in text
+    assert "has been trained yet" in tables.widths_in_words(rows.iloc[:0]).format(error=told, R=told)
 
 
 def test_every_claim_can_hold_and_fail():

@@ -3,6 +3,8 @@
 Every function takes the rows of the study `trajectories` (or `widths`) at one scale and draws what is there.
 """
 
+from fractions import Fraction
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -102,4 +104,8 @@ def by_width(rows: pd.DataFrame) -> Figure:
         ax.plot(np.exp(logs.mean()), color=colour)
         ax.set(xscale="log", yscale="log", title=QUANTITIES[column])
     outer(axes[None], "width", "")
+    widths = sorted(last["width"].unique())
+    for ax in axes:
+        ax.set_xticks(widths, [str(Fraction(width).limit_denominator(100)) for width in widths])
+        ax.set_xticks([], minor=True)
     return fig
