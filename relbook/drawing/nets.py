@@ -10,7 +10,7 @@ from fractions import Fraction
 import numpy as np
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.patheffects import withStroke
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
 from matplotlib.transforms import Bbox
 
 from relbook.drawing import style
@@ -147,7 +147,10 @@ def name_points(ax, points, names, *, size=9):
 
 
 def drawn(function):
-    """Decorator of a figure function: the house style, and few, plain numbers on logarithmic axes."""
+    """Decorator of a figure function: the house style, and few, plain numbers on logarithmic axes.
+
+    An axis whose ticks the function has named itself keeps them.
+    """
 
     @functools.wraps(function)
     def inner(*arguments, **options):
@@ -155,7 +158,7 @@ def drawn(function):
             fig = function(*arguments, **options)
         for ax in fig.axes:
             for axis in (ax.xaxis, ax.yaxis):
-                if axis.get_scale() == "log":
+                if axis.get_scale() == "log" and not isinstance(axis.get_major_locator(), FixedLocator):
                     _plain(axis)
         return fig
 

@@ -206,7 +206,9 @@ def test_figures_draw_the_points():
     path = figures.plane(rows).axes[0].lines
     assert path[0].get_ydata().tolist() == [0.9, 0.6, 0.4, 0.4] and path[0].get_xdata()[-1] == 0.2
     wide = pd.concat([made_up(2, width=w, R=(1, 1, 1, 1, w)) for w in (0.25, 0.5)])
-    assert figures.by_width(wide).axes[1].lines[1].get_ydata() == pytest.approx([0.25, 0.5])
+    drawn = figures.by_width(wide)
+    assert drawn.axes[1].lines[1].get_ydata() == pytest.approx([0.25, 0.5])
+    assert [text.get_text() for text in drawn.axes[1].get_xticklabels()] == ["1/4", "1/2"]
 
 
 @pytest.mark.parametrize("draw", [figures.along, figures.plane, figures.by_width])
