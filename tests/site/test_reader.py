@@ -86,10 +86,11 @@ def test_the_front_page_fits_a_phone(address, browser, screen):
     until(lambda: browser.find_elements(By.CSS_SELECTOR, ".bend-or-noise[data-live='true']"), 20)
     assert browser.execute_script(WIDE) <= 0
     right = (
-        "return Math.max(...[...document.querySelectorAll('.bend-or-noise *')].map(e => "
+        "return Math.max(...[...document.querySelectorAll('.bend-or-noise *, .prev-next-area p')].map(e => "
         "e.getBoundingClientRect().right))"
     )
     assert browser.execute_script(right) <= 390
+    assert not browser.execute_script("return document.querySelectorAll('[data-wide]').length")  # the tally fits, too
 
 
 @pytest.mark.parametrize("page", CHAPTERS)
