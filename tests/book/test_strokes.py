@@ -3,9 +3,11 @@ faces and hatches from `relbook.drawing.style` only.
 """
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
+from matplotlib.colors import to_rgb
 
 from relbook.drawing import style
 
@@ -73,3 +75,13 @@ def test_an_order_goes_from_dark_to_light(count):
     shades = [int(colour[1:3], 16) for colour in style.graded(style.NAVY, count)]
     assert shades == sorted(shades) and len(set(shades)) == count
     assert style.graded(style.NAVY, count)[0] == style.NAVY
+
+
+def test_an_order_of_blues_or_greys_keeps_its_sense_on_a_dark_page():
+    sheet = (BOOK.parent / "book" / "assets" / "relstab.css").read_text()
+    for first in (style.NAVY, style.BLACK):
+        for count in range(2, 8):
+            known = [re.search(rf"--ink-{shade[1:]}: (#[0-9a-f]{{6}});", sheet) for shade in style.graded(first, count)]
+            assert all(known[1:]), (first, count)
+            light = [sum(to_rgb(found[1])) for found in known if found]
+            assert light == sorted(light, reverse=True)

@@ -209,6 +209,7 @@ def growth_panels(table: pd.DataFrame, name) -> Figure:
     return fig
 
 
+ON_CELLS = "#101010"  # dark in every theme, as a cell is light in every theme
 SPATIAL = np.array([[1.0, 3.0, 2.0], [5.0, 1.0, 4.0], [2.0, 6.0, 1.0]])  # any 3 x 3 representation
 CORNER = np.array([[1.0, 0.0, 0.0], [1.0, 0.0, 0.0], [1.0, 1.0, 1.0]])  # an L, and its turn by 90 degrees
 
@@ -264,7 +265,7 @@ def _grid(ax, values, title, *, numbers=True, marks=(), hits=None, frame=None):
     ax.imshow(values, cmap="Greys", vmin=0, vmax=9 if numbers else 3)
     for (y, x), value in np.ndenumerate(values):
         if numbers:
-            ax.text(x, y, f"{value:g}", ha="center", va="center")
+            ax.text(x, y, f"{value:g}", ha="center", va="center", color=ON_CELLS)
         if hits is not None and frame[y, x]:
             ax.add_patch(Rectangle((x - 0.42, y - 0.42), 0.84, 0.84, fill=False, color=style.BLUE, lw=1.8))
             if hits[y, x]:
