@@ -470,6 +470,42 @@ def test_shuffles_interpolations_and_resnets_are_read_from_their_rows():
     assert found.estimate == pytest.approx(1.3) and len(found.units) == 4
 
 
+def wavy(size, **more):
+    """Twelve networks about the law, off it by a factor that is orthogonal to one and to log R: up, down, down, up."""
+    lines = collection(**more)
+    turns = (1, -1, -1, 1) * 3
+    return [{**line, "error": line["error"] * math.exp(size * turn)} for line, turn in zip(lines, turns, strict=True)]
+
+
+def test_the_scatter_is_that_about_the_groups_own_line():
+    """Root mean squares of 0.1 and 0.3; networks between the groups, however wild, belong to neither."""
+    between = [{"name": f"mid{k}", "R": 10.0**k, "error": 0.05 + 0.1 * (k % 2), "train": 0.15} for k in range(5)]
+    rows = made_up(wavy(0.1) + wavy(0.3, prefix="loose", train=0.35) + between)
+    found = measured("o-others-scatter", rows)
+    assert found.estimate == pytest.approx(3) and len(found.units) == 24
+    assert not any(unit.startswith("mid") for unit in measured("o-others-difference", rows).units)
+    assert len(measured("b-others-correlation", rows).units) == 29
+
+
+def test_a_gain_is_over_the_start():
+    """G of the fitted goes from 4 to 2, of the others from 2 to 4: a quarter."""
+    lines = collection(G=2.0, G_init=4.0) + [{**line, "G": 4.0, "G_init": 2.0} for line in loose()]
+    assert measured("o-others-gain", made_up(lines)).estimate == pytest.approx(1 / 4)
+    assert measured("a-others-gain", made_up(lines)).estimate == 0
+
+
+def test_shuffles_are_of_natural_convolutional_networks_with_statistics_estimated_again():
+    """Three of four rise; as recorded all fall. Robust, fully connected and MNIST networks fall and do not enter."""
+    four = [{"name": f"net{k}", "R": 1.0, "error": 0.2, "train": 0.01, "shuffled": 2.0 if k else 0.5} for k in range(4)]
+    others = [{"architecture": "fc10"}, {"robust": True}, {"dataset": "mnist", "error": 0.1}]
+    out = [four[0] | {"name": f"out{k}"} | more for k, more in enumerate(others)]
+    rows = made_up(four + out)
+    again = rows[rows["kind"] == "shuffled"].assign(batch_norm="re-estimated")
+    recorded = rows.assign(R=rows["R"].mask(rows["kind"] == "shuffled", 0.1))
+    found = measured("a-others-shuffling", pd.concat([recorded, again]))
+    assert found.estimate == pytest.approx(3 / 4) and len(found.units) == 4
+
+
 def test_matched_noise_is_read_from_its_own_rows():
     lines = [{**line, "matched": 3 * line["R"], "matched_init": 0.7} for line in collection()]
     rows = made_up(lines)
