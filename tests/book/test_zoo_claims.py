@@ -130,7 +130,7 @@ def test_growing_training_sets():
         ]
 
     rows = frame(curve("resnet10", (1, 0.5, 0.25), (1, 1.5, 2)), curve("lenet", (1, 1, 1), (1, 2, 3)))
-    assert estimate("b-6-G-rises", rows) == 1 and measured("b-6-G-rises", rows).n == 1
+    assert estimate("b-6-G-every-step", rows) == 1 and measured("b-6-G-every-step", rows).n == 1
     assert estimate("b-6-R-falls", rows) == 1
     assert estimate("b-6-D-either", rows) == 0  # D falls from 1 to 0.5
     assert estimate("b-18-together", rows) == pytest.approx(1)
@@ -310,7 +310,7 @@ def test_populations_of_the_main_claims():
         "a-1-centre-D-convolutional": here[1:], "a-1-noise-gained": here, "a-1-noise-gained-original": (theirs,),
         "b-17-order": (*here, theirs, "lenet on mnist", "resnet10 on fashion-mnist"), "b-20-mnist": ("lenet on mnist",),
         "b-3-lowered": (here[2], theirs, "resnet10 on fashion-mnist"), "a-3-overlap": (theirs, here[2]),
-        "b-6-G-rises": curve, "b-18-together": curve, "b-19-scatter": (), "a-1-right-R": (),
+        "b-6-G-every-step": curve, "b-18-together": curve, "b-19-scatter": (), "a-1-right-R": (),
     }  # fmt: skip
     found = {}
     for id_ in golden:
@@ -501,6 +501,9 @@ def test_curves_are_compared_at_their_ends_and_on_the_data_asked_for():
     falling = {"quantity": "R", "rising": False, "seed": 0}
     assert claims.share_of_curves(rows, **falling).estimate == pytest.approx(2 / 4)
     assert claims.share_of_curves(rows, families=["vgg11_bn"], **falling).estimate == 1
+    steps = claims.share_of_steps(rows, quantity="R", rising=False, seed=0)  # each falls at first and rises then
+    assert steps.n == 4 and steps.estimate == pytest.approx(1 / 2)
+    assert claims.share_of_steps(rows, quantity="G", rising=True, seed=0).estimate == pytest.approx((1 / 2 + 1) / 4)
     here = claims.change_along(rows, quantity="R", datasets=["cifar10-jpeg"], seed=0)
     assert here.n == 3 and here.estimate == pytest.approx((0.5 * 0.25 * 2) ** (1 / 3))
     late = claims.change_along(rows, quantity="R", datasets=["cifar10-jpeg"], at_least=2048, seed=0)

@@ -425,6 +425,15 @@ def share_of_curves(rows, *, quantity, rising, cuts=(3,), families=MODERN, seed)
     return share(map(all, kept.values()), units=kept, seed=seed)
 
 
+def share_of_steps(rows, *, quantity, rising, families=MODERN, seed):
+    """Share of the steps from one P to the next at which a quantity rises (or falls); mean over curves."""
+    found = {}
+    for unit, curve in curves(rows, families=families).items():
+        if len(curve) > 1:
+            found[unit] = float(np.mean((np.diff(curve[quantity]) > 0) == rising))
+    return bootstrap(mean, list(found.values()), units=found, seed=seed)
+
+
 def change_along(rows, *, quantity, families=MODERN, datasets=None, at_least=0, up_to=None, fit=False, seed):
     """Factor of a quantity from the smallest to the largest P (or its exponent in P): geometric mean over curves."""
     found = {}
