@@ -179,6 +179,14 @@ def test_widths_in_words_say_what_was_found():
     assert "has been trained yet" in tables.widths_in_words(rows.iloc[:0]).format(error=told, R=told)
 
 
+def test_a_fall_is_from_the_first_point_to_the_last():
+    """R ends above its start, below all points between; G ends below it, and has half of its fall at the first step."""
+    rows = made_up(3, R=(0.5, 1.0, 1.0, 1.0, 0.6), G=(1.0, 0.2, 0.2, 0.2, 0.1), error=(0.9, 0.9, 0.9, 0.4, 0.4))
+    shares = {q: claims.falls_first(rows, first=q, second="test_error", seed=0) for q in ("R_median", "G_median")}
+    assert (shares["R_median"].estimate, shares["G_median"].estimate) == (0, 1)
+    assert shares["G_median"].n == 3 and 0.4 < shares["G_median"].low < 0.5
+
+
 def test_every_claim_can_hold_and_fail():
     good = made_up(16, R=(1.0, 0.2, 0.2, 0.2, 0.1), error=(0.9, 0.9, 0.6, 0.6, 0.3), G=(1, 0.2, 0.2, 0.2, 0.3))
     bad = made_up(R=(1.0, 1.0, 1.0, 0.1, 0.2), error=(0.9, 0.3, 0.3, 0.4, 0.3), G=(0.1, 1, 1, 0.5, 0.4))
