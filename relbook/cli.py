@@ -1,16 +1,18 @@
 """The verbs of the command `relstab` that need a checkout: run | study | status | claims | book | bench."""
 
+import argparse
 import json
 import math
 import runpy
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from relbook import scales
 
 
-def add_verbs(verb):
+def add_verbs(verb: Callable) -> None:
     """Declare the book's verbs; `verb(name, function, text)` makes the parser of one."""
 
     def scaled(sub, default="tiny"):
@@ -65,14 +67,14 @@ def add_verbs(verb):
     bench.add_argument("name", nargs="?", metavar="NAME", help="a benchmark (default: list them)")
 
 
-def _run(options):
+def _run(options: argparse.Namespace) -> int | None:
     from relbook.press import execute
 
     results = execute.execute(names=options.names or None, scale=scales.check(options.scale), jobs=options.jobs)
     return 0 if all(result.ok for result in results) else 1
 
 
-def _book(options):
+def _book(options: argparse.Namespace) -> int | None:
     from relbook.press import execute, render
 
     results = execute.execute(names=options.only, scale=scales.check(options.scale), jobs=options.jobs)
@@ -84,7 +86,7 @@ def _book(options):
     print(f"book: {page}")
 
 
-def _study(options):
+def _study(options: argparse.Namespace) -> int | None:
     from relbook import registry
     from relstab import store
     from relstab.store import executors
@@ -114,7 +116,7 @@ def _study(options):
     return 1 if rows.missing else 0
 
 
-def _verify(options):
+def _verify(options: argparse.Namespace) -> int | None:
     """Compare published units with what they give now, until the budget is spent; exit code 1 if one differs."""
     from relbook import audit
 
@@ -133,11 +135,11 @@ def _verify(options):
     return 1 if bad else 0
 
 
-def _say(line):
+def _say(line: str) -> None:
     print(line, flush=True)
 
 
-def _status(options):
+def _status(options: argparse.Namespace) -> int | None:
     from relbook import audit, registry
     from relstab import store
 
@@ -159,7 +161,7 @@ def _status(options):
         print(f"missing on this machine, for {', '.join(where)}: {want}")
 
 
-def _claims(options):
+def _claims(options: argparse.Namespace) -> int | None:
     from relbook import papers, shown
 
     if options.units:
@@ -181,7 +183,7 @@ def _claims(options):
     print(f"Of the papers' statements: {shown.counted(lines)}.")
 
 
-def _bench(options):
+def _bench(options: argparse.Namespace) -> int | None:
     folder = Path(__file__).parent.parent / "benchmarks"
     known = sorted(path.stem for path in folder.glob("[!_]*.py"))
     if options.name is None:

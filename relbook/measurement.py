@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 
 DRAWS = 10_000  # resamples
 NETWORKS = 6  # fewer networks decide nothing
@@ -53,7 +54,7 @@ def remembered(function: Callable) -> Callable:
     """
 
     @functools.wraps(function)
-    def once(rows, *arguments, **options):
+    def once(rows: pd.DataFrame, *arguments, **options) -> pd.DataFrame:
         if _memory is None:
             return function(rows, *arguments, **options)
         key = (function, id(rows), repr((arguments, sorted(options.items()))))
@@ -84,18 +85,18 @@ class Measurement:
     what: str = "networks"
     groups: int | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         numbers = (self.estimate, self.low, self.high)
         if not any(map(math.isnan, numbers)) and not self.low <= self.estimate <= self.high:
             raise ValueError(f"interval [{self.low}, {self.high}] does not hold the estimate {self.estimate}")
 
     @property
-    def n(self):
+    def n(self) -> int | None:
         """The number of units; None for an exact number that has none."""
         return len(self.units) or (0 if self.needs else None)
 
     @property
-    def enough(self):
+    def enough(self) -> bool:
         """Whether there are as many units as it takes."""
         return (len(self.units) if self.groups is None else self.groups) >= self.needs
 
@@ -199,7 +200,7 @@ def share(true: Iterable, **options) -> Measurement:
     return replace(found, low=min(found.low, max(low, 0.0)), high=max(found.high, min(high, 1.0)))
 
 
-def _picks(generator, count, strata):
+def _picks(generator, count: int, strata) -> np.ndarray:
     """Indices of resampled units, [draws, units]."""
     if strata is None:
         return generator.integers(count, size=(DRAWS, count))
@@ -211,7 +212,7 @@ def _picks(generator, count, strata):
     return np.concatenate(parts, axis=1)
 
 
-def mean(x, weights=None):
+def mean(x: np.ndarray, weights: np.ndarray | None = None) -> float | np.ndarray:
     """Mean over the last axis.
 
     >>> float(mean(np.array([1.0, 3.0]), weights=np.array([3.0, 1.0])))
@@ -220,21 +221,21 @@ def mean(x, weights=None):
     return x.mean(-1) if weights is None else (x * weights).sum(-1) / weights.sum(-1)
 
 
-def geometric(x, weights=None):
+def geometric(x: np.ndarray, weights: np.ndarray | None = None) -> float | np.ndarray:
     """Geometric mean over the last axis."""
     return np.exp(mean(np.log(x), weights))
 
 
-def median(x):
+def median(x: np.ndarray) -> float | np.ndarray:
     """Median over the last axis."""
     return np.median(x, -1)
 
 
-def _centred(x, weights):
+def _centred(x: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
     return x - mean(x, weights)[..., None]
 
 
-def correlation(x, y, weights=None):
+def correlation(x: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None) -> float | np.ndarray:
     """Pearson's correlation over the last axis; NaN where x or y does not vary.
 
     >>> float(correlation(np.array([0.0, 1.0, 2.0]), np.array([0.0, 2.0, 4.0])).round(6))
@@ -246,18 +247,18 @@ def correlation(x, y, weights=None):
     return np.where(small, np.nan, mean(a * b, weights) / np.where(small, 1, scale))
 
 
-def rank_correlation(x, y):
+def rank_correlation(x: np.ndarray, y: np.ndarray) -> float | np.ndarray:
     """Spearman's correlation over the last axis; equal values share their rank."""
     return correlation(_ranks(x), _ranks(y))
 
 
-def _ranks(x):
+def _ranks(x: np.ndarray) -> np.ndarray:
     below = (x[..., None, :] < x[..., :, None]).sum(-1)
     same = (x[..., None, :] == x[..., :, None]).sum(-1)
     return below + (same - 1) / 2
 
 
-def slope(x, y, weights=None):
+def slope(x: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None) -> float | np.ndarray:
     """Least-squares slope of y against x over the last axis; NaN where x does not vary."""
     a = _centred(x, weights)
     square = mean(a * a, weights)

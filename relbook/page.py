@@ -6,7 +6,11 @@ Each function returns an object that Jupyter displays when it is the last line o
 import hashlib
 import io
 import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
 
 from relbook.drawing import beside, style, vector
 from relstab.store import Rows, environment
@@ -15,7 +19,7 @@ from relstab.store import Rows, environment
 class Display:
     """Content of one MIME type for a notebook's output cell; `stated` is kept beside it."""
 
-    def __init__(self, *, stated="", **bundle):
+    def __init__(self, *, stated: str = "", **bundle: str | bytes) -> None:
         self.stated = stated
         self.bundle = {kind.replace("_", "/", 1): content for kind, content in bundle.items()}
 
@@ -27,7 +31,9 @@ LONG = 30  # lines; a longer table scrolls in its own frame
 SHOWS = ("published", "computed", "both")
 
 
-def picture(fig, *rows, show="published", of=None, dpi=160):
+def picture(
+    fig: Figure | Callable, *rows: pd.DataFrame, show: str = "published", of: Callable | None = None, dpi: int = 160
+) -> Display:
     """A matplotlib Figure as a PNG in the book's style; `rows` are the tables it was drawn from, all of them.
 
     While the book is made, the figure is also kept as SVG and PDF and the plotted numbers as CSV. The page shows the
@@ -75,7 +81,7 @@ def picture(fig, *rows, show="published", of=None, dpi=160):
     return Display(image_png=png, text_plain="figure", stated=words)
 
 
-def _both(draw, rows, show, words):
+def _both(draw: Callable, rows: Sequence, show: str, words: Callable) -> tuple[Figure, str]:
     """The figure of what is to be shown, and which rows it was drawn from, in words."""
     from relbook import registry
 
@@ -91,13 +97,13 @@ def _both(draw, rows, show, words):
     return fig, words(*rows)
 
 
-def _saved(fig, kind, **options):
+def _saved(fig: Figure, kind: str, **options) -> bytes:
     buffer = io.BytesIO()
     fig.savefig(buffer, format=kind, **options)
     return buffer.getvalue()
 
 
-def in_short(said, found, why, *, who="The paper", **claims):
+def in_short(said: str, found: str, why: str, *, who: str = "The paper", **claims: str) -> Display:
     """The three lines at the top of a chapter: what the paper (`who`) says, what was found here, and why they differ.
 
     claims: name -> id, whose numbers and verdicts fill `{name.number}`, `{name.word}` in the texts (as in `told`)
@@ -136,7 +142,7 @@ ENCODINGS = {
 }  # fmt: skip
 
 
-def _stated(rows):
+def _stated(rows: Rows) -> str:
     parts = []
     if count := _units(rows):
         noun = "network" if NETS & set(rows) else "setting"
@@ -158,7 +164,7 @@ def _stated(rows):
     return f"Rows of the study {rows.study}: {', '.join(parts)}."
 
 
-def _units(rows):
+def _units(rows: Rows) -> int:
     """How many networks, or settings, rows came from; 0 where a study is not of this book and does not say."""
     from dataclasses import fields
 
@@ -174,7 +180,7 @@ def _units(rows):
     return len(rows[settings].astype(str).drop_duplicates()) if settings else 0
 
 
-def _listed(words):
+def _listed(words: Iterable) -> str:
     """
     >>> _listed("abc")
     'a, b and c'
@@ -192,7 +198,7 @@ def hashed(shown: bytes) -> str:
     return hashlib.sha256(shown).hexdigest()[:16]
 
 
-def _keep(shown, files):
+def _keep(shown: bytes, files: Mapping[str, bytes]) -> None:
     """Leave files for the runner in RELSTAB_DOWNLOADS, under a hash of what the page shows
     (`relbook.press.downloads`).
     """
@@ -202,7 +208,7 @@ def _keep(shown, files):
             Path(folder, f"{hashed(shown)}.{name}").write_bytes(content)
 
 
-def table(frame, **whole):
+def table(frame: pd.DataFrame, **whole: pd.DataFrame) -> Display:
     """A table of a few columns; `whole` are tables that the reader may take as CSV, under their names.
 
     >>> import pandas as pd
@@ -215,7 +221,7 @@ def table(frame, **whole):
     return Display(text_html=html, text_plain=frame.to_string(**options))
 
 
-def verdicts(paper, *figures, scale=None, rows=None):
+def verdicts(paper: str, *figures: str, scale: str | None = None, rows: Mapping | None = None) -> Display:
     """The claims on these figures, or of a paper, judged: a table whose rows unfold (`relbook.shown`).
 
     Args:
@@ -226,7 +232,7 @@ def verdicts(paper, *figures, scale=None, rows=None):
     return _judged(papers.on(paper, *figures), scale=scale, rows=rows)
 
 
-def cards(*ids):
+def cards(*ids: str) -> Display:
     """The claims with these ids, judged at the largest scale that decides."""
     from relbook import papers
 
@@ -241,7 +247,7 @@ def _judged(chosen, **options):
     return Display(text_html=shown.table(lines, papers.sources(chosen)), text_plain=table.to_string())
 
 
-def caveat(quantity="R"):
+def caveat(quantity: str = "R") -> Display:
     """What belongs beside a number of networks trained on `cifar10-jpeg`: the factor that training on copies makes.
 
     Args:
@@ -253,7 +259,7 @@ def caveat(quantity="R"):
     return Display(text_markdown=tables.caveat(registry.shown("encoding", "laptop"), quantity))
 
 
-def sentence(text):
+def sentence(text: str) -> Display:
     """A computed sentence as a paragraph.
 
     >>> sentence("All hold.").bundle["text/plain"]
@@ -263,7 +269,7 @@ def sentence(text):
     return Display(text_markdown=text, text_plain=text)
 
 
-def _minus(text):
+def _minus(text: str) -> str:
     """Negative numbers with a minus sign, not a hyphen.
 
     >>> _minus("-0.5 to +0.2 (-1), VGG-11")
@@ -272,7 +278,7 @@ def _minus(text):
     return re.sub(r"(?<![^ (\[])-(?=[0-9])", "−", text)
 
 
-def told(text, **claims):
+def told(text: str, **claims: str) -> Display:
     """A paragraph whose numbers and verbs are those of claims: `{name.number}`, `{name.estimate}`, `{name.n}`,
     `{name.word}`.
 
@@ -285,14 +291,14 @@ def told(text, **claims):
     return Display(text_markdown=text, text_plain=text)
 
 
-def _told(claims):
+def _told(claims: Mapping[str, str]) -> dict:
     from relbook import papers, shown
 
     table = papers.evaluate(papers.by_id(*claims.values())).set_index("id")
     return {name: shown.Told.of(table.loc[id_].to_dict()) for name, id_ in claims.items()}
 
 
-def findings(table):
+def findings(table: pd.DataFrame) -> Display:
     """The discrepancies of `relbook.findings.summary`, each linked to its section of the page."""
     import html
 
@@ -312,7 +318,7 @@ def findings(table):
     )
 
 
-def failures(rows):
+def failures(rows: Rows) -> Display | pd.DataFrame:
     """The networks of the zoo that diverged or collapsed, or the sentence that none did."""
     from relbook.studies.zoo import tables as zoo_tables
 
@@ -324,7 +330,7 @@ def failures(rows):
     return Display(text_markdown=text, text_plain=text)
 
 
-def ledger(table):
+def ledger(table: pd.DataFrame) -> Display:
     """All lines of a table of `relbook.papers.evaluate`, by paper and section, with a search that needs no kernel."""
     from relbook import papers, shown
 
@@ -334,7 +340,7 @@ def ledger(table):
     return Display(text_html=html, text_plain=table.to_string())
 
 
-def state(table):
+def state(table: pd.DataFrame) -> Display:
     """One sentence: how many statements of the papers came out how."""
     from relbook import shown
 
@@ -351,9 +357,8 @@ def state(table):
 CHAPTERS = ("petrini2021", "tomasini2023", "ruderman2018", "slides2022", "ours")  # in the order of the book
 
 
-def tally(table):
+def tally(table: pd.DataFrame) -> pd.DataFrame:
     """How many statements of such a table came out how: a line a paper. Checks and our own statements do not count."""
-    import pandas as pd
 
     from relbook import shown
 
@@ -367,9 +372,8 @@ def tally(table):
     return found[found.sum(axis=1) > 0]
 
 
-def status():
+def status() -> pd.DataFrame:
     """Per study and scale: units that exist, units left, hours spent and left, machines, versions and commits."""
-    import pandas as pd
 
     from relbook import registry, scales
     from relstab import store
@@ -398,15 +402,13 @@ def status():
     return table.where(table.notna(), "").set_index(["study", "scale"])
 
 
-def benchmark(name):
+def benchmark(name: str) -> Display:
     """Times per image of benchmarks/results/<name>.json, a line a case, and the machine they were measured on.
 
     Raises FileNotFoundError where there is no such file: results come with a source checkout.
     """
     import html
     import json
-
-    import pandas as pd
 
     from relstab.store import origin
 
@@ -426,7 +428,7 @@ def benchmark(name):
     )
 
 
-def source(rows):
+def source(rows: Rows) -> Display:
     """One sentence: the scale of the rows shown, the machine, the versions and the commit they come from.
 
     Args:

@@ -5,12 +5,12 @@
 """
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import pandas as pd
 
 from relbook import registry, scales
-from relbook.ledger import FIELDS, PACKAGE, PAPERS, Verdict, claims
+from relbook.ledger import FIELDS, PACKAGE, PAPERS, Claim, Verdict, claims
 from relbook.measurement import remembering
 from relstab.store import Rows
 
@@ -38,7 +38,7 @@ def ledger(paper: str | None = None, *, superseded: bool = False) -> list:
     return sorted(chosen, key=lambda claim: (PAPERS.index(claim.paper), claim.section, _order(claim.figure)))
 
 
-def _order(figure):
+def _order(figure: str) -> list[tuple]:
     """Figures by number, `fig-b-5` before `fig-b-12`."""
     return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in figure.split("-")[2:]]
 
@@ -77,7 +77,7 @@ def evaluate(chosen=None, *, scale: str | None = None, rows: Mapping | None = No
     return pd.DataFrame(lines, columns=list(FIELDS), dtype=object)
 
 
-def _judged(claim, at, scale):
+def _judged(claim: Claim, at: Callable, scale: str | None) -> dict:
     """The claim's line, at the largest scale that decides, else that says anything."""
     if claim.retired:
         return claim.retired_line()
@@ -105,12 +105,12 @@ def populations(claim, *, scale: str | None = None, rows: Mapping | None = None)
     return {one: units for one, units in found.items() if units}
 
 
-def _candidates(claim, scale):
+def _candidates(claim: Claim, scale: str | None) -> list[str]:
     """The scales at which to judge a claim, the largest first."""
     return [scale] if scale else [*scales.SCALES[::-1]] if claim.studies else [scales.SCALES[0]]
 
 
-def _reader(rows, scale):
+def _reader(rows: Mapping | None, scale: str | None) -> Callable:
     """A function of a study and a scale: the rows at hand, or those that are stored or published, read once."""
     if scale is not None:
         scales.check(scale)
@@ -123,7 +123,7 @@ def _reader(rows, scale):
 DECIDED = 3
 
 
-def _tells(line):
+def _tells(line: Mapping) -> int:
     """How much a line says, from 0, nothing, to `DECIDED`."""
     if line["verdict"] == Verdict.NOT_TESTED:
         return 0 if line["estimate"] is None else 1

@@ -160,7 +160,7 @@ _FC_LENET = ("fc_l2", "fc_l4", "lenet")
 _DEEP = ("vgg11_bn", "vgg13_bn", "resnet10", "vgg11", "alexnet", "vgg16_bn", "resnet18")
 
 
-def _task_nets(width, epochs, *names):
+def _task_nets(width: float | int, epochs: int, *names: str) -> tuple:
     return tuple((name, 1 if name in _FC_LENET else width, epochs) for name in names)
 
 
@@ -515,7 +515,7 @@ WIDTHS = {
 }  # fmt: skip
 
 
-def check(scale):
+def check(scale: str) -> str:
     """Return the scale, or raise ValueError naming the four that exist.
 
     >>> check("tiny")

@@ -150,7 +150,7 @@ WORDS_OF_MANY = {
 }
 
 
-def _summary(lines):
+def _summary(lines: Iterable[Mapping]) -> str:
     """The tally of a section in words, with the checks and statements of ours in it, which do not count."""
     ours = sum(line["paper"] == "ours" for line in lines)
     checks = sum(line["kind"] == "check" and line["paper"] != "ours" for line in lines)
@@ -169,7 +169,7 @@ def table(lines: Iterable[Mapping], sources: Mapping[str, str] | None = None) ->
     return f'<div class="claims"><div class="claims-head" aria-hidden="true">{head}</div>{rows}</div>'
 
 
-def _row(line, source):
+def _row(line: Mapping, source: str | None) -> str:
     cell = {name: html.escape("" if value is None else str(value)) for name, value in line.items()}
     verdict = line["verdict"] or "superseded"
     mark = MARKS.get(line["verdict"], "·")

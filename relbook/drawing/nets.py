@@ -5,10 +5,14 @@
 """
 
 import functools
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 
 import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
+from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
 from matplotlib.transforms import Bbox
@@ -21,7 +25,7 @@ LABELS = {"fc_l2": "FC-L2", "fc_l4": "FC-L4", "fc_l6": "FC-L6", "lenet": "LeNet"
           "cifar10-lossless": "CIFAR-10\n(others')", "imagenet": "ImageNet"}  # fmt: skip
 
 
-def label(name):
+def label(name: str) -> str:
     """An architecture's or a data set's name for people."""
     if name in LABELS:
         return LABELS[name]
@@ -38,7 +42,7 @@ def label(name):
     return name
 
 
-def net(architecture, width):
+def net(architecture: str, width: float | int) -> str:
     """Architecture and, where it is not one, width factor.
 
     >>> net("lenet", 1.0), net("vgg11_bn", 0.25)
@@ -47,7 +51,7 @@ def net(architecture, width):
     return label(architecture) + ("" if width == 1 else f" ×{Fraction(width).limit_denominator(100)}")
 
 
-def look(architecture):
+def look(architecture: str) -> tuple[str, str, str]:
     """Family name, colour and marker of an architecture."""
     return style.FAMILIES[style.family(architecture.removeprefix("cifar_"))]
 
@@ -62,19 +66,19 @@ def shade(colour, index):
     return to_hex([part + (1 - part) * white for part in to_rgb(colour)])
 
 
-def same(table, dataset, architecture, width):
+def same(table: pd.DataFrame, dataset: str, architecture: str, width: float | int) -> pd.DataFrame:
     """The lines of one network in a table."""
     chosen = (table["dataset"] == dataset) & (table["architecture"] == architecture) & (table["width"] == width)
     return table[chosen]
 
 
-def nothing(ax, text="no networks of this kind at this scale"):
+def nothing(ax: Axes, text: str = "no networks of this kind at this scale") -> None:
     """Say in an empty panel that there is nothing to show."""
     ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", color=style.GREY)
     ax.axis("off")
 
 
-def in_order(name):
+def in_order(name: str) -> int:
     """A key for sorting: data sets as in `LABELS`, other names after them as they come.
 
     >>> sorted(["cifar10", "mnist"], key=in_order)
@@ -83,7 +87,7 @@ def in_order(name):
     return list(LABELS).index(name) if name in LABELS else len(LABELS)
 
 
-def outer(axes, xlabel, ylabel):
+def outer(axes: np.ndarray, xlabel: str, ylabel: str) -> None:
     """Label a grid of panels that share their axes: the lowest panel of each column and the first of each row.
 
     Panels of which `nothing` was said do not count.
@@ -98,7 +102,7 @@ def outer(axes, xlabel, ylabel):
             ax.tick_params(labelleft=True)
 
 
-def legend(fig, handles, columns):
+def legend(fig: Figure, handles: Sequence, columns: int) -> None:
     """A legend below the figure, each name once."""
     named = {handle.get_label(): handle for handle in handles}
     fig.legend(handles=list(named.values()), loc="outside lower center", ncols=columns)
@@ -110,7 +114,7 @@ PLACES = [(side * away, step * 13) for step in STEPS for away in (8, 30, 60) for
 HALO = [withStroke(linewidth=2.5, foreground="white")]
 
 
-def name_points(ax, points, names, *, size=9):
+def name_points(ax: Axes, points: np.ndarray, names: Sequence, *, size: int = 9) -> None:
     """Write names beside points, each where it hides neither a point nor another name; a line leads there.
 
     Args:
@@ -146,14 +150,14 @@ def name_points(ax, points, names, *, size=9):
                 break
 
 
-def drawn(function):
+def drawn(function: Callable) -> Callable:
     """Decorator of a figure function: the house style, and few, plain numbers on logarithmic axes.
 
     An axis whose ticks the function has named itself keeps them.
     """
 
     @functools.wraps(function)
-    def inner(*arguments, **options):
+    def inner(*arguments, **options) -> Figure:
         with style.applied():
             fig = function(*arguments, **options)
         for ax in fig.axes:
@@ -165,7 +169,7 @@ def drawn(function):
     return inner
 
 
-def _plain(axis):
+def _plain(axis) -> None:
     low, high = axis.get_view_interval()
     inches = axis.axes.get_position().width * axis.axes.figure.get_figwidth()
     narrow = axis.axis_name == "x" and inches < 2.5  # room for fewer numbers
@@ -177,7 +181,7 @@ def _plain(axis):
     axis.set_minor_formatter(NullFormatter())
 
 
-def _inside(low, high, steps):
+def _inside(low: float | int, high: float | int, steps):
     """How many of the numbers step x 10^k lie between low and high."""
     decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
     return sum(low <= step * 10.0**k <= high for k in decades for step in steps)

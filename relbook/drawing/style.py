@@ -11,6 +11,7 @@ widths or cut-offs, is told by shades (`graded`), never by dashes.
 """
 
 import functools
+from collections.abc import Callable
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -88,7 +89,7 @@ RING = {"marker": "o", "ls": "", "mec": BLACK, "mfc": "none", "mew": 1.2, "ms": 
 GUIDE = {"color": GREY, "lw": 0.8, "zorder": 0}  # a value to compare with, as R = 1
 
 
-def stroke(condition, colour):
+def stroke(condition: str, colour: str) -> dict:
     """Options of `plot` for a condition of `STROKES` in a colour.
 
     >>> stroke("init", BLUE)["mfc"], stroke("augmented", BLUE)["fillstyle"], stroke("trained", BLUE)["ls"]
@@ -103,7 +104,7 @@ def stroke(condition, colour):
     return {"color": colour, "ls": line, **face}
 
 
-def key(*conditions, marker="o"):
+def key(*conditions, marker: str = "o") -> list:
     """Handles of a legend that explain conditions, in grey.
 
     >>> [handle.get_label() for handle in key("trained", "init")]
@@ -112,7 +113,7 @@ def key(*conditions, marker="o"):
     return [Line2D([], [], marker=marker, label=STROKES[name].words, **stroke(name, GREY)) for name in conditions]
 
 
-def graded(colour, count):
+def graded(colour: str, count: int) -> list[str]:
     """Colours of an order of `count` things, the first the colour itself, then lighter ones, still visible on white.
 
     >>> graded("#000000", 3)
@@ -122,7 +123,7 @@ def graded(colour, count):
     return [to_hex([part + (1 - part) * 0.62 * index / steps for part in rgb]) for index in range(max(count, 0))]
 
 
-def family(architecture):
+def family(architecture: str) -> str:
     """The family of an architecture name: 'vgg11_bn' -> 'vgg_bn', 'resnet18' -> 'resnet'.
 
     >>> family("vgg11_bn"), family("fc_l4"), family("unheard-of")
@@ -140,18 +141,20 @@ def applied():
         yield
 
 
-def styled(function):
+def styled(function: Callable) -> Callable:
     """Decorator: run a figure function in the house style."""
 
     @functools.wraps(function)
-    def inner(*arguments, **options):
+    def inner(*arguments, **options) -> Figure:
         with applied():
             return function(*arguments, **options)
 
     return inner
 
 
-def figure(rows=1, columns=1, *, width=6.6, height=None, **options):
+def figure(
+    rows: int = 1, columns: int = 1, *, width: float | int = 6.6, height: float | None = None, **options
+) -> tuple:
     """A new Figure and its axes; width and height in inches. Call it in a `styled` function.
 
     In a text column 6.6 inches wide 11 points have the size of the text on a wide screen.

@@ -4,9 +4,8 @@ matplotlib writes colours into every element. Here each becomes a CSS variable w
 `var(--ink-0072b2, #0072b2)`, so that the style sheet of the book may say what blue is in the dark; black turns
 into the text's colour and white into the page's. Text stays text, and can be searched.
 
->>> themed('<svg width="72pt" height="36pt" viewBox="0 0 72 36"><path style="fill: #ffffff"/></svg>', "a line")
-'<svg class="figure" role="img" aria-label="a line" viewBox="0 0 72 36"><path style="fill: var(--ink-ffffff,
-#ffffff)"/></svg>'
+>>> themed('<svg width="72pt" height="36pt" viewBox="0 0 72 36"><g style="fill: #ffffff"/></svg>', "x")
+'<svg class="figure" role="img" aria-label="x" viewBox="0 0 72 36"><g style="fill: var(--ink-ffffff, #ffffff)"/></svg>'
 """
 
 import html

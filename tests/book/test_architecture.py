@@ -111,3 +111,10 @@ def test_the_library_does_not_know_the_book():
 def test_the_library_stays_small():
     lines = sum(len(path.read_text().splitlines()) for path in sources("relstab").values())
     assert lines <= LINES
+
+
+def test_no_module_is_long():
+    """CONTRIBUTING names the limit; most have a quarter of it."""
+    lines = {module: len(path.read_text().splitlines()) for module, path in MODULES.items()}
+    assert max(lines.values()) <= 600, max(lines, key=lines.get)
+    assert sorted(lines.values())[len(lines) // 2] < 160

@@ -518,6 +518,24 @@ def test_compiled_training_learns_as_well():
     assert result.history[-1]["loss"] < result.history[0]["loss"]
 
 
+def test_every_network_of_a_queue_is_compiled(monkeypatch):
+    """The limit of recompilations is shared by all networks of a process: past it they would run uncompiled."""
+    graphs, counts, compile_ = [], [], torch.compile
+
+    def backend(graph, inputs):
+        graphs.append(graph)
+        return graph
+
+    monkeypatch.setattr(torch, "compile", lambda model, mode: compile_(model, backend=backend))
+    monkeypatch.setattr(torch._dynamo.config, "recompile_limit", 2)
+    for _ in range(4):
+        before = len(graphs)
+        train(recipe=replace(RECIPE, epochs=1), compile=True)
+        counts.append(len(graphs) - before)
+    torch.compiler.reset()
+    assert counts[0] > 0 and len(set(counts)) == 1, counts
+
+
 def test_snapshots_at_chosen_times():
     recipe = replace(RECIPE, epochs=2, batch_size=24)
     _, result = train(recipe=recipe, snapshots=lambda net: [{"training": net.training}], snapshot_epochs=(0, 0.5, 2))

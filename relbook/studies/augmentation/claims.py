@@ -4,12 +4,13 @@ A unit is a kind of network and a deformation of its training images; seeds are 
 """
 
 import numpy as np
+import pandas as pd
 
-from relbook.measurement import bootstrap, geometric, share
+from relbook.measurement import Measurement, bootstrap, geometric, share
 from relbook.studies.augmentation.tables import finished
 
 
-def _pairs(rows, quantity, over):
+def _pairs(rows: pd.DataFrame, quantity: str, over: str) -> pd.Series:
     """log of `quantity` of the treated over that of its twin, mean over seeds, by architecture,
     data set and treatment.
     """
@@ -21,14 +22,14 @@ def _pairs(rows, quantity, over):
     return logs.groupby([pairs[name] for name in kind]).mean()
 
 
-def _units(index):
+def _units(index) -> list[str]:
     return [
         f"{net} on {data}, {'crops and flips' if crops else 'plain'}, δ = {delta:g}"
         for data, net, _, crops, delta in index
     ]
 
 
-def crops_and_flips(rows, *, inside=None, seed):
+def crops_and_flips(rows: pd.DataFrame, *, inside: float | int | None = None, seed: int) -> Measurement:
     """R of networks trained with crops and flips over R without; geometric mean, or the share within a factor."""
     logs = _pairs(rows, "R", "augment")
     if inside is not None:
@@ -36,7 +37,7 @@ def crops_and_flips(rows, *, inside=None, seed):
     return bootstrap(geometric, np.exp(logs), units=_units(logs.index), seed=seed)
 
 
-def deformations(rows, *, quantity, seed):
+def deformations(rows: pd.DataFrame, *, quantity: str, seed: int) -> Measurement:
     """A quantity of networks trained on deformed images over that without; geometric mean."""
     logs = _pairs(rows, quantity, "displacement")
     return bootstrap(geometric, np.exp(logs), units=_units(logs.index), seed=seed)

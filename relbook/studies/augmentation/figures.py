@@ -18,7 +18,7 @@ STROKE = {False: "plain", True: "augmented"}  # by whether there are crops and f
 
 
 @style.styled
-def draws(image, settings, *, count=7, seed=0) -> Figure:
+def draws(image, settings, *, count: int = 7, seed: int = 0) -> Figure:
     """An image and `count` random deformations of it, a row a setting (δ, c); a heavy frame around those that fold.
 
     Args:

@@ -1,12 +1,14 @@
 """What the front page says in three sentences, computed from the sweep and from the zoo."""
 
+import pandas as pd
+
 from relbook.studies.select import Kind, select
 from relbook.studies.zoo import tables as zoo_tables
 
 NAMES = {"fc_l2": "fully connected network", "lenet": "LeNet", "cifar_resnet20": "ResNet20"}
 
 
-def at(rows, displacement=1.0, cut=3):
+def at(rows: pd.DataFrame, displacement: float | int = 1.0, cut: int = 3):
     """D, G, R and the test error of each network at one (δ, c): index architecture, columns (stage, quantity), error.
 
     >>> import pandas as pd
@@ -24,7 +26,7 @@ def at(rows, displacement=1.0, cut=3):
     return table.reindex([name for name in NAMES if name in table.index])
 
 
-def networks_in_words(rows):
+def networks_in_words(rows: pd.DataFrame):
     """Which networks the front page shows, on which pictures: sentences in Markdown."""
     training = rows[rows["kind"] == "training"].set_index("architecture")
     parts = []
@@ -44,7 +46,7 @@ def networks_in_words(rows):
     )
 
 
-def in_words(rows, zoo):
+def in_words(rows: pd.DataFrame, zoo):
     """Three sentences of takeaway in Markdown; rows: of the study bend_or_noise, zoo: of the study zoo."""
     table = at(rows)
     last = table.iloc[-1]

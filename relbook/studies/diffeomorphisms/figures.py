@@ -19,14 +19,14 @@ SAMPLE_FACTORS = (0.012, 0.25, 0.8, 20.0)  # their temperatures, in units of the
 LINES = 9  # of the grid that is deformed with these images, each way
 
 
-def fold_boundary(rows: pd.DataFrame, quantile=0.5, rule="code"):
+def fold_boundary(rows: pd.DataFrame, quantile: float = 0.5, rule: str = "code"):
     """cut -> temperature below which a fraction 1 - quantile of the draws is free of folds."""
     chosen = rows[(rows["rule"] == rule) & (rows["quantile"] == quantile)].sort_values("cut")
     return chosen["cut"].to_numpy(), chosen["critical_temperature"].to_numpy()
 
 
 @style.styled
-def phase_diagram(rows: pd.DataFrame, image, *, seed=0) -> Figure:
+def phase_diagram(rows: pd.DataFrame, image, *, seed: int = 0) -> Figure:
     """B Fig. 1: temperature against cut-off, with the region of visible diffeomorphisms, and pictures deformed there.
 
     Coloured points: where the measurements on networks are made. A grid is deformed with each picture; its letter says
@@ -100,7 +100,7 @@ def phase_diagram(rows: pd.DataFrame, image, *, seed=0) -> Figure:
     return fig
 
 
-def deformed(image, cut, temperature, *, seed=0):
+def deformed(image, cut, temperature, *, seed: int = 0):
     """The image [channel, n, n] under one draw, as an array [n, n(, 3)] for imshow."""
     generator = torch.Generator().manual_seed(seed)
     out = diffeo.deform(image[None], temperature=temperature, cut=cut, generator=generator)[0]
@@ -108,7 +108,7 @@ def deformed(image, cut, temperature, *, seed=0):
 
 
 @style.styled
-def noise_and_deformation(image, *, displacement=1.0, cut=3, seed=0) -> Figure:
+def noise_and_deformation(image, *, displacement: float | int = 1.0, cut: int = 3, seed: int = 0) -> Figure:
     """B Fig. 2: an image x, a diffeomorphism τx and the image with white noise of exactly the same norm.
 
     Left, the sphere of all images as far from x as τx is, seen along three of its directions (`on_sphere`).
@@ -150,7 +150,7 @@ def _seen(points):
     return np.stack([across, math.cos(tilt) * z + math.sin(tilt) * away])
 
 
-def on_sphere(image, *, displacement=1.0, cut=3, seed=0, count=49):
+def on_sphere(image, *, displacement: float | int = 1.0, cut: int = 3, seed: int = 0, count: int = 49):
     """A deformed image, noise of its norm, and where bends lie on the sphere around the image, computed.
 
     The bends are those of τ_θ = cos θ τ_1 + sin θ τ_2, two draws mixed in every proportion, each rescaled until its
@@ -183,7 +183,7 @@ def on_sphere(image, *, displacement=1.0, cut=3, seed=0, count=49):
 
 
 @style.styled
-def example(image, *, displacement=1.0, cut=3, arrows=16, seed=0) -> Figure:
+def example(image, *, displacement: float | int = 1.0, cut: int = 3, arrows: int = 16, seed: int = 0) -> Figure:
     """A Fig. 1, left: an image, the displacement field of one draw, and the deformed image. image: [channel, n, n]."""
     size = image.shape[-1]
     generator = torch.Generator().manual_seed(seed)

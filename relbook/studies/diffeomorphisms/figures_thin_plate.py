@@ -1,5 +1,7 @@
 """Figures of paper C on deformations: Figs. 1 and 2, the tasks of Fig. 5, and the ensemble beside that of B."""
 
+from collections.abc import Sequence
+
 import torch
 from matplotlib import patheffects
 from matplotlib.figure import Figure
@@ -12,7 +14,7 @@ from relstab.diffeo import thin_plate
 from relstab.diffeo.fields import warp
 
 
-def _show(ax, image, title=""):
+def _show(ax, image, title: str = ""):
     """An image [channel, height, width] in [0, 1] without axes."""
     ax.imshow(image.permute(1, 2, 0).clamp(0, 1).squeeze(-1).numpy(), cmap="gray", vmin=0, vmax=1)
     ax.set(title=title, xticks=[], yticks=[])
@@ -22,7 +24,7 @@ def _show(ax, image, title=""):
 
 
 @style.styled
-def examples(images, *, copies=4, seed=0) -> Figure:
+def examples(images, *, copies: int = 4, seed: int = 0) -> Figure:
     """C Fig. 1: originals on the left, deformed copies of each to their right.
 
     Args:
@@ -43,7 +45,7 @@ def examples(images, *, copies=4, seed=0) -> Figure:
 
 
 @style.styled
-def construction(image, *, points=4, maximum=40.0, arrows=14, seed=0) -> Figure:
+def construction(image, *, points: int = 4, maximum: float = 40.0, arrows: int = 14, seed: int = 0) -> Figure:
     """C Fig. 2: how a deformation is made, in four steps. image: [channel, n, n] in [0, 1]; maximum: pixels.
 
     Arrows are drawn to scale from the source p − τ(p) to the pixel p, as in the caption of C.
@@ -73,7 +75,7 @@ def construction(image, *, points=4, maximum=40.0, arrows=14, seed=0) -> Figure:
     return fig
 
 
-def _arrows(ax, x, y, dx, dy, *, colour, width=0.005):
+def _arrows(ax, x, y, dx, dy, *, colour, width: float | int = 0.005):
     """Arrows (dx, dy) that end at (x, y), in pixels; white ones have a dark rim."""
     rim = [patheffects.withStroke(linewidth=1.6, foreground=style.BLACK)] if colour == "white" else []
     ax.quiver(
@@ -82,7 +84,9 @@ def _arrows(ax, x, y, dx, dy, *, colour, width=0.005):
 
 
 @style.styled
-def templates(images, *, strengths=(1, 2, 3, 4), columns=8, points=3, seed=0) -> Figure:
+def templates(
+    images, *, strengths: Sequence = (1, 2, 3, 4), columns: int = 8, points: int = 3, seed: int = 0
+) -> Figure:
     """C Fig. 5, left: what the classes of the synthetic tasks look like, one row a strength.
 
     Args:
@@ -107,7 +111,9 @@ def templates(images, *, strengths=(1, 2, 3, 4), columns=8, points=3, seed=0) ->
 
 
 @style.styled
-def ensembles(*, size=32, setting=thin_plate.PAPER["cifar10"], displacement=1.0, cut=3) -> Figure:
+def ensembles(
+    *, size: int = 32, setting=thin_plate.PAPER["cifar10"], displacement: float | int = 1.0, cut: int = 3
+) -> Figure:
     """The ensemble of C beside that of B, exactly: how far pixels move along the middle row,
     and at which wave numbers.
     """

@@ -1,19 +1,20 @@
 """What is measured for the claims on JPEG copies as training images: factors between the two networks of a pair."""
 
 import numpy as np
+import pandas as pd
 
-from relbook.measurement import bootstrap, geometric, mean, nothing
+from relbook.measurement import Measurement, bootstrap, geometric, mean, nothing
 from relbook.studies.encoding import tables
 
 EARLY = 1 / 3  # of the depth: where "early" ends
 
 
-def factor(rows, *, seed, **options):
+def factor(rows: pd.DataFrame, *, seed: int, **options) -> Measurement:
     """The geometric mean over pairs of one quantity at the output, copies over originals (`encoding_tables.factor`)."""
     return tables.factor(rows, seed=seed, **options)
 
 
-def against_low_frequency(rows, *, seed):
+def against_low_frequency(rows: pd.DataFrame, *, seed: int) -> Measurement:
     """By how much more the sensitivity to noise of the finest octave changes than that to noise of the coarsest;
     grey noise.
     """
@@ -24,7 +25,7 @@ def against_low_frequency(rows, *, seed):
     return bootstrap(geometric, quotient, units=tables.pair_names(table), seed=seed, what="pairs of networks")
 
 
-def early_share(rows, *, seed):
+def early_share(rows: pd.DataFrame, *, seed: int) -> Measurement:
     """Of the change of log G at the output, the share that is there at the last layer of the first third of the
     depth.
     """

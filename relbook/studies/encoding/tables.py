@@ -7,6 +7,8 @@ epochs, augmentation, precision and seed. Networks that diverged or collapsed ar
 ('lossless', '75-444')
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -81,7 +83,7 @@ def factor(rows: pd.DataFrame, quantity: str = "R", *, copies: str = COPIES, bas
     return bootstrap(geometric, values, units=pair_names(table), seed=seed, what="pairs of networks")
 
 
-def factors(rows: pd.DataFrame, quantities=("test_error", "D", "G", "R"), **options) -> pd.DataFrame:
+def factors(rows: pd.DataFrame, quantities: Sequence = ("test_error", "D", "G", "R"), **options) -> pd.DataFrame:
     """`factor` of each quantity for each encoding that has pairs: one line an encoding and quantity."""
     lines = []
     for copies, quantity in ((c, q) for c in NAMES for q in quantities):

@@ -5,18 +5,19 @@ compared, the trained one is taken on its groups of as many pictures.
 """
 
 import numpy as np
+import pandas as pd
 
-from relbook.measurement import bootstrap, geometric, mean, nothing
+from relbook.measurement import Measurement, bootstrap, geometric, mean, nothing
 from relbook.studies.zoo import tables
 
 
-def output(rows, *, stage, cut=3, seed):
+def output(rows: pd.DataFrame, *, stage: str, cut: int = 3, seed: int) -> Measurement:
     """R at the output, B's statistic, geometric mean over networks."""
     table = tables.outputs(rows, stage=stage, cut=cut)
     return bootstrap(geometric, table["R"], units=table["architecture"], seed=seed)
 
 
-def lowered(rows, *, seed):
+def lowered(rows: pd.DataFrame, *, seed: int) -> Measurement:
     """R trained over R at initialisation on as many pictures each (groups of them), means over pictures, c = 3."""
     start = tables.outputs(rows, stage="init", statistic="mean").set_index("architecture")["R"]
     pictures = rows.groupby("architecture")["init_probes"].first()
@@ -27,7 +28,7 @@ def lowered(rows, *, seed):
     return bootstrap(geometric, ratio, units=[f"{net}, {pictures[net]:g} pictures" for net in ratio.index], seed=seed)
 
 
-def least_lowered(rows, *, seed):
+def least_lowered(rows: pd.DataFrame, *, seed: int) -> Measurement:
     """R trained over R at initialisation at the cut-off where training lowers it least; B's statistic."""
     cuts = sorted(int(cut) for cut in rows["cut"].dropna().unique())
     if not cuts:
@@ -40,7 +41,7 @@ def least_lowered(rows, *, seed):
     return bootstrap(lambda x: np.exp(mean(x).max(0)), logs, units=sides[0][0].index, seed=seed)
 
 
-def rank_with_depth(rows, *, seed):
+def rank_with_depth(rows: pd.DataFrame, *, seed: int) -> Measurement:
     """Spearman's correlation of R_k of the trained network with depth, k ≥ 1; mean over networks."""
     table = tables.profiles(rows)
     table = table[(table["stage"] == "trained") & (table["depth"] > 0)]
@@ -48,7 +49,7 @@ def rank_with_depth(rows, *, seed):
     return bootstrap(mean, list(ranks.values()), units=ranks, seed=seed)
 
 
-def flat_layers(rows, *, factor, seed):
+def flat_layers(rows: pd.DataFrame, *, factor: float | int, seed: int) -> Measurement:
     """Share of the layers, k ≥ 1, whose R_k at initialisation is within a factor of 1; mean over networks."""
     table = tables.profiles(rows)
     table = table[(table["stage"] == "init") & (table["depth"] > 0)]

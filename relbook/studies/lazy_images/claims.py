@@ -4,17 +4,19 @@ A unit is a pair of networks, of one size and seed, that both reached the stop; 
 """
 
 import functools
+from collections.abc import Callable
 
 import numpy as np
+import pandas as pd
 
-from relbook.measurement import SEEDS, bootstrap, geometric, mean
+from relbook.measurement import SEEDS, Measurement, bootstrap, geometric, mean
 from relbook.studies.lazy_images import pixels
 from relbook.studies.lazy_images import study as lazy_images
 
 TRAIN = 256  # images behind the first layers
 
 
-def _over_sizes(logs, statistic, seed):
+def _over_sizes(logs: pd.Series, statistic: Callable, seed: int) -> Measurement:
     frame = logs.reset_index()
     units = [f"{line.network}, P = {line.train:g}, seed {line.seed:g}" for line in frame.itertuples()]
     labels = frame["network"] + " " + frame["train"].astype(str)
@@ -22,13 +24,21 @@ def _over_sizes(logs, statistic, seed):
     return bootstrap(statistic, np.exp(frame["log_ratio"]), codes, units=units, seed=seed, strata=labels)
 
 
-def _smallest(ratios, codes):
+def _smallest(ratios: np.ndarray, codes: np.ndarray) -> np.ndarray:
     """Smallest over networks and sizes of geometric means over seeds."""
     logs = np.log(ratios)
     return np.exp(np.min([np.where(codes == c, logs, 0).sum(-1) / (codes == c).sum(-1) for c in np.unique(codes)], 0))
 
 
-def ratio(rows, *, quantity="R", network=None, over="lazy", every_size=False, seed):
+def ratio(
+    rows: pd.DataFrame,
+    *,
+    quantity: str = "R",
+    network: str | None = None,
+    over: str = "lazy",
+    every_size: bool = False,
+    seed: int,
+) -> Measurement:
     """Feature training over lazy training (or over the start, `over="start"`): geometric mean,
     or the smallest by size.
     """

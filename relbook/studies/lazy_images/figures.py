@@ -86,7 +86,7 @@ def against_alpha(rows: pd.DataFrame) -> Figure:
 
 
 @style.styled
-def layers(rows: pd.DataFrame, network="fc_l4") -> Figure:
+def layers(rows: pd.DataFrame, network: str = "fc_l4") -> Figure:
     """D, G and R by layer before and after training in the two regimes, at the largest P."""
     part = rows[(rows.kind == "sensitivity") & (rows.network == network)]
     part = part.assign(alpha=part.alpha.astype(float).fillna(lazy_images.LIMIT))

@@ -4,12 +4,13 @@ A unit is a network: the widest of an architecture on a data set, of those the l
 """
 
 import numpy as np
+import pandas as pd
 
-from relbook.measurement import bootstrap, geometric
+from relbook.measurement import Measurement, bootstrap, geometric
 from relbook.studies.zoo.tables import largest
 
 
-def interpolation(rows, *, displacement, seed):
+def interpolation(rows: pd.DataFrame, *, displacement: int, seed: int) -> Measurement:
     """R with Gaussian over R with bilinear interpolation at δ = 2 or 4; geometric mean over networks."""
     usual = rows["augment"] == (rows["dataset"].str.startswith("cifar10") & (rows["recipe"] != "published"))
     table = largest(rows[usual])

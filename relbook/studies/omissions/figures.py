@@ -125,7 +125,7 @@ def learning_rates(curves) -> Figure:
 
 
 @style.styled
-def selection(rows: pd.DataFrame, gains, *, seed=0) -> Figure:
+def selection(rows: pd.DataFrame, gains, *, seed: int = 0) -> Figure:
     """Left, the error of one network on two halves of the test images; right, what picking the best epoch gains.
 
     Args:

@@ -4,8 +4,11 @@ Every function takes the rows of the study `others` at one scale and draws the n
 the training error, the symbol the family; a ring marks networks trained to be robust.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
@@ -23,11 +26,11 @@ DEPTHS = (0, 0.2, 0.4, 0.6, 0.8, 1)  # relative ones at which a median over netw
 TITLES = {"D": "$D_f$", "G": "$G_f$", "R": "$R_f$"}
 
 
-def _colour(error):
+def _colour(error: float) -> tuple[float, float, float, float]:
     return COLOURS(SHADES(error))
 
 
-def _points(ax, table, x, y):
+def _points(ax: Axes, table: pd.DataFrame, x: str, y: str) -> None:
     """A symbol a network; x and y are columns."""
     for line in table.to_dict("records"):
         colour = _colour(line["train_error"])
@@ -36,7 +39,7 @@ def _points(ax, table, x, y):
             ax.plot(line[x], line[y], **style.RING)
 
 
-def _handles(table):
+def _handles(table: pd.DataFrame) -> list:
     present = [family for family in tables.FAMILIES if family in set(table["family"])]
     handles = [Line2D([], [], ls="", marker=MARKERS[one], color=style.GREY, label=one) for one in present]
     if table["robust"].any():
@@ -44,11 +47,11 @@ def _handles(table):
     return handles
 
 
-def _bar(fig, axes):
+def _bar(fig: Figure, axes: np.ndarray) -> None:
     fig.colorbar(ScalarMappable(SHADES, COLOURS), ax=axes, label="training error", extend="max", shrink=0.8)
 
 
-def _law(ax, table, x, y, **look):
+def _law(ax: Axes, table: pd.DataFrame, x: str, y: str, **look) -> float:
     """The least-squares line of the logs, repositories weighted alike; its slope, NaN where x does not vary."""
     if np.ptp(np.log(table[x])) < 1e-9:
         return np.nan
@@ -60,7 +63,7 @@ def _law(ax, table, x, y, **look):
 
 
 @drawn
-def error(rows: pd.DataFrame, dataset="cifar10-lossless") -> Figure:
+def error(rows: pd.DataFrame, dataset: str = "cifar10-lossless") -> Figure:
     """Test error against R, a symbol a network, with B's line and the line of the fitted natural networks."""
     table = tables.networks(rows, dataset=dataset)
     fig, ax = style.figure(height=4.6)
@@ -202,7 +205,7 @@ def changes(rows: pd.DataFrame) -> Figure:
     return fig
 
 
-def _median(curves, depths):
+def _median(curves: Sequence, depths: Sequence) -> np.ndarray:
     """The median of R over networks at relative depths, linear between a network's layers (logarithms)."""
     logs = [
         np.interp(depths, one["relative_depth"].to_numpy(float), np.log(one["R"].to_numpy(float))) for one in curves
@@ -211,7 +214,7 @@ def _median(curves, depths):
 
 
 @drawn
-def depth_profiles(rows: pd.DataFrame, depths=DEPTHS) -> Figure:
+def depth_profiles(rows: pd.DataFrame, depths: Sequence = DEPTHS) -> Figure:
     """R by depth of the networks on CIFAR-10 that are not refused, a panel a family: thin each, thick their median.
 
     Args:
@@ -254,7 +257,7 @@ def depth_profiles(rows: pd.DataFrame, depths=DEPTHS) -> Figure:
 
 
 @drawn
-def matched(rows: pd.DataFrame, depths=DEPTHS) -> Figure:
+def matched(rows: pd.DataFrame, depths: Sequence = DEPTHS) -> Figure:
     """Noise of the deformation's spectrum: R against R with white noise, the error against it, and both R by depth.
 
     By depth: the median over fitted networks of R, linear in relative depth between a network's layers, at `depths`.

@@ -4,6 +4,8 @@
 ('convolutional, batch norm', 'residual', 'fully connected')
 """
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -46,7 +48,7 @@ def family(architecture: str) -> str:
     return "fully connected"
 
 
-def refused(network) -> str:
+def refused(network: Mapping) -> str:
     """Why a network is left out, or "": its error has to show that it was rebuilt rightly."""
     if network["test_error"] > LARGEST_ERROR[network["dataset"]]:
         return REASONS[0]
@@ -71,7 +73,9 @@ def found(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 @remembered
-def measured(rows: pd.DataFrame, *, statistic="component_median", stage="trained", cut=3, images=None) -> pd.DataFrame:
+def measured(
+    rows: pd.DataFrame, *, statistic: str = "component_median", stage: str = "trained", cut: int = 3, images=None
+) -> pd.DataFrame:
     """D, G, R at the output with R's interval, a line a network: on its data set's images, or on `images`."""
     chosen = select(rows, kind=Kind.SENSITIVITY, stage=stage, cut=cut, statistic=statistic)
     chosen = chosen[chosen["images"] == (images or chosen["dataset"])]
@@ -79,7 +83,9 @@ def measured(rows: pd.DataFrame, *, statistic="component_median", stage="trained
 
 
 @remembered
-def networks(rows: pd.DataFrame, *, statistic="component_median", dataset="cifar10-lossless", cut=3) -> pd.DataFrame:
+def networks(
+    rows: pd.DataFrame, *, statistic: str = "component_median", dataset: str = "cifar10-lossless", cut: int = 3
+) -> pd.DataFrame:
     """The networks that are not refused, a line each: errors, D, G, R, R_low, R_high, and D_init, G_init, R_init."""
     table = found(rows)
     table = table[(table["refused"] == "") & (table["dataset"] == dataset)].drop(columns="refused")
@@ -119,7 +125,7 @@ def not_fitted(table: pd.DataFrame) -> pd.DataFrame:
     return table[table["train_error"] >= NOT_FITTED]
 
 
-def sweep(rows: pd.DataFrame, *, statistic="component_median") -> pd.DataFrame:
+def sweep(rows: pd.DataFrame, *, statistic: str = "component_median") -> pd.DataFrame:
     """R against δ at the output for both interpolations, networks that are not refused."""
     if rows.empty:
         return pd.DataFrame(columns=SWEEP)
@@ -178,7 +184,7 @@ def refusals(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({"networks": counts})
 
 
-def regression(y, columns, weights):
+def regression(y: np.ndarray, columns: Sequence, weights: np.ndarray) -> np.ndarray:
     """Least-squares coefficients of y on the columns and a constant over the last axis: [..., column].
 
     >>> x = np.arange(5.0)
@@ -192,7 +198,7 @@ def regression(y, columns, weights):
     return (np.linalg.pinv(gram, hermitian=True) @ right)[..., :-1, 0]
 
 
-def by_family(rows: pd.DataFrame, dataset="cifar10-lossless") -> pd.DataFrame:
+def by_family(rows: pd.DataFrame, dataset: str = "cifar10-lossless") -> pd.DataFrame:
     """A line a family of networks that are not refused: how many, and the ranges of their errors and of R."""
     table = networks(rows, dataset=dataset)
     lines = []
@@ -230,7 +236,7 @@ def everything(rows: pd.DataFrame, entries, imagenet: pd.DataFrame | None = None
     return pd.concat([table, lites.assign(name=lites["architecture"], refused="")], ignore_index=True)
 
 
-def _with_sources_and_numbers(table, rows, entries):
+def _with_sources_and_numbers(table: pd.DataFrame, rows: pd.DataFrame, entries):
     described = pd.DataFrame([entries.get(name, {"name": name}) for name in table["name"]])
     sources = ["name", "commit", "path", "licence", "note", "digest"]
     table = table.merge(described.reindex(columns=sources), on="name", how="left")
@@ -261,7 +267,7 @@ def factors(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def outliers(rows: pd.DataFrame, count=6, **options) -> pd.DataFrame:
+def outliers(rows: pd.DataFrame, count: int = 6, **options) -> pd.DataFrame:
     """The networks farthest from the line of the fitted natural ones in log ε, and by which factor."""
     table = networks(rows, **options)
     line = fitted(table[~table["robust"].astype(bool)])

@@ -5,6 +5,7 @@ Statistics over downsamplings first average a downsampling's seeds. Networks tha
 """
 
 import itertools
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -19,7 +20,9 @@ LAST = tables.LAST
 SIZES = {"cifar10": 32, "imagenet": 224}
 
 
-def networks(rows, task, stage, kind="cosine", value="sensitivity"):
+def networks(
+    rows: pd.DataFrame, task: str, stage: str, kind: str = "cosine", value: str = "sensitivity"
+) -> pd.DataFrame:
     """A line a network, indexed by downsampling and seed, a column a layer."""
     part = tables.chosen(rows, task, kind)
     if part.empty or value not in part:
@@ -31,14 +34,14 @@ def networks(rows, task, stage, kind="cosine", value="sensitivity"):
     return table.rename(index=lambda name: str(name).removeprefix("conv8_"), level="architecture")
 
 
-def _units(table):
+def _units(table: pd.DataFrame) -> list[str]:
     return [
         ", ".join([str(index[0]), *(f"strength {s:g}" for s in index[1:-1]), f"seed {index[-1]}"])
         for index in table.index
     ]
 
 
-def _codes(table, level="architecture"):
+def _codes(table: pd.DataFrame, level: str = "architecture") -> np.ndarray:
     order = {name: i for i, name in enumerate(DOWNSAMPLINGS)}
     return np.array([order.get(value, value) for value in table.index.get_level_values(level)], float)
 
@@ -48,7 +51,7 @@ def _means(values, codes):
     return np.stack([np.where(codes == c, values, 0).sum(-1) / (codes == c).sum(-1) for c in np.unique(codes)])
 
 
-def _resampled(statistic, tables_, seed, sides=("",)):
+def _resampled(statistic: Callable, tables_: Sequence, seed: int, sides: Sequence = ("",)) -> Measurement:
     """Bootstrap of a function of (values, codes) pairs, one for each table;
     networks in strata of table and downsampling.
 
@@ -65,23 +68,33 @@ def _resampled(statistic, tables_, seed, sides=("",)):
     if any(len(np.unique(codes[a:b])) < len(DOWNSAMPLINGS) for a, b in itertools.pairwise(sizes)):
         return nothing()
 
-    def split(values, codes):
+    def split(values: np.ndarray, codes: np.ndarray) -> np.ndarray:
         parts = [(100 * i <= codes) & (codes < 100 * i + 100) for i in range(len(tables_))]
         return statistic(*(_by_downsampling(values, np.where(part, codes, np.nan)) for part in parts))
 
     return bootstrap(split, values, codes, units=units, seed=seed, strata=codes)
 
 
-def _by_downsampling(values, codes):
+def _by_downsampling(values: np.ndarray, codes: np.ndarray) -> np.ndarray:
     labels = np.unique(codes[~np.isnan(codes)])
     return np.stack([np.where(codes == c, values, 0).sum(-1) / (codes == c).sum(-1) for c in labels])
 
 
-def _last(table):
+def _last(table: pd.DataFrame) -> pd.DataFrame:
     return table[[LAST]] if LAST in table else pd.DataFrame()
 
 
-def spread_ratio(rows, *, after, before, layers=(LAST,), kind="cosine", value="sensitivity", pick="max", seed):
+def spread_ratio(
+    rows: pd.DataFrame,
+    *,
+    after: Sequence,
+    before: Sequence,
+    layers: Sequence = (LAST,),
+    kind: str = "cosine",
+    value: str = "sensitivity",
+    pick: str = "max",
+    seed: int,
+) -> Measurement:
     """Standard deviation over the downsamplings, of `after` over that of `before`; of several layers `pick`.
 
     Args:
@@ -92,17 +105,17 @@ def spread_ratio(rows, *, after, before, layers=(LAST,), kind="cosine", value="s
         return nothing()
     sides = [side[list(layers)] if layers else side.mean(axis=1).to_frame() for side in sides]
 
-    def ratio(a, b):
+    def ratio(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return getattr((a.std(0, ddof=1) / b.std(0, ddof=1)), pick)(0)
 
     return _resampled(ratio, sides, seed, [f" ({', '.join(side)})" for side in (after, before)])
 
 
-def order_at_start(rows, *, seed):
+def order_at_start(rows: pd.DataFrame, *, seed: int) -> Measurement:
     """The smaller of subsample/max and max/average at the last layer, untrained."""
     names = list(DOWNSAMPLINGS)
 
-    def smaller(x):
+    def smaller(x: np.ndarray) -> np.ndarray:
         x = x[:, 0]
         by = dict(zip(sorted(range(len(names))), x, strict=True))
         subsample, top, average = (by[names.index(n)] for n in ("subsample", "max", "average"))
@@ -111,7 +124,9 @@ def order_at_start(rows, *, seed):
     return _resampled(smaller, [_last(networks(rows, "real", "init"))], seed)
 
 
-def trained_over_init(rows, *, layers, pick="median", downsamplings=DOWNSAMPLINGS, seed):
+def trained_over_init(
+    rows: pd.DataFrame, *, layers: Sequence, pick: str = "median", downsamplings: Sequence = DOWNSAMPLINGS, seed: int
+) -> Measurement:
     """Trained over untrained sensitivity of some layers, network by network: `pick` over networks and layers."""
     before, after = networks(rows, "real", "init"), networks(rows, "real", "trained")
     if before.empty or after.empty:
@@ -122,7 +137,7 @@ def trained_over_init(rows, *, layers, pick="median", downsamplings=DOWNSAMPLING
     return bootstrap(statistic[pick], ratio.to_numpy().T, units=_units(ratio), seed=seed)
 
 
-def smoother_is_stabler(rows, *, seed):
+def smoother_is_stabler(rows: pd.DataFrame, *, seed: int) -> Measurement:
     """Mean sensitivity at one σ over that at the next smaller one, largest ratio; untrained, seeds in strata."""
     part = tables.chosen(rows, "smoothed", "cosine")
     if part.empty:
@@ -132,13 +147,13 @@ def smoother_is_stabler(rows, *, seed):
     table = table.rename(index=lambda name: str(name).removeprefix("conv8_"), level="architecture")
     means = table.T.groupby(level="sigma").mean()
 
-    def largest(x):
+    def largest(x: np.ndarray) -> np.ndarray:
         return (x[:, 1:] / x[:, :-1]).max((0, 1))
 
     return _resampled(largest, [means.T], seed)
 
 
-def by_strength(rows, *, field, seed):
+def by_strength(rows: pd.DataFrame, *, field: str, seed: int) -> Measurement:
     """Templates: rank correlation of strength and mean total variation,
     or the share of layers and strengths that fell.
     """
@@ -148,7 +163,7 @@ def by_strength(rows, *, field, seed):
     strength = after.index.get_level_values("strength").astype(float)
     if field == "order":
 
-        def ranks(tv, strength):
+        def ranks(tv: np.ndarray, strength: np.ndarray) -> np.ndarray:
             levels = np.unique(strength)
             means = np.stack([np.where(strength == s, tv, 0).sum(-1) / (strength == s).sum(-1) for s in levels], -1)
             order = means.argsort(-1).argsort(-1).astype(float)
@@ -159,7 +174,7 @@ def by_strength(rows, *, field, seed):
     return bootstrap(lambda x: mean(x).mean(0), fell, units=_units(after), seed=seed, strata=strength)
 
 
-def fall(rows, *, every=False, seed):
+def fall(rows: pd.DataFrame, *, every: bool = False, seed: int) -> Measurement:
     """Fall of the total variation in training: smallest over layers of means,
     or the share of networks' layers that fell.
     """
@@ -175,7 +190,7 @@ def fall(rows, *, every=False, seed):
     return bootstrap(lambda x: mean(x).min(0), falls, units=_units(after), seed=seed, strata=labels)
 
 
-def rank_of_roughness(rows, *, seed):
+def rank_of_roughness(rows: pd.DataFrame, *, seed: int) -> Measurement:
     """Spearman's correlation of total variation with the number of the layer, trained networks: mean over networks."""
     after = networks(rows, "real", "trained", "filters", "tv")
     if after.empty:
@@ -185,7 +200,7 @@ def rank_of_roughness(rows, *, seed):
     return bootstrap(mean, ranks, units=_units(after), seed=seed, strata=after.index.get_level_values("architecture"))
 
 
-def euclidean(rows, *, seed):
+def euclidean(rows: pd.DataFrame, *, seed: int) -> Measurement:
     """Correlation over networks and layers of log D_k (Euclidean distances) and the log of the cosine sensitivity."""
     cosine, relative = networks(rows, "real", "trained"), networks(rows, "real", "trained", "relative", "D")
     if cosine.empty or relative.empty:
@@ -194,14 +209,14 @@ def euclidean(rows, *, seed):
     index = cosine.index.intersection(relative.index)
     x, y = (np.log(table.loc[index, both].to_numpy(float)).T for table in (cosine, relative))
 
-    def over_all(x, y):
+    def over_all(x: np.ndarray, y: np.ndarray) -> np.ndarray:
         flat = [np.moveaxis(part, 0, -2).reshape(*part.shape[1:-1], -1) for part in (x, y)]
         return correlation(*flat)
 
     return bootstrap(over_all, x, y, units=_units(cosine.loc[index]), seed=seed)
 
 
-def smoothness_and_stability(rows, *, task, seed):
+def smoothness_and_stability(rows: pd.DataFrame, *, task: str, seed: int) -> Measurement:
     """Correlation over networks of mean total variation and the sensitivity of the last layer, trained."""
     tv, last = networks(rows, task, "trained", "filters", "tv"), _last(networks(rows, task, "trained"))
     if tv.empty or last.empty:
@@ -210,7 +225,7 @@ def smoothness_and_stability(rows, *, task, seed):
     return bootstrap(correlation, both["tv"], both["last"], units=_units(both), seed=seed, distinct=3)
 
 
-def errors(rows, *, seed):
+def errors(rows: pd.DataFrame, *, seed: int) -> Measurement:
     """Largest over smallest test error of the downsamplings, real labels."""
     part = tables.chosen(rows, "real", "training")
     if part.empty:
@@ -219,7 +234,7 @@ def errors(rows, *, seed):
     return _resampled(lambda x: (x.max(0) / x.min(0))[0], [table], seed)
 
 
-def levels(rows, *, seed):
+def levels(rows: pd.DataFrame, *, seed: int) -> Measurement:
     """Largest over smallest total variation, mean over layers, of the downsamplings; trained on real labels."""
     tv = networks(rows, "real", "trained", "filters", "tv")
     if tv.empty:
@@ -227,7 +242,7 @@ def levels(rows, *, seed):
     return _resampled(lambda x: (x.max(0) / x.min(0))[0], [tv.mean(axis=1).to_frame()], seed)
 
 
-def seeds_over_downsamplings(rows, *, seed):
+def seeds_over_downsamplings(rows: pd.DataFrame, *, seed: int) -> Measurement:
     """Standard deviation over seeds over that over downsamplings, last layer, random labels."""
     table = _last(networks(rows, "random", "trained"))
     if table.empty:
@@ -235,7 +250,7 @@ def seeds_over_downsamplings(rows, *, seed):
     values, codes = table[LAST].to_numpy(), _codes(table)
     fewest = min(np.bincount(codes.astype(int)))
 
-    def ratio(x, codes):
+    def ratio(x: np.ndarray, codes: np.ndarray) -> float:
         labels = np.unique(codes)
         inside = [(codes == c) for c in labels]
         counts = [part.sum(-1) for part in inside]
@@ -257,7 +272,7 @@ def seeds_over_downsamplings(rows, *, seed):
 # ---- no networks
 
 
-def gradient():
+def gradient() -> Measurement:
     """The largest ‖∇τ‖ that any draw of C's deformations can have, in either setting; folds need 1."""
     found = {name: largest_gradient(**thin_plate.PAPER[name], size=size) for name, size in SIZES.items()}
     return exact(max(found.values()), found)

@@ -4,8 +4,11 @@
 >>> fig = figures.proposition_a1(tables.walk_and_gaussians(40, [3, 5]))
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
@@ -46,7 +49,7 @@ def tasks(size: int = 16, xi: int = 8) -> Figure:
     return fig
 
 
-def _pixels(axis, size, pair, title):
+def _pixels(axis: Axes, size: int, pair: Sequence, title: str) -> None:
     for row, column in pair:
         axis.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, facecolor=style.BLACK, zorder=2))
     axis.set(xlim=(-0.5, size - 0.5), ylim=(size - 0.5, -0.5), xticks=[], yticks=[], aspect="equal")
@@ -112,8 +115,8 @@ def sensitivities(rows: pd.DataFrame, exact: dict[int, pd.DataFrame]) -> Figure:
     return fig
 
 
-def _against_area(axis, rows, exact, quantity, power):
-    def positive(stage, column):
+def _against_area(axis: Axes, rows: pd.DataFrame, exact: pd.DataFrame, quantity: str, power: int) -> None:
+    def positive(stage: str, column: str) -> pd.DataFrame:
         table = rows[rows.stage == stage].pivot(index="A", columns="member", values=column)
         return table.where(table > 0)
 
@@ -142,7 +145,7 @@ def _against_area(axis, rows, exact, quantity, power):
     _plain_ticks(axis, rows.A)
 
 
-def _plain_ticks(axis, areas):
+def _plain_ticks(axis: Axes, areas: pd.Series) -> None:
     """Logarithmic axes over little more than a decade are labelled 1, 2, 3 instead of powers of ten."""
     low, high = areas.min(), areas.max()
     ticks = [1, 1.5, 2, 3] if high < 4 else [2 ** int(n) for n in np.arange(1, np.log2(high) + 0.5, 2)]
@@ -356,7 +359,7 @@ def learned_filters(before: list[np.ndarray], after: list[np.ndarray]) -> Figure
     return fig
 
 
-def _first_layers(axis):
+def _first_layers(axis: Axes) -> None:
     """Filters of the first layer of both solutions, a row of three taps for each channel."""
     taps = {"low": [(1, 1, 1)], "high": [(1, 0, 0), (0, 1, 0), (0, 0, 1)]}
     top = 0.0

@@ -5,27 +5,32 @@ For correlations a unit is an architecture at the width that most have, seeds av
 VGG11bn at that width. Networks whose training collapsed enter nowhere. Each seed's filters are taken at its own end.
 """
 
-import numpy as np
+from collections.abc import Callable, Mapping, Sequence
 
-from relbook.measurement import SEEDS, bootstrap, correlation, geometric, mean, nothing, rank_correlation
+import numpy as np
+import pandas as pd
+
+from relbook.measurement import SEEDS, Measurement, bootstrap, correlation, geometric, mean, nothing, rank_correlation
 from relbook.studies.scale_detection_2d import tables
 from relbook.studies.zoo import tables as zoo_tables
 
 CONNECTED = ("fc_l",)
 
 
-def _points(rows, families="all", **options):
+def _points(rows: pd.DataFrame, families: str = "all", **options) -> pd.DataFrame:
     table = tables.compared(rows, **options)
     if families == "convolutional":
         table = table[~table["architecture"].str.startswith(CONNECTED)]
     return table
 
 
-def _names(table):
+def _names(table: pd.DataFrame) -> list[str]:
     return [f"{line.architecture} ×{line.width:g}" for line in table.itertuples()]
 
 
-def error_correlation(rows, *, quantity, families="convolutional", statistic="mean", seed):
+def error_correlation(
+    rows: pd.DataFrame, *, quantity: str, families: str = "convolutional", statistic: str = "mean", seed: int
+) -> Measurement:
     """Correlation of log error and log D, G or R over architectures."""
     table = _points(rows, families, statistic=statistic)
     return bootstrap(
@@ -33,18 +38,18 @@ def error_correlation(rows, *, quantity, families="convolutional", statistic="me
     )
 
 
-def margin(rows, *, families="convolutional", seed):
+def margin(rows: pd.DataFrame, *, families: str = "convolutional", seed: int) -> Measurement:
     """Correlation of log error with log R, minus the larger ``|correlation|`` with log D and log G."""
     table = _points(rows, families)
 
-    def difference(error, R, *others):
+    def difference(error: np.ndarray, R: np.ndarray, *others) -> np.ndarray:
         return correlation(R, error) - np.max([np.abs(correlation(other, error)) for other in others], axis=0)
 
     logs = [np.log(table[name]) for name in ("error", "R", "D", "G")]
     return bootstrap(difference, *logs, units=_names(table), seed=seed, distinct=3)
 
 
-def order_of_errors(rows, *, families="all", seed):
+def order_of_errors(rows: Mapping, *, families: str = "all", seed: int) -> Measurement:
     """Rank correlation over architectures of the error on CIFAR-10 (`zoo`) and the error here."""
     zoo = zoo_tables.on_full_set(zoo_tables.without_controls(zoo_tables.networks(rows["zoo"])))
     zoo = zoo[(zoo["recipe"] != "published") & zoo["dataset"].isin(zoo_tables.main_datasets(zoo))]
@@ -55,7 +60,7 @@ def order_of_errors(rows, *, families="all", seed):
     )
 
 
-def _seeds(rows, architecture="vgg11_bn", stage="trained"):
+def _seeds(rows: pd.DataFrame, architecture: str = "vgg11_bn", stage: str = "trained") -> dict[str, pd.DataFrame]:
     """Profiles of an architecture at the width that most have, from layer 1 on: {seed: table}."""
     width = tables.main_profile(rows, architecture)
     if width.empty:
@@ -75,24 +80,24 @@ def _seeds(rows, architecture="vgg11_bn", stage="trained"):
     return {f"{architecture}, seed {seed}": part for seed, part in table.groupby("seed")}
 
 
-def _of_seeds(values, statistic, seed):
+def _of_seeds(values: Mapping, statistic: Callable, seed: int) -> Measurement:
     columns = np.array(list(values.values())) if values else np.zeros(0)
     return bootstrap(statistic, columns, units=values, seed=seed, needs=SEEDS, what="seeds")
 
 
-def last_over_first(rows, *, quantity, architecture="vgg11_bn", seed):
+def last_over_first(rows: pd.DataFrame, *, quantity: str, architecture: str = "vgg11_bn", seed: int) -> Measurement:
     """A sensitivity of the output over that of the first layer: geometric mean over seeds."""
     values = {u: p[quantity].iloc[-1] / p[quantity].iloc[0] for u, p in _seeds(rows, architecture).items()}
     return _of_seeds(values, geometric, seed)
 
 
-def rank_with_depth(rows, *, quantity, architecture="vgg11_bn", seed):
+def rank_with_depth(rows: pd.DataFrame, *, quantity: str, architecture: str = "vgg11_bn", seed: int) -> Measurement:
     """Spearman's correlation of a sensitivity with depth, from layer 1 on: mean over seeds."""
     values = {u: p["depth"].rank().corr(p[quantity].rank()) for u, p in _seeds(rows, architecture).items()}
     return _of_seeds(values, mean, seed)
 
 
-def early_share(rows, *, quantity="R", architecture="vgg11_bn", seed):
+def early_share(rows: pd.DataFrame, *, quantity: str = "R", architecture: str = "vgg11_bn", seed: int) -> Measurement:
     """Share of the change of log D, G or R, first layer to output, that the first half of the depth does:
     mean over seeds.
     """
@@ -104,7 +109,7 @@ def early_share(rows, *, quantity="R", architecture="vgg11_bn", seed):
     return _of_seeds(values, mean, seed)
 
 
-def shuffled(rows, *, quantity, architecture="vgg11_bn", seed):
+def shuffled(rows: pd.DataFrame, *, quantity: str, architecture: str = "vgg11_bn", seed: int) -> Measurement:
     """The factor, up or down, by which shuffling changes a sensitivity: geometric mean over layers and seeds."""
     after = _seeds(rows, architecture, "shuffled")
     values = {}
@@ -115,7 +120,7 @@ def shuffled(rows, *, quantity, architecture="vgg11_bn", seed):
     return _of_seeds(values, geometric, seed)
 
 
-def _growth(rows, architecture="vgg11_bn"):
+def _growth(rows: pd.DataFrame, architecture: str = "vgg11_bn") -> dict[str, pd.Series]:
     """Growth of the constant mode over the mean of the eight others at the end of each seed's training: {seed:
     by layer}.
     """
@@ -133,7 +138,7 @@ def _growth(rows, architecture="vgg11_bn"):
     return found
 
 
-def low_modes(rows, *, layers, architecture="vgg11_bn", seed):
+def low_modes(rows: pd.DataFrame, *, layers: Sequence, architecture: str = "vgg11_bn", seed: int) -> Measurement:
     """Growth of the constant mode over the mean of the others: smallest over layers of geometric means over seeds."""
     found = {unit: growth[list(layers)].to_numpy() for unit, growth in _growth(rows, architecture).items()}
     if not found:
@@ -142,7 +147,7 @@ def low_modes(rows, *, layers, architecture="vgg11_bn", seed):
     return bootstrap(lambda x: np.exp(mean(x).min(0)), columns, units=found, seed=seed, needs=SEEDS, what="seeds")
 
 
-def growth_where_R_falls(rows, *, architecture="vgg11_bn", seed):
+def growth_where_R_falls(rows: pd.DataFrame, *, architecture: str = "vgg11_bn", seed: int) -> Measurement:
     """Spearman's correlation over layers of that growth with the fall of log R_k at the layer: mean over seeds."""
     growth, values = _growth(rows, architecture), {}
     for unit, part in _seeds(rows, architecture).items():

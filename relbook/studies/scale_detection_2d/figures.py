@@ -4,6 +4,7 @@ Functions take the rows of the study `scale_detection_2d` at one scale (`relbook
 """
 
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -88,7 +89,7 @@ def depth_profiles(rows: pd.DataFrame) -> Figure:
 
 
 @drawn
-def shuffling_by_width(rows: pd.DataFrame, architectures=("vgg11_bn", "vgg11")) -> Figure:
+def shuffling_by_width(rows: pd.DataFrame, architectures: Sequence = ("vgg11_bn", "vgg11")) -> Figure:
     """What shuffling the channels multiplies D, G and R with, by relative depth, a line per net and width."""
     fig, axes = style.figure(1, 3, height=3.7, sharey=True)
     handles = []
@@ -113,7 +114,7 @@ def shuffling_by_width(rows: pd.DataFrame, architectures=("vgg11_bn", "vgg11")) 
 
 
 @drawn
-def mode_growth(rows: pd.DataFrame, architecture="vgg11_bn"):
+def mode_growth(rows: pd.DataFrame, architecture: str = "vgg11_bn"):
     """A Fig. 4, second row: growth of the filters' Laplacian modes on scale detection, a panel a layer."""
     table = tables.growth(rows, architecture)
     return zoo_layers.growth_panels(table, net(architecture, table.attrs["width"]))

@@ -25,22 +25,22 @@ ENOUGH = 6  # architectures: fewer are no scatter plot
 PROFILED = ("vgg11_bn", "vgg13_bn", "vgg11")  # the networks of A Fig. 7
 
 
-def _trained(rows):
+def _trained(rows: pd.DataFrame) -> pd.DataFrame:
     return select(rows, kind=Kind.TRAINING, status="ok")
 
 
-def failures(rows):
+def failures(rows: pd.DataFrame):
     """The networks whose training diverged or collapsed: one line each, with the status."""
     return zoo_tables.failures(rows, unit=UNIT)
 
 
 @remembered
-def measured(rows):
+def measured(rows: pd.DataFrame) -> pd.DataFrame:
     """Sensitivity rows of the networks whose training succeeded."""
     return select(rows, kind=Kind.SENSITIVITY).merge(_trained(rows)[UNIT], on=UNIT)
 
 
-def networks(rows, *, statistic="mean", stage="trained"):
+def networks(rows: pd.DataFrame, *, statistic: str = "mean", stage: str = "trained") -> pd.DataFrame:
     """One line a network: D, G, R at the output and `error`, at least half a test picture."""
     table = select(measured(rows), layer="output", shuffle=UNSHUFFLED, stage=stage, statistic=statistic)
     training = _trained(rows)
@@ -48,7 +48,7 @@ def networks(rows, *, statistic="mean", stage="trained"):
     return table[[*UNIT, *QUANTITIES]].merge(errors, on=UNIT)
 
 
-def compared(rows, **options):
+def compared(rows: pd.DataFrame, **options) -> pd.DataFrame:
     """One line an architecture (A Fig. 6), seeds averaged, at the width most convolutional networks have.
 
     Empty with fewer than `ENOUGH` architectures. Options as `networks`.
@@ -61,13 +61,13 @@ def compared(rows, **options):
     return means if len(means) >= ENOUGH else means.iloc[:0]
 
 
-def error_correlation(rows, quantity, **options):
+def error_correlation(rows: pd.DataFrame, quantity, **options):
     """Correlation of log error with log D, G or R over the architectures; NaN with too few."""
     table = compared(rows, **options)
     return correlation(table[quantity], table["error"])
 
 
-def profiles(rows, architecture=None):
+def profiles(rows: pd.DataFrame, architecture: str | None = None) -> pd.DataFrame:
     """D, G, R by depth, the mean over pictures: stage "init", "trained" or "shuffled"; seeds and draws averaged."""
     table = measured(rows)
     table = select(table, statistic=Statistic.MEAN).copy()
@@ -78,7 +78,7 @@ def profiles(rows, architecture=None):
 
 
 @remembered
-def main_profile(rows, architecture, stage="trained"):
+def main_profile(rows: pd.DataFrame, architecture: str, stage: str = "trained") -> pd.DataFrame:
     """The profile of an architecture at the width of `compared` (the most common one), by depth."""
     table = profiles(rows, architecture)
     conv = _trained(rows)
@@ -89,7 +89,7 @@ def main_profile(rows, architecture, stage="trained"):
     return table.sort_values("depth").reset_index(drop=True)
 
 
-def shuffling(rows, architecture="vgg11_bn"):
+def shuffling(rows: pd.DataFrame, architecture: str = "vgg11_bn"):
     """Shuffled over unshuffled D, G, R (columns), a line per width and hidden layer or output."""
     table = profiles(rows, architecture)
     by = ["width", "depth", "relative_depth"]
@@ -107,7 +107,7 @@ def early_share(profile):
     return float((first - middle) / (first - last))
 
 
-def growth(rows, architecture="vgg11_bn"):
+def growth(rows: pd.DataFrame, architecture: str = "vgg11_bn"):
     """Laplacian modes of an architecture at the width of `compared`: depth, epoch, eigenvalue, growth γ(t)/γ(0)."""
     table = zoo_tables.growth(rows.merge(_trained(rows)[UNIT], on=UNIT), unit=UNIT)
     table = table[(table["architecture"] == architecture) & (table["epoch"] > 0)]

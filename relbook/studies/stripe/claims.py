@@ -8,14 +8,17 @@ import math
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 
-from relbook.measurement import SEEDS, bootstrap, correlation, mean, nothing
+from relbook.measurement import SEEDS, Measurement, bootstrap, correlation, mean, nothing
 from relbook.studies.stripe import study as stripe
 
 SIZES = 3  # fewer make no law
 
 
-def exponent(rows, *, quantity="R", stop=stripe.RULE["stop"], seed):
+def exponent(
+    rows: pd.DataFrame, *, quantity: str = "R", stop: float | int = stripe.RULE["stop"], seed: int
+) -> Measurement:
     """Exponent of R or Λ in P: mean over members of a line through the logarithms."""
     table = stripe.complete(rows, quantity, stop=stop)
     if len(table) < 2:
@@ -29,7 +32,7 @@ def exponent(rows, *, quantity="R", stop=stripe.RULE["stop"], seed):
     return found
 
 
-def performance(rows, *, stop, seed):
+def performance(rows: pd.DataFrame, *, stop: float | int, seed: int) -> Measurement:
     """Correlation of log R and log test error over networks, sizes and seeds;
     an error of 0 counts as one test point.
     """

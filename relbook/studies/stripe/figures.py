@@ -26,7 +26,7 @@ SIZE = "training-set size $P$"
 
 
 @style.styled
-def relative_stability(rows: pd.DataFrame, *, points=500, seed=0) -> Figure:
+def relative_stability(rows: pd.DataFrame, *, points: int = 500, seed: int = 0) -> Figure:
     """B Fig. 7: the data in the plane of the informative and one invariant direction, and R_f against P.
 
     Right: small marks are networks, the line their geometric mean, by the declared rule; hollow marks before

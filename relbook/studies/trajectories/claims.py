@@ -1,18 +1,19 @@
 """What is measured for the claims on networks along their training; a unit is a network."""
 
 import numpy as np
+import pandas as pd
 
-from relbook.measurement import bootstrap, correlation, geometric, mean, nothing, share
+from relbook.measurement import Measurement, bootstrap, correlation, geometric, mean, nothing, share
 from relbook.studies.trajectories import tables
 
 
-def _half_times(rows, *columns):
+def _half_times(rows: pd.DataFrame, *columns):
     """(name, points, epochs at which the columns have half of their change) of each network."""
     for name, one in tables.networks(rows):
         yield (name, one, [tables.half_way(one["epoch"].to_numpy(), one[column].to_numpy()) for column in columns])
 
 
-def half_way(rows, *, first, second, seed):
+def half_way(rows: pd.DataFrame, *, first: str, second: str, seed: int) -> Measurement:
     """The time at which log `first` has half of its change over that of log `second`, geometric mean over networks."""
     found = [(name, a / b) for name, _, (a, b) in _half_times(rows, first, second) if a > 0 and b > 0]
     if not found:
@@ -21,7 +22,7 @@ def half_way(rows, *, first, second, seed):
     return bootstrap(geometric, values, units=names, seed=seed)
 
 
-def falls_first(rows, *, first, second, seed):
+def falls_first(rows: pd.DataFrame, *, first: str, second: str, seed: int) -> Measurement:
     """Share of networks in which `first` falls from the first point to the last,
     and has half of its fall before `second`.
     """
@@ -32,7 +33,7 @@ def falls_first(rows, *, first, second, seed):
     return share(found.values(), units=found, seed=seed)
 
 
-def end_over(rows, *, quantity, start, seed):
+def end_over(rows: pd.DataFrame, *, quantity: str, start: str, seed: int) -> Measurement:
     """A quantity at the end over its value when the training set was "fitted", or before "annealing";
     geometric mean.
     """
@@ -48,7 +49,7 @@ def end_over(rows, *, quantity, start, seed):
     return bootstrap(geometric, values, units=names, seed=seed)
 
 
-def along(rows, *, seed):
+def along(rows: pd.DataFrame, *, seed: int) -> Measurement:
     """The correlation of log error with log R over the points of a network from the first epoch on,
     mean over networks.
     """

@@ -1,12 +1,13 @@
 """What is measured for the claims on widths: slopes over the networks of one architecture."""
 
 import numpy as np
+import pandas as pd
 
-from relbook.measurement import bootstrap, nothing, slope
+from relbook.measurement import Measurement, bootstrap, nothing, slope
 from relbook.studies.trajectories import tables
 
 
-def growth(rows, *, quantity, seed):
+def growth(rows: pd.DataFrame, *, quantity: str, seed: int) -> Measurement:
     """The exponent of a quantity at the end of training as a power of the width, seeds resampled within a width."""
     last = tables.last(rows)
     if last.empty:

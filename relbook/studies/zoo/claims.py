@@ -10,11 +10,14 @@ Networks that diverged or collapsed enter nowhere. `networks` names a population
 ``everywhere``   trained here on any full set, and those on original images
 """
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import pandas as pd
 
 from relbook.measurement import (
     SEEDS,
+    Measurement,
     bootstrap,
     correlation,
     exact,
@@ -33,7 +36,7 @@ CONNECTED = ("fc_l",)
 SMALL_NOISE = 30.0  # norm of the noise that is still "small" in A Fig. 1, right: half of an image's own norm
 
 
-def members(table, networks="ours", families="all"):
+def members(table: pd.DataFrame, networks: str = "ours", families: Sequence | str = "all") -> pd.DataFrame:
     """The lines of a table of networks that belong to a population and a family ("all", "convolutional", or names)."""
     original = table["dataset"].eq("cifar10-lossless")
     here = table["recipe"].ne("published") & ~original
@@ -49,7 +52,7 @@ def members(table, networks="ours", families="all"):
     return table if families == "all" else table[table["architecture"].str.startswith(tuple(families))]
 
 
-def points(rows, networks="ours", families="all", **probe):
+def points(rows: pd.DataFrame, networks: str = "ours", families: Sequence | str = "all", **probe) -> pd.DataFrame:
     """One line a network of a population: its fields, D, G, R at the output,
     the error (options of `tables.outputs`).
     """
@@ -57,7 +60,9 @@ def points(rows, networks="ours", families="all", **probe):
     return tables.geometric(tables.largest(members(table, networks, families)), tables.NETWORK)
 
 
-def profiles(rows, networks="ours", families="convolutional", *, first=1):
+def profiles(
+    rows: pd.DataFrame, networks: str = "ours", families: Sequence | str = "convolutional", *, first: int = 1
+) -> dict:
     """Depth profiles of a population from layer `first` on: {name: table with stage, depth, relative_depth, D, G,
     R}.
     """
@@ -69,28 +74,32 @@ def profiles(rows, networks="ours", families="convolutional", *, first=1):
     return found
 
 
-def name(line):
+def name(line: Mapping) -> str:
     """What a unit is called: architecture, width and data set."""
     width = "" if line["width"] == 1 else f" ×{line['width']:g}"
     return f"{line['architecture']}{width} on {line['dataset']}"
 
 
-def names(table):
+def names(table: pd.DataFrame) -> list:
     """The units of a table of networks."""
     return [name(line) for line in table.to_dict("records")]
 
 
-def _logs(table, *columns):
+def _logs(table: pd.DataFrame, *columns) -> list[np.ndarray]:
     return [np.log(table[column].to_numpy(float)) for column in columns]
 
 
-def error_correlation(rows, *, quantity="R", networks="ours", families="all", seed, **probe):
+def error_correlation(
+    rows: pd.DataFrame, *, quantity: str = "R", networks: str = "ours", families: str = "all", seed: int, **probe
+) -> Measurement:
     """Correlation of log error and log D, G or R at the output."""
     table = points(rows, networks, families, **probe)
     return bootstrap(correlation, *_logs(table, quantity, "error"), units=names(table), seed=seed, distinct=3)
 
 
-def weakest_correlation(rows, *, cuts, seed, networks="ours", **probe):
+def weakest_correlation(
+    rows: pd.DataFrame, *, cuts: Sequence, seed: int, networks: str = "ours", **probe
+) -> Measurement:
     """The smallest correlation of log error and log R over several cut-offs, the same networks at each."""
     parts = [points(rows, networks, cut=cut, **probe).set_index(tables.NETWORK) for cut in cuts]
     both = [part.loc[part.index.isin(parts[0].index) & part.index.isin(parts[-1].index)].sort_index() for part in parts]
@@ -100,39 +109,43 @@ def weakest_correlation(rows, *, cuts, seed, networks="ours", **probe):
     )
 
 
-def larger_displacement(rows, *, seed, networks="ours"):
+def larger_displacement(rows: pd.DataFrame, *, seed: int, networks: str = "ours") -> Measurement:
     """Correlation of log error and log R at the first δ above 1 at which networks were probed."""
     return error_correlation(rows, networks=networks, displacement=tables.larger_displacement(rows), seed=seed)
 
 
-def margin(rows, *, over="DG", networks="ours", families="all", seed, **probe):
+def margin(
+    rows: pd.DataFrame, *, over: str = "DG", networks: str = "ours", families: str = "all", seed: int, **probe
+) -> Measurement:
     """Correlation of log error with log R, minus the largest ``|correlation|`` with the quantities of `over`."""
     table = points(rows, networks, families, **probe)
 
-    def difference(error, R, *others):
+    def difference(error: np.ndarray, R: np.ndarray, *others) -> np.ndarray:
         return correlation(R, error) - np.max([np.abs(correlation(other, error)) for other in others], axis=0)
 
     return bootstrap(difference, *_logs(table, "error", "R", *over), units=names(table), seed=seed, distinct=3)
 
 
-def depth_margin(rows, *, seed, networks="ours", **probe):
+def depth_margin(rows: pd.DataFrame, *, seed: int, networks: str = "ours", **probe) -> Measurement:
     """Correlation of log error with log R, minus ``|correlation|`` with the logarithm of the number of layers."""
     table = points(rows, networks, **probe)
     layers = {unit: net["depth"].max() for unit, net in profiles(rows, networks, "all").items()}
     table = table.loc[[unit in layers for unit in names(table)]]
 
-    def difference(error, R, depth):
+    def difference(error: np.ndarray, R: np.ndarray, depth: np.ndarray) -> np.ndarray:
         return correlation(R, error) - np.abs(np.nan_to_num(correlation(depth, error)))
 
     depth = np.log([layers[unit] for unit in names(table)])
     return bootstrap(difference, *_logs(table, "error", "R"), depth, units=names(table), seed=seed, distinct=3)
 
 
-def two_variables(rows, *, exponent, networks="ours", families="all", seed, **probe):
+def two_variables(
+    rows: pd.DataFrame, *, exponent: str, networks: str = "ours", families: str = "all", seed: int, **probe
+) -> Measurement:
     """Exponent of D or of G in ε ∝ Dᵃ Gᵇ, least squares in the logarithms."""
     table = points(rows, networks, families, **probe)
 
-    def fitted(error, D, G):
+    def fitted(error: np.ndarray, D: np.ndarray, G: np.ndarray) -> np.ndarray:
         error, D, G = (x - x.mean(-1, keepdims=True) for x in (error, D, G))
         DD, GG, DG = mean(D * D), mean(G * G), mean(D * G)
         De, Ge, det = mean(D * error), mean(G * error), mean(D * D) * mean(G * G) - mean(D * G) ** 2
@@ -143,7 +156,7 @@ def two_variables(rows, *, exponent, networks="ours", families="all", seed, **pr
     return bootstrap(fitted, *_logs(table, "error", "D", "G"), units=names(table), seed=seed, distinct=4)
 
 
-def law(rows, *, field, networks="ours", seed):
+def law(rows: pd.DataFrame, *, field: str, networks: str = "ours", seed: int) -> Measurement:
     """Of B's law ε ≈ 0.2 √R: the fitted `slope`, the fitted `prefactor`, or the median `factor` with nothing fitted."""
     table = points(rows, networks)
     statistics = {
@@ -154,14 +167,14 @@ def law(rows, *, field, networks="ours", seed):
     return bootstrap(statistics[field], *_logs(table, "R", "error"), units=names(table), seed=seed, distinct=3)
 
 
-def order_of_means(rows, *, networks="everywhere", seed):
+def order_of_means(rows: pd.DataFrame, *, networks: str = "everywhere", seed: int) -> Measurement:
     """Rank correlation over networks of R by means over images and R by medians of the components."""
     one, other = (points(rows, networks, statistic=s).set_index(tables.NETWORK) for s in ("mean", "component_median"))
     both = one.merge(other, left_index=True, right_index=True, suffixes=("", "_median")).reset_index()
     return bootstrap(rank_correlation, *_logs(both, "R", "R_median"), units=names(both), seed=seed, distinct=3)
 
 
-def under_noise(rows, *, quantity, pick, levels, seed):
+def under_noise(rows: pd.DataFrame, *, quantity: str, pick: str, levels: Sequence, seed: int) -> Measurement:
     """`pick` (min, max) of the correlations of log error with a quantity over levels of noise;
     the same networks in all.
     """
@@ -184,20 +197,32 @@ def under_noise(rows, *, quantity, pick, levels, seed):
 # ---- before and after training
 
 
-def _both_stages(rows, networks, families, **probe):
+def _both_stages(rows: pd.DataFrame, networks: str, families: Sequence | str, **probe) -> pd.DataFrame:
     after, before = (
         points(rows, networks, families, stage=s, **probe).set_index(tables.NETWORK) for s in ("trained", "init")
     )
     return after.merge(before, left_index=True, right_index=True, suffixes=("", "_init")).reset_index()
 
 
-def share_grown(rows, *, quantity, networks="ours", families="all", seed, **probe):
+def share_grown(
+    rows: pd.DataFrame, *, quantity: str, networks: str = "ours", families: str = "all", seed: int, **probe
+) -> Measurement:
     """Share of the networks in which training raises D, G or R of the output."""
     table = _both_stages(rows, networks, families, **probe)
     return share(table[quantity] > table[f"{quantity}_init"], units=names(table), seed=seed)
 
 
-def output(rows, *, quantity="R", stage="trained", over_init=False, networks="ours", families="all", seed, **probe):
+def output(
+    rows: pd.DataFrame,
+    *,
+    quantity: str = "R",
+    stage: str = "trained",
+    over_init: bool = False,
+    networks: str = "ours",
+    families: Sequence | str = "all",
+    seed: int,
+    **probe,
+) -> Measurement:
     """Geometric mean over networks of D, G or R at the output; over that of the same network at initialisation."""
     if over_init:
         table = _both_stages(rows, networks, families, **probe)
@@ -206,7 +231,7 @@ def output(rows, *, quantity="R", stage="trained", over_init=False, networks="ou
     return bootstrap(geometric, table[quantity], units=names(table), seed=seed)
 
 
-def seeds_of(rows, *, architecture, networks, seed):
+def seeds_of(rows: pd.DataFrame, *, architecture: str, networks: Sequence, seed: int) -> Measurement:
     """R at the output of one architecture on the data sets of `networks`: geometric mean over sets, seeds resampled."""
     parts = []
     for population in networks:
@@ -216,7 +241,7 @@ def seeds_of(rows, *, architecture, networks, seed):
     table = table.assign(log=np.log(table["R"]))
     codes = table["dataset"].factorize()[0].astype(float)
 
-    def over_sets(values, sets):
+    def over_sets(values: np.ndarray, sets: np.ndarray) -> np.ndarray:
         return np.exp(
             np.mean([np.where(sets == s, values, 0).sum(-1) / (sets == s).sum(-1) for s in np.unique(codes)], 0)
         )
@@ -229,7 +254,7 @@ def seeds_of(rows, *, architecture, networks, seed):
     )
 
 
-def scatter_of_seeds(rows, *, networks="ours", seed):
+def scatter_of_seeds(rows: pd.DataFrame, *, networks: str = "ours", seed: int) -> Measurement:
     """Standard deviation of log R over seeds, root mean square, over that of the networks' means."""
     table = tables.on_full_set(tables.without_controls(tables.networks(rows)))
     table = tables.largest(members(table, networks))
@@ -244,14 +269,22 @@ def scatter_of_seeds(rows, *, networks="ours", seed):
 # ---- depth
 
 
-def _ranks(nets, quantity, stage):
+def _ranks(nets: Mapping, quantity: str, stage: str) -> dict:
     found = {unit: net[net["stage"] == stage] for unit, net in nets.items()}
     return {u: float(n["depth"].rank().corr(n[quantity].rank())) for u, n in found.items() if len(n) > 2}
 
 
 def rank_with_depth(
-    rows, *, quantity, stage="trained", at_most=None, at_least=None, networks="ours", families="convolutional", seed
-):
+    rows: pd.DataFrame,
+    *,
+    quantity: str,
+    stage: str = "trained",
+    at_most: float | int | None = None,
+    at_least: float | int | None = None,
+    networks: str = "ours",
+    families: Sequence | str = "convolutional",
+    seed: int,
+) -> Measurement:
     """Spearman's correlation of D_k, G_k or R_k with depth, k ≥ 1: mean over networks, or the share beyond a bound."""
     ranks = _ranks(profiles(rows, networks, families), quantity, stage)
     values = np.array(list(ranks.values()))
@@ -260,7 +293,9 @@ def rank_with_depth(
     return bootstrap(mean, values, units=ranks, seed=seed)
 
 
-def steps_down(rows, *, networks="ours", families="convolutional", seed):
+def steps_down(
+    rows: pd.DataFrame, *, networks: str = "ours", families: str = "convolutional", seed: int
+) -> Measurement:
     """Share of the layers, k ≥ 2, at which R_k of the trained network is below that of the layer before;
     mean over networks.
     """
@@ -272,7 +307,9 @@ def steps_down(rows, *, networks="ours", families="convolutional", seed):
     return bootstrap(mean, list(shares.values()), units=shares, seed=seed)
 
 
-def flat_layers(rows, *, factor, networks="everywhere", families=MODERN, seed):
+def flat_layers(
+    rows: pd.DataFrame, *, factor: float | int, networks: str = "everywhere", families: Sequence = MODERN, seed: int
+) -> Measurement:
     """Share of the layers, k ≥ 1, whose R_k at initialisation is within a factor of 1; mean over networks."""
     shares = {}
     for unit, net in profiles(rows, networks, families).items():
@@ -282,7 +319,7 @@ def flat_layers(rows, *, factor, networks="everywhere", families=MODERN, seed):
     return bootstrap(mean, list(shares.values()), units=shares, seed=seed)
 
 
-def built_up(rows, *, early=0.25, networks="ours", seed):
+def built_up(rows: pd.DataFrame, *, early: float | int = 0.25, networks: str = "ours", seed: int) -> Measurement:
     """Correlation of log error with log R of the output, minus that with log R_k at a relative depth."""
     table = points(rows, networks, statistic="mean")
     error = dict(zip(names(table), np.log(table["error"]), strict=True))
@@ -297,7 +334,9 @@ def built_up(rows, *, early=0.25, networks="ours", seed):
                      units=found, seed=seed, distinct=3)  # fmt: skip
 
 
-def spread_of_gain(rows, *, networks="everywhere", families=MODERN, seed):
+def spread_of_gain(
+    rows: pd.DataFrame, *, networks: str = "everywhere", families: Sequence = MODERN, seed: int
+) -> Measurement:
     """The largest share of the fall of log R, from layer 1 to the output, that one third of the depth does; mean."""
     shares = {}
     for unit, net in profiles(rows, networks, families).items():
@@ -309,7 +348,7 @@ def spread_of_gain(rows, *, networks="everywhere", families=MODERN, seed):
     return bootstrap(mean, list(shares.values()), units=shares, seed=seed)
 
 
-def _shuffled(rows, networks):
+def _shuffled(rows: pd.DataFrame, networks: str) -> dict:
     """Of each network whose channels were shuffled: relative depth and log of R shuffled over R, k ≥ 1."""
     found = {}
     for unit, net in profiles(rows, networks).items():
@@ -319,7 +358,7 @@ def _shuffled(rows, networks):
     return found
 
 
-def share_overlapping(rows, *, factor, networks="ours", seed):
+def share_overlapping(rows: pd.DataFrame, *, factor: float | int, networks: str = "ours", seed: int) -> Measurement:
     """Share of networks whose R_k moves by less than a factor, up or down,
     in the first half when channels are shuffled.
     """
@@ -327,13 +366,13 @@ def share_overlapping(rows, *, factor, networks="ours", seed):
     return share([value < factor for value in moved.values()], units=moved, seed=seed)
 
 
-def share_raised_late(rows, *, factor, networks="ours", seed):
+def share_raised_late(rows: pd.DataFrame, *, factor: float | int, networks: str = "ours", seed: int) -> Measurement:
     """Share of networks whose R_k grows by at least a factor in the last third when channels are shuffled."""
     moved = {u: np.exp(x[x.index > 2 / 3].mean()) for u, x in _shuffled(rows, networks).items()}
     return share([value >= factor for value in moved.values()], units=moved, seed=seed)
 
 
-def share_parting(rows, *, networks="ours", seed):
+def share_parting(rows: pd.DataFrame, *, networks: str = "ours", seed: int) -> Measurement:
     """Share of networks in which shuffling raises log R_k more in the last third than it moves it in the first half."""
     later = {
         u: x[x.index > 2 / 3].mean() > x[x.index <= 0.5].abs().mean() for u, x in _shuffled(rows, networks).items()
@@ -341,7 +380,9 @@ def share_parting(rows, *, networks="ours", seed):
     return share(later.values(), units=later, seed=seed)
 
 
-def moved_layers(rows, *, layers, families, networks="ours", seed):
+def moved_layers(
+    rows: pd.DataFrame, *, layers: Sequence, families: Sequence, networks: str = "ours", seed: int
+) -> Measurement:
     """Factor, at least one, by which shuffling moves R_k of some layers: geometric mean over layers and networks."""
     found = {}
     for unit, net in profiles(rows, networks, families).items():
@@ -352,7 +393,7 @@ def moved_layers(rows, *, layers, families, networks="ours", seed):
     return bootstrap(geometric, list(found.values()), units=found, seed=seed)
 
 
-def pooled_in_space(rows, *, networks="ours", seed):
+def pooled_in_space(rows: pd.DataFrame, *, networks: str = "ours", seed: int) -> Measurement:
     """Share of the fall of log R, from layer 1 to the output, that is left when channels are shuffled; median."""
     found = {}
     for unit, net in profiles(rows, networks).items():
@@ -366,7 +407,7 @@ def pooled_in_space(rows, *, networks="ours", seed):
 # ---- filters
 
 
-def _growth(rows, layers, architecture):
+def _growth(rows: pd.DataFrame, layers: Sequence, architecture: str) -> dict:
     """Growth of the constant mode over the mean of the eight others: {seed: [a value a layer]}, the widest network."""
     table = tables.growth(rows)
     table = tables.on_full_set(tables.without_controls(table[table["architecture"] == architecture]))
@@ -382,7 +423,9 @@ def _growth(rows, layers, architecture):
     return found
 
 
-def low_modes(rows, *, layers, pick="min", architecture="vgg11_bn", seed):
+def low_modes(
+    rows: pd.DataFrame, *, layers: Sequence, pick: str = "min", architecture: str = "vgg11_bn", seed: int
+) -> Measurement:
     """Growth of the constant mode over the mean of the others: `pick` over the layers of geometric means over seeds."""
     found = _growth(rows, layers, architecture)
     columns = np.log(np.array(list(found.values()))).T if found else np.zeros((len(layers), 0))
@@ -394,7 +437,7 @@ def low_modes(rows, *, layers, pick="min", architecture="vgg11_bn", seed):
 # ---- training sets of several sizes
 
 
-def curves(rows, *, families="all", datasets=None, **probe):
+def curves(rows: pd.DataFrame, *, families: Sequence | str = "all", datasets: Sequence | None = None, **probe) -> dict:
     """The networks trained on several P: {name: table by train_size}, seeds averaged."""
     table = tables.learning_sets(rows, **probe)
     if families != "all":
@@ -405,7 +448,7 @@ def curves(rows, *, families="all", datasets=None, **probe):
     return {name(dict(zip(("dataset", "architecture", "width"), key, strict=True))): curve for key, curve in groups}
 
 
-def together(rows, *, families=MODERN, seed):
+def together(rows: pd.DataFrame, *, families: Sequence = MODERN, seed: int) -> Measurement:
     """Rank correlation of error and R along the curve of P; mean over networks."""
     found = {
         unit: curve["error"].rank().corr(curve["R"].rank()) for unit, curve in curves(rows, families=families).items()
@@ -413,7 +456,9 @@ def together(rows, *, families=MODERN, seed):
     return bootstrap(mean, list(found.values()), units=found, seed=seed)
 
 
-def share_of_curves(rows, *, quantity, rising, cuts=(3,), families=MODERN, seed):
+def share_of_curves(
+    rows: pd.DataFrame, *, quantity: str, rising: bool, cuts: Sequence = (3,), families: Sequence = MODERN, seed: int
+) -> Measurement:
     """Share of the curves along which a quantity rises (or falls) from the smallest to the largest P,
     at every cut-off.
     """
@@ -425,7 +470,7 @@ def share_of_curves(rows, *, quantity, rising, cuts=(3,), families=MODERN, seed)
     return share(map(all, kept.values()), units=kept, seed=seed)
 
 
-def share_of_steps(rows, *, quantity, rising, families=MODERN, seed):
+def share_of_steps(rows: pd.DataFrame, *, quantity, rising, families=MODERN, seed):
     """Share of the steps from one P to the next at which a quantity rises (or falls); mean over curves."""
     found = {}
     for unit, curve in curves(rows, families=families).items():
@@ -434,7 +479,17 @@ def share_of_steps(rows, *, quantity, rising, families=MODERN, seed):
     return bootstrap(mean, list(found.values()), units=found, seed=seed)
 
 
-def change_along(rows, *, quantity, families=MODERN, datasets=None, at_least=0, up_to=None, fit=False, seed):
+def change_along(
+    rows: pd.DataFrame,
+    *,
+    quantity: str,
+    families: Sequence = MODERN,
+    datasets: Sequence | None = None,
+    at_least: float | int = 0,
+    up_to: float | int | None = None,
+    fit: bool = False,
+    seed: int,
+) -> Measurement:
     """Factor of a quantity from the smallest to the largest P (or its exponent in P): geometric mean over curves."""
     found = {}
     for unit, curve in curves(rows, families=families, datasets=datasets).items():
@@ -445,7 +500,7 @@ def change_along(rows, *, quantity, families=MODERN, datasets=None, at_least=0, 
     return bootstrap(mean if fit else geometric, list(found.values()), units=found, seed=seed)
 
 
-def noise_faster_where_stable(rows, *, seed):
+def noise_faster_where_stable(rows: pd.DataFrame, *, seed: int) -> Measurement:
     """Rank correlation over curves of log R at the largest P with the exponent of G in P."""
     found = {}
     for unit, curve in curves(rows).items():
@@ -455,7 +510,7 @@ def noise_faster_where_stable(rows, *, seed):
     return bootstrap(rank_correlation, *columns, units=found, seed=seed, distinct=3)
 
 
-def small_displacement(rows, *, seed, networks="ours"):
+def small_displacement(rows: pd.DataFrame, *, seed: int, networks: str = "ours") -> Measurement:
     """R with Gaussian over R with bilinear interpolation at the smallest δ probed, c = 3; geometric mean."""
     swept = tables.sweeps(rows)
     if swept.empty:
@@ -472,13 +527,13 @@ def small_displacement(rows, *, seed, networks="ours"):
 # ---- no networks
 
 
-def smoothing():
+def smoothing() -> Measurement:
     """Largest step between neighbours after 2 x 2 means, over the one before: worst of 1,000 random maps (A Fig. 2)."""
     maps = np.random.default_rng(0).random((1000, 6, 6))
     pooled = sum(maps[:, i : i + 5, j : j + 5] for i in (0, 1) for j in (0, 1)) / 4
     return exact((_steps(pooled) / _steps(maps)).max())
 
 
-def _steps(maps):
+def _steps(maps: np.ndarray) -> np.ndarray:
     """Largest difference between neighbours, for a stack of maps."""
     return np.maximum(np.abs(np.diff(maps, axis=1)).max((1, 2)), np.abs(np.diff(maps, axis=2)).max((1, 2)))

@@ -4,8 +4,11 @@ Every function takes the rows of the study `zoo` at one scale (`relbook.registry
 what is there; networks that diverged or collapsed are left out (`zoo_tables.failures` lists them).
 """
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
@@ -22,7 +25,7 @@ FEWEST = 6  # networks for a correlation or a fit; the ledger, too, decides noth
 
 
 @drawn
-def displacement_sweep(rows: pd.DataFrame, *, columns=2) -> Figure:
+def displacement_sweep(rows: pd.DataFrame, *, columns: int = 2) -> Figure:
     """B Fig. 3, left: R against the displacement δ, at initialisation and trained, per cut-off.
 
     A panel per network that was probed at several δ, modern ones first; squares: Gaussian instead of bilinear
@@ -135,7 +138,7 @@ def _with_widths(architecture, widths):
     return f"{label(architecture)}\n{', '.join(name.strip() for name in names)}".strip()
 
 
-def _dot_panel(ax, found, title, paper=None, *, size=9):
+def _dot_panel(ax, found, title, paper=None, *, size: int = 9):
     """Dots of R by name, hollow before training; found: (position of the cut-off, stage) -> R by name.
 
     Args:
@@ -166,7 +169,7 @@ def _unlined(line):
 
 
 @drawn
-def learning_curve(rows: pd.DataFrame, quantity="R") -> Figure:
+def learning_curve(rows: pd.DataFrame, quantity: str = "R") -> Figure:
     """B Figs. 3 right, 4 bottom and 13: R (or D, G) against the number P of training images.
 
     Dashed: initialisation. A panel per data set. The triangle's hypotenuse has slope -1, the law of the
@@ -202,7 +205,7 @@ def learning_curve(rows: pd.DataFrame, quantity="R") -> Figure:
     return fig
 
 
-def _networks(ax, table, quantity, *, each=None):
+def _networks(ax: Axes, table: pd.DataFrame, quantity: str, *, each=None) -> None:
     """A symbol a network, black-rimmed if others trained it; B's line for R. each: the single seeds, drawn as bars."""
     for line in table.to_dict("records"):
         text, colour, marker = look(line["architecture"])
@@ -218,14 +221,14 @@ def _networks(ax, table, quantity, *, each=None):
     ax.set(xscale="log", yscale="log", xlabel=f"${quantity}_f$", ylabel="test error ε", xlim=x)
 
 
-def _others(table):
+def _others(table: pd.DataFrame) -> list:
     """The handle that explains the black rim, where there are networks that others trained."""
     if not (len(table) and table["recipe"].eq("published").any()):
         return []
     return [Line2D([], [], marker="o", ls="", color=style.GREY, label="trained by others", **style.OTHERS)]
 
 
-def _law(ax, table, quantity, **look):
+def _law(ax: Axes, table: pd.DataFrame, quantity: str, **look) -> None:
     """The power law through the points; none for fewer than `FEWEST`, or where their correlation may be zero."""
     if len(table) < FEWEST or np.ptp(np.log(table[quantity])) < 1e-9:
         return
@@ -236,7 +239,7 @@ def _law(ax, table, quantity, **look):
         ax.plot(ends, np.exp(constant) * ends**slope, lw=1, **look)
 
 
-def _statistics(table, quantity, between=", ", *, fit=True):
+def _statistics(table: pd.DataFrame, quantity: str, between: str = ", ", *, fit: bool = True) -> str:
     """How many networks, their correlation with its interval and, for R, the `fit`; nothing more of few (`FEWEST`)."""
     parts = [f"{len(table)} networks"]
     if len(table) >= FEWEST:
@@ -249,7 +252,9 @@ def _statistics(table, quantity, between=", ", *, fit=True):
 
 
 @drawn
-def error_against(rows: pd.DataFrame, quantity="R", *, datasets=None, names=True, bars=False, **probe) -> Figure:
+def error_against(
+    rows: pd.DataFrame, quantity: str = "R", *, datasets=None, names: bool = True, bars: bool = False, **probe
+) -> Figure:
     """B Fig. 5 (R), 15 and 16 (D, G), 19 (bars over seeds): test error against a sensitivity.
 
     One point a network, seeds averaged; black-rimmed: trained by others. For R the power law fitted to the networks
@@ -285,7 +290,7 @@ def error_against(rows: pd.DataFrame, quantity="R", *, datasets=None, names=True
 
 
 @drawn
-def error_row(rows: pd.DataFrame, *, quantities="DGR", **probe) -> Figure:
+def error_row(rows: pd.DataFrame, *, quantities: str = "DGR", **probe) -> Figure:
     """B Figs. 15 to 17 and A Fig. 1 centre in one row: error against D, G and R, one axis of errors.
 
     Below each axis the correlation of the logarithms over three groups of networks. Lines: power laws fitted to the
@@ -381,7 +386,7 @@ def by_size(rows: pd.DataFrame) -> Figure:
 
 
 @drawn
-def error_panels(rows: pd.DataFrame, panels) -> Figure:
+def error_panels(rows: pd.DataFrame, panels: Mapping) -> Figure:
     """B Figs. 17, 20, 21: test error against a sensitivity, a panel per choice of data sets and of probe.
 
     Args:
@@ -409,7 +414,7 @@ def error_panels(rows: pd.DataFrame, panels) -> Figure:
 
 
 @drawn
-def sensitivities_against_size(rows: pd.DataFrame, cuts=(3, 5, 15), *, primitive=False) -> Figure:
+def sensitivities_against_size(rows: pd.DataFrame, cuts: Sequence = (3, 5, 15), *, primitive: bool = False) -> Figure:
     """B Figs. 6 and 22: G, D and R against the number of training images, a panel a network and data set.
 
     Shades are cut-offs, c = 3 the darkest, with bars over the seeds.

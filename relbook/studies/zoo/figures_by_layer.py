@@ -3,6 +3,8 @@
 Functions take the rows of the study `zoo` at one scale, but `pooling`, which is exact and takes none.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 import torch
@@ -20,7 +22,7 @@ EIGENVALUES = (0, 1, 2, 3, 4, 6)  # of the grid Laplacian on 3 x 3 sites
 
 
 @drawn
-def depth_profiles(rows: pd.DataFrame, *, datasets=None, quantity="R") -> Figure:
+def depth_profiles(rows: pd.DataFrame, *, datasets=None, quantity: str = "R") -> Figure:
     """B Fig. 14: R (or D, G) against relative depth, at initialisation (dashed) and after training, a panel a network.
 
     Args:
@@ -31,7 +33,7 @@ def depth_profiles(rows: pd.DataFrame, *, datasets=None, quantity="R") -> Figure
 
 
 @drawn
-def shuffled_profiles(rows: pd.DataFrame, quantities="R", *, datasets=None) -> Figure:
+def shuffled_profiles(rows: pd.DataFrame, quantities: str = "R", *, datasets=None) -> Figure:
     """A Fig. 3 ("R", or "DG" for its parts): trained (full) and with shuffled channels (mean), a panel a network.
 
     Args:
@@ -40,7 +42,7 @@ def shuffled_profiles(rows: pd.DataFrame, quantities="R", *, datasets=None) -> F
     return _multiples(tables.shuffled(rows, datasets), ("trained", "shuffled"), quantities)
 
 
-def _multiples(rows, kinds, quantities):
+def _multiples(rows: pd.DataFrame, kinds: Sequence, quantities: str) -> Figure:
     """One small panel a network, the same axes in all: `quantities` in their colours, the two `kinds` as strokes.
 
     Of an architecture the widest network that was trained longest.
@@ -81,7 +83,7 @@ def _multiples(rows, kinds, quantities):
 
 
 @drawn
-def noise_correlations(rows: pd.DataFrame, pictures=()) -> Figure:
+def noise_correlations(rows: pd.DataFrame, pictures: Sequence = ()) -> Figure:
     """A Fig. 1, right: correlation of log error with log D, log G, log R, against the images' noise.
 
     Bars span 95 % of the bootstrap over networks; the axis is logarithmic right of zero. The vertical line is the norm
@@ -130,7 +132,7 @@ def noise_correlations(rows: pd.DataFrame, pictures=()) -> Figure:
     return fig
 
 
-def noisy_pictures(rows: pd.DataFrame, image, std, *, generator):
+def noisy_pictures(rows: pd.DataFrame, image, std, *, generator) -> list[np.ndarray]:
     """The image [channel, n, n] in [0, 1] with noise of each level of the networks' sweep, as arrays for `imshow`.
 
     std: of the channels, in whose units the noise is; clipped to what a screen shows.
@@ -171,7 +173,7 @@ def noise_scatter(rows: pd.DataFrame) -> Figure:
 
 
 @drawn
-def mode_growth(rows: pd.DataFrame, *, datasets=None, architecture="vgg11_bn") -> Figure:
+def mode_growth(rows: pd.DataFrame, *, datasets=None, architecture: str = "vgg11_bn") -> Figure:
     """A Fig. 4, first row: growth γ(t)/γ(0) of the filters' Laplacian modes, a panel a layer, low modes dark.
 
     Modes of equal eigenvalue are averaged: single ones depend on the eigensolver. The largest width is shown.
@@ -181,7 +183,7 @@ def mode_growth(rows: pd.DataFrame, *, datasets=None, architecture="vgg11_bn") -
     return growth_panels(table, net(architecture, width))
 
 
-def growth_panels(table: pd.DataFrame, name) -> Figure:
+def growth_panels(table: pd.DataFrame, name: str) -> Figure:
     """A panel a layer of growth against epochs, from columns depth, epoch, eigenvalue, growth of the network `name`."""
     if table.empty:
         fig, ax = style.figure()
@@ -259,7 +261,7 @@ def _step(grid):
     return max(np.abs(np.diff(grid, axis=axis)).max() for axis in (0, 1))
 
 
-def _grid(ax, values, title, *, numbers=True, marks=(), hits=None, frame=None):
+def _grid(ax, values, title, *, numbers: bool = True, marks: Sequence = (), hits=None, frame=None):
     """Cells with their numbers. marks: (row, column, side, colour) of frames; hits, frame: cells of a filter."""
     ax.axis("on")
     ax.imshow(values, cmap="Greys", vmin=0, vmax=9 if numbers else 3)
@@ -281,7 +283,7 @@ def _grid(ax, values, title, *, numbers=True, marks=(), hits=None, frame=None):
     ax.grid(False)
 
 
-def _arrow(fig, start, a, end, b, colour, coordinates="data"):
+def _arrow(fig, start, a, end, b, colour, coordinates: str = "data"):
     """An arrow from a point of one panel to a point of another."""
     arrow = ConnectionPatch(
         a, b, "data", coordinates, axesA=start, axesB=end, arrowstyle="->", color=colour, lw=1.4, mutation_scale=12

@@ -9,6 +9,7 @@ Networks that diverged or collapsed are left out everywhere and listed by `failu
 (np.float64(0.5), np.float64(0.2))
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -26,14 +27,14 @@ EVERY_SIZE = 0  # train_size of the networks trained on all images
 DRAWS = 2000  # resampled sets of networks for the interval of a correlation
 
 
-def failures(rows, *, unit=UNIT):
+def failures(rows: pd.DataFrame, *, unit: Sequence = UNIT) -> pd.DataFrame:
     """The networks whose training diverged or collapsed: one line each, with the status. unit: a network's fields."""
     training = select(rows, kind=Kind.TRAINING).reindex(columns=[*unit, "status", "train_loss"])
     return training[training["status"] != "ok"].reset_index(drop=True)
 
 
 @remembered
-def measured(rows):
+def measured(rows: pd.DataFrame) -> pd.DataFrame:
     """Sensitivity rows on the main images of each data set, unfailed networks only."""
     chosen = select(rows, kind=Kind.SENSITIVITY)
     chosen = chosen[chosen["images"] == chosen["dataset"].replace(ON_TRUE_PIXELS)]
@@ -45,14 +46,14 @@ def measured(rows):
 
 
 def outputs(
-    rows,
+    rows: pd.DataFrame,
     *,
-    stage=Stage.TRAINED,
-    statistic=Statistic.COMPONENT_MEDIAN,
-    displacement=1.0,
-    cut=3,
-    interpolation="bilinear",
-):
+    stage: str = Stage.TRAINED,
+    statistic: str = Statistic.COMPONENT_MEDIAN,
+    displacement: float | int = 1.0,
+    cut: int = 3,
+    interpolation: str = "bilinear",
+) -> pd.DataFrame:
     """D, G and R at the output: one line a network. The default statistic is B's; A takes "mean"."""
     probe = {"statistic": statistic, "displacement": displacement, "cut": cut, "interpolation": interpolation}
     table = select(measured(rows), layer="output", shuffle=UNSHUFFLED, stage=stage, **probe)
@@ -60,7 +61,7 @@ def outputs(
 
 
 @remembered
-def networks(rows, **probe):
+def networks(rows: pd.DataFrame, **probe) -> pd.DataFrame:
     """One line a network: its fields, D, G, R (options of `outputs`), and `error`.
 
     The error is measured on the test set, but the published one for networks that others trained.
@@ -70,13 +71,13 @@ def networks(rows, **probe):
     return outputs(rows, **probe).merge(training[[*UNIT, "error"]], on=UNIT)
 
 
-def on_full_set(table):
+def on_full_set(table: pd.DataFrame) -> pd.DataFrame:
     """The networks trained on all images, without noise, with the data set's usual augmentation."""
     whole = (table["train_size"] == EVERY_SIZE) & (table["noise"] == 0)
     return table[whole & _usual_augmentation(table)]
 
 
-def without_controls(table):
+def without_controls(table: pd.DataFrame) -> pd.DataFrame:
     """A table of networks without those that only end a noise sweep at noise 0, which are trained more shortly.
 
     A network of a sweep is one of several levels of noise with the same data set, architecture, width and epochs. It
@@ -90,12 +91,12 @@ def without_controls(table):
     return table[~swept | ~whole.groupby([table[name] for name in kind]).transform("any")]
 
 
-def _usual_augmentation(table):
+def _usual_augmentation(table: pd.DataFrame) -> pd.Series:
     coloured = table["dataset"].str.startswith("cifar10") & (table["recipe"] != "published")
     return table["augment"] == coloured
 
 
-def geometric(table, by):
+def geometric(table: pd.DataFrame, by: Sequence) -> pd.DataFrame:
     """Geometric means of D, G, R (and of the error) over the lines that agree in `by`; `n` counts them."""
     columns = [name for name in (*QUANTITIES, "error") if name in table]
     logs = table[columns].apply(np.log).groupby([table[name] for name in by], sort=False)
@@ -114,13 +115,13 @@ class Law(NamedTuple):
     count: int
 
 
-def correlation(x, y):
+def correlation(x: np.ndarray | pd.Series, y: np.ndarray | pd.Series) -> float:
     """Pearson correlation of the logarithms (B, footnote 3; A Fig. 1); NaN for fewer than three networks."""
     x, y = np.log(np.asarray(x, float)), np.log(np.asarray(y, float))
     return float(np.corrcoef(x, y)[0, 1]) if len(x) > 2 and x.std() > 0 and y.std() > 0 else float("nan")
 
 
-def interval(x, y, *, seed=0):
+def interval(x: np.ndarray | pd.Series, y: np.ndarray | pd.Series, *, seed: int = 0) -> tuple[float, float]:
     """The 2.5 % and 97.5 % quantiles of `correlation` over networks resampled with replacement."""
     x, y = np.asarray(x, float), np.asarray(y, float)
     picks = np.random.default_rng(seed).integers(len(x), size=(DRAWS, len(x)))
@@ -128,7 +129,7 @@ def interval(x, y, *, seed=0):
     return tuple(float(q) for q in np.nanquantile(draws, (0.025, 0.975))) if draws else (float("nan"),) * 2
 
 
-def law(error, R):
+def law(error: np.ndarray | pd.Series, R: np.ndarray | pd.Series) -> Law:
     """B's law ε ≈ 0.2 √R, fitted to networks (B Fig. 5)."""
     error, R = np.asarray(error, float), np.asarray(R, float)
     slope = np.polyfit(np.log(R), np.log(error), 1)[0] if len(R) > 1 else float("nan")
@@ -137,7 +138,7 @@ def law(error, R):
 
 
 @remembered
-def profiles(rows):
+def profiles(rows: pd.DataFrame) -> pd.DataFrame:
     """D, G, R against relative depth: stage "init", "trained" or "shuffled", seeds and shuffles averaged."""
     table = select(measured(rows), statistic=Statistic.MEAN, displacement=1.0, cut=3).copy()
     table["stage"] = table["stage"].mask(table["shuffle"] >= 0, str(Stage.SHUFFLED))
@@ -147,14 +148,14 @@ def profiles(rows):
     return means[deep].reset_index(drop=True)
 
 
-def largest(table):
+def largest(table: pd.DataFrame) -> pd.DataFrame:
     """Of each architecture on a data set the lines of its widest network, and of those the longest trained."""
     for size in ("width", "epochs"):
         table = table[table[size] == table.groupby(["dataset", "architecture"])[size].transform("max")]
     return table
 
 
-def shortest_and_longest(rows):
+def shortest_and_longest(rows: pd.DataFrame):
     """Two tables of rows: of each architecture trained here on CIFAR-10 in several sizes the smallest one,
     and the largest.
 
@@ -172,7 +173,7 @@ def shortest_and_longest(rows):
     return tuple(ends)
 
 
-def trained_profile(rows, architecture):
+def trained_profile(rows: pd.DataFrame, architecture):
     """D, G and R by layer of one trained network, as `relstab.sensitivity` gives them; empty if it was not probed."""
     table = profiles(rows) if len(rows) else pd.DataFrame(columns=["architecture", "stage"])
     table = select(table, architecture=architecture, stage=Stage.TRAINED)
@@ -180,7 +181,7 @@ def trained_profile(rows, architecture):
 
 
 @remembered
-def growth(rows, *, unit=UNIT):
+def growth(rows: pd.DataFrame, *, unit: Sequence = UNIT) -> pd.DataFrame:
     """Laplacian modes over time: a line per network, layer, epoch and eigenvalue; `growth` = γ(t) / γ(0).
 
     Args:
@@ -195,7 +196,7 @@ def growth(rows, *, unit=UNIT):
     return long.assign(growth=long["gamma"] / long["start"]).drop(columns="start")
 
 
-def encodings(rows):
+def encodings(rows: pd.DataFrame) -> pd.DataFrame:
     """What JPEG does: errors and mean R on the same pictures, a line per network of "cifar10-jpeg"."""
     training = select(rows, kind=Kind.TRAINING, dataset="cifar10-jpeg")
     found = training.reindex(columns=[*UNIT, "error_lossless", "error_jpeg"])
@@ -207,7 +208,7 @@ def encodings(rows):
     return found
 
 
-def main_datasets(rows):
+def main_datasets(rows: pd.DataFrame) -> list[str]:
     """The data sets a figure on CIFAR-10 shows: CIFAR-10's variants with networks here, else all there are.
 
     A variant is an encoding of the same pictures; "cifar10-lossless" are networks that others trained.
@@ -216,7 +217,7 @@ def main_datasets(rows):
     return [name for name in present if name.startswith("cifar10")] or present
 
 
-def compared(rows, datasets=None, *, each_seed=False, **probe):
+def compared(rows: pd.DataFrame, datasets=None, *, each_seed: bool = False, **probe) -> pd.DataFrame:
     """One line a network of an error plot (B Fig. 5): trained on the largest set, seeds averaged or each.
 
     Args:
@@ -230,20 +231,23 @@ def compared(rows, datasets=None, *, each_seed=False, **probe):
     return geometric(table[_usual_augmentation(table)], [*NETWORK, *(["seed"] if each_seed else [])])
 
 
-def behind_compared(rows):
+def behind_compared(rows: pd.DataFrame):
     """The networks of `compared`, each seed, with what a caption says of them (`relbook.page.stated`)."""
     found = compared(rows, each_seed=True)
     found = found.assign(probes=rows["probes"].max()) if "probes" in rows else found
     return Rows(found).of(rows.study, rows.scale)
 
 
-def groups(table):
+def groups(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """The networks of an error plot by who they are: {name: table}; the last group is homogeneous, the first is all.
 
     >>> names = ["fc_l2", "lenet", "vgg11", "cifar_resnet20"]
-    >>> {name: len(part) for name, part in groups(pd.DataFrame({"architecture": names})).items()}
-    {'all networks': 4, 'without fully connected ones': 3, 'without those of others': 3, 'convolutional, trained here':
-    2}
+    >>> for name, part in groups(pd.DataFrame({"architecture": names})).items():
+    ...     print(name, len(part))
+    all networks 4
+    without fully connected ones 3
+    without those of others 3
+    convolutional, trained here 2
     """
     connected = table["architecture"].str.startswith("fc")
     others = table["architecture"].str.startswith("cifar_resnet")
@@ -255,7 +259,7 @@ def groups(table):
     }
 
 
-def signs(rows, *, statistic="mean"):
+def signs(rows: pd.DataFrame, *, statistic: str = "mean"):
     """Correlations of log error with log D, log G and log R within the `groups` of networks, a line a group.
 
     Args:
@@ -269,7 +273,7 @@ def signs(rows, *, statistic="mean"):
     return pd.DataFrame(lines).T.astype({"networks": int})
 
 
-def causes(rows):
+def causes(rows: pd.DataFrame):
     """What one change does to R at the output, everything else equal: a line a cause, with the factors that were found.
 
     Columns: networks (pairs), smallest, median and largest factor on R. Only pairs of CIFAR-10 networks that
@@ -302,7 +306,7 @@ def causes(rows):
     return pd.DataFrame(lines).T.astype({"pairs": int})
 
 
-def _pairs(table, name):
+def _pairs(table: pd.DataFrame, name):
     """R at the largest value of the field over R at the smallest, for networks that agree in all other fields."""
     if table.empty:
         return pd.Series(dtype=float)
@@ -317,13 +321,13 @@ def _pairs(table, name):
     return found[ends[name].nunique() > 1]
 
 
-def error_correlation(rows, quantity="R", **options):
+def error_correlation(rows: pd.DataFrame, quantity: str = "R", **options):
     """Correlation of log error with log D, G or R over the networks of `compared`."""
     table = compared(rows, **options)
     return correlation(table[quantity], table["error"])
 
 
-def learning_sets(rows, *, each_seed=False, **probe):
+def learning_sets(rows: pd.DataFrame, *, each_seed: bool = False, **probe) -> pd.DataFrame:
     """The networks trained on subsets of several sizes P for one number of steps; seeds averaged or each."""
     table = networks(rows, **probe)
     table = table[(table["train_size"] > 0) & (table["noise"] == 0)]
@@ -333,7 +337,7 @@ def learning_sets(rows, *, each_seed=False, **probe):
     return table[several].sort_values("train_size")
 
 
-def noise_networks(rows):
+def noise_networks(rows: pd.DataFrame) -> pd.DataFrame:
     """The networks trained at several levels of noise on their images (A Figs. 1 right, 10): a line each."""
     table = networks(rows, statistic="mean")
     table = table[(table["train_size"] == EVERY_SIZE) & (table["recipe"] != "published")]
@@ -342,13 +346,13 @@ def noise_networks(rows):
     return geometric(table, ["noise", "architecture", "width"])
 
 
-def shuffled(rows, datasets=None):
+def shuffled(rows: pd.DataFrame, datasets=None) -> pd.DataFrame:
     """The rows of the networks whose channel shuffles were probed (A Fig. 3), not fully connected."""
     probed = rows["dataset"].isin(datasets or main_datasets(rows)) & (rows["shuffles"] > 0)
     return rows[probed & ~rows["architecture"].str.startswith("fc")]
 
 
-def filters(rows, architecture="vgg11_bn", datasets=None):
+def filters(rows: pd.DataFrame, architecture: str = "vgg11_bn", datasets=None) -> pd.DataFrame:
     """Mode growth of the widest and longest trained network of an architecture, seeds averaged (A Fig. 4)."""
     table = on_full_set(growth(rows))
     table = table[table["dataset"].isin(datasets or main_datasets(rows))]
@@ -361,30 +365,30 @@ def filters(rows, architecture="vgg11_bn", datasets=None):
     return found
 
 
-def other_datasets(rows):
+def other_datasets(rows: pd.DataFrame):
     """The data sets of networks trained here, but for CIFAR-10's variants (B Fig. 20)."""
     return [name for name in dict.fromkeys(rows["dataset"]) if not name.startswith("cifar10")]
 
 
-def larger_displacement(rows):
+def larger_displacement(rows: pd.DataFrame) -> float:
     """The first probed δ above 1 pixel, where interpolation does not matter (B Figs. 3, 21); or NaN."""
     values = rows["displacement"][rows["displacement"] > 1]
     return float(values.min()) if len(values) else float("nan")
 
 
-def trained_here(rows):
+def trained_here(rows: pd.DataFrame):
     """One line a network that was trained here on a full set, without noise."""
     table = on_full_set(networks(rows))
     return table[table["recipe"] != "published"]
 
 
-def sweeps(rows):
+def sweeps(rows: pd.DataFrame) -> pd.DataFrame:
     """Output rows of the networks that were probed at more than two displacements (B Fig. 3, left)."""
     table = select(measured(rows), layer="output", shuffle=UNSHUFFLED)
     return table[table.groupby(UNIT)["displacement"].transform("nunique") > 2]
 
 
-def with_and_without_augmentation(rows):
+def with_and_without_augmentation(rows: pd.DataFrame):
     """Networks trained both ways on a full set, all else equal (B Fig. 12)."""
     table = networks(rows)
     table = table[(table["train_size"] == EVERY_SIZE) & (table["noise"] == 0) & (table["recipe"] != "published")]
