@@ -88,10 +88,11 @@ def _both(draw: Callable, rows: Sequence, show: str, words: Callable) -> tuple[F
     own = [registry.computed(table) for table in rows]
     if show == "published" or all(table is None for table in own):
         return draw(*rows), words(*rows)
+    scale = next(table.scale for table in own if table is not None)
     own = [table if mine is None else mine for table, mine in zip(rows, own, strict=True)]
     if show == "computed":
         return draw(*own), words(*own)
-    fig, scale = draw(*rows), rows[0].asked
+    fig = draw(*rows)
     if beside.beside(fig, draw(*own), f"computed here ({scale})"):
         return fig, f"{words(*rows)} Small and grey: computed by this page itself, at scale {scale}."
     return fig, words(*rows)

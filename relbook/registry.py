@@ -12,6 +12,8 @@ serves. ::
 import importlib
 import importlib.util
 
+import pandas as pd
+
 from relbook import scales
 from relstab import store
 from relstab.store import Rows
@@ -104,17 +106,17 @@ def shown(study: str, scale: str = "tiny", *, needs=None) -> Rows:
     return found
 
 
-def computed(shown: Rows) -> Rows | None:
+def computed(shown: pd.DataFrame) -> Rows | None:
     """What a notebook computed itself: the rows at the scale that it asked for, where `shown` gave it a larger one.
 
-    None where the two are the same, or nothing was computed.
+    None where the two are the same, nothing was computed, or a table is of no study.
 
     >>> computed(shown("diffeomorphisms", "laptop")) is None
     True
     """
-    scale = shown.asked
-    if scale in ("", shown.scale):
+    if not isinstance(shown, Rows) or shown.asked in ("", shown.scale):
         return None
+    scale = shown.asked
     frame = rows(shown.study, scale, compute=False)
     frame.asked = scale
     return frame if len(frame) else None

@@ -1,6 +1,7 @@
 """What a notebook computes is drawn beside what is published, in figures of every kind, and says so."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -143,6 +144,12 @@ def seen(monkeypatch):
 def zoo(*architectures):
     rows = Rows({"architecture": architectures}).assign(dataset="cifar10-jpeg", R=1.0, scale="laptop")
     return rows.of("zoo", "laptop", units=9)
+
+
+def test_a_table_of_no_study_is_drawn_as_it_is():
+    table = pd.DataFrame({"R": [1.0, 2.0]})
+    assert registry.computed(table) is None
+    assert page.picture(draw, table, show="both").stated == ""
 
 
 def test_the_caption_counts_what_is_drawn_and_names_the_encoding():

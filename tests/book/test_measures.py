@@ -197,7 +197,7 @@ def test_rank_correlations_are_written_in_their_cells(table):
     for i, row in enumerate(names):
         for j, column in enumerate(names):
             value = matrix.loc[row, column]
-            assert written[j, i] == (f"{value:+.2f}" if value == value else "–")
+            assert written[j, i] == (f"{value:+.2f}".replace("-", "−") if value == value else "–")
 
 
 def test_random_over_real_draws_the_ratios_of_twins(table):
