@@ -217,6 +217,7 @@ def test_a_site_put_aside_by_a_killed_run_comes_back(project):
 
 
 def test_two_runs_do_not_render_one_book(project):
+    (project / "build" / "site").mkdir(parents=True, exist_ok=True)
     with (
         atomic.lock(project / "build" / "site" / ".tiny.lock"),
         pytest.raises(ValueError, match="another run renders the book at scale tiny"),
