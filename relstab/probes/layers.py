@@ -294,6 +294,8 @@ def choose(model, seen, layers):
         raise ValueError("model must return a float tensor, or a tuple or dict of them, with one row an image")
     if layers == "output":
         return ends("output")
+    if any(isinstance(module, torch.jit.ScriptModule) for module in modules.values()):
+        warnings.warn("layers: of a TorchScript program only the ends can be read, no layer inside", stacklevel=2)
     leaves = {name for name, module in model.named_modules() if name and _is_leaf(module)}
     leaves = {name for name in leaves if _REPARAMETRISED not in name.split(".")}
     if layers == "all":

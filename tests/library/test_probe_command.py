@@ -147,8 +147,10 @@ def test_torchscript_is_measured_at_its_ends(tmp_path, pictures):
     model = small()
     torch.jit.save(torch.jit.script(model), tmp_path / "net.pt")
     program, images = probe.load_model(str(tmp_path / "net.pt")), probe.load_images(str(pictures))
-    ends = table_of(program, images)
+    with pytest.warns(UserWarning, match="layers: of a TorchScript program only the ends can be read"):
+        ends = table_of(program, images)
     assert ends["layer"].tolist() == ["input", "output"]
+    assert table_of(program, images, layers="output")["R"].tolist() == ends["R"].tolist()[1:]  # without a word
     whole = table_of(model, images).set_index("layer")
     assert np.allclose(ends["R"], whole.loc[["input", "output"], "R"], rtol=1e-4)
     with pytest.raises(ValueError, match="module '1' lies in a TorchScript program, of which only the ends"):
