@@ -33,6 +33,12 @@ def root(tmp_path, monkeypatch):
     return toy.isolate(tmp_path, monkeypatch) / "store"
 
 
+@pytest.fixture
+def light(monkeypatch):
+    """Processes that start now find `LIGHT` before torch."""
+    monkeypatch.syspath_prepend(LIGHT)
+
+
 def start(*arguments):
     paths = os.pathsep.join([LIGHT, str(HERE.parent), os.environ.get("PYTHONPATH", "")])
     command = [sys.executable, str(HERE / "_toy_study.py"), *map(str, arguments)]
@@ -363,16 +369,18 @@ def test_gpus_are_those_that_the_environment_shows(monkeypatch, visible, expecte
     assert executors.gpus() == expected
 
 
-def test_four_workers_on_four_gpus_use_all_and_a_new_worker_takes_the_place_of_a_dead_one(monkeypatch):
-    """The devices are made up: each worker sees another one, and torch sees it before anything else does."""
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5,6,7")
-    with executors.processes(4) as pool:
-        seen = [job.result() for job in [pool.submit(toy.visible_gpu, 0.5) for _ in range(4)]]
-        again = {job.result() for job in [pool.submit(toy.visible_gpu, 0.3, die_once=True) for _ in range(4)]}
-    assert sorted(seen) == ["4", "5", "6", "7"]
+@pytest.mark.usefixtures("light")
+def test_eight_workers_on_eight_gpus_use_all_and_a_new_worker_takes_the_place_of_a_dead_one(monkeypatch):
+    """What `--jobs 8` starts. The devices are made up: each worker sees another one, before anything looks for it."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2,3,4,5,6,7")
+    with executors.executor(jobs=8) as pool:
+        seen = [job.result() for job in [pool.submit(toy.visible_gpu, 0.5) for _ in range(8)]]
+        again = {job.result() for job in [pool.submit(toy.visible_gpu, 0.3, die_once=True) for _ in range(8)]}
+    assert sorted(seen) == list("01234567")
     assert again == set(seen)
 
 
+@pytest.mark.usefixtures("light")
 def test_a_process_that_dies_is_replaced_and_takes_nothing_along():
     trouble = ["", "die", "", "die once", "", ""]
     configs = [Toy(seed=seed, trouble=what, pause=0.01) for seed, what in enumerate(trouble)]
