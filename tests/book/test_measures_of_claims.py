@@ -97,6 +97,17 @@ def test_training_lowers_D_of_a_layer_tenfold(ensembles):
     assert line.after_over_before(ensembles, task=1, layer=6, quantity="G", seed=0).estimate == pytest.approx(1)
 
 
+def test_a_layer_and_a_stage_are_not_taken_for_another(ensembles):
+    """Before training D of layer 6 is doubled, and the mean channel wrong: only one of it shows in each."""
+    init = ensembles["stage"].eq("init")
+    doubled = ensembles.assign(D=ensembles["D"].mask(init & ensembles["k"].eq(6), 2 * ensembles["D"]))
+    assert line.after_over_before(doubled, task=1, layer=6, seed=0).estimate == pytest.approx(0.05)
+    assert line.after_over_before(doubled, task=1, layer=5, seed=0).estimate == pytest.approx(0.1)
+    wrong = ensembles.assign(D_mean_channel=ensembles["D_mean_channel"].mask(init, 999.0))
+    options = {"task": 1, "quantity": "D", "layers": [1, 5], "seed": 0}
+    assert line.mean_channel(wrong, **options).estimate == pytest.approx(2)
+
+
 def test_the_mean_channel_is_compared_where_it_is_farthest(ensembles):
     assert line.mean_channel(ensembles, task=1, quantity="D", layers=[1, 5], seed=0).estimate == pytest.approx(2)
     assert line.mean_channel(ensembles, task=1, quantity="G", layers=[1, 5], seed=0).estimate == pytest.approx(5)
@@ -133,6 +144,7 @@ def test_laws_of_the_walk():
     assert line.norm_exponent(window=[1, 2]).estimate == pytest.approx(math.log2((1 + 4 + 9 + 4 + 1) / 81 * 3))
     assert line.norm_exponent(window=[200, 400]).estimate == pytest.approx(-0.5, abs=1e-3)
     assert line.norm_exponent(window=[200, 400], gradient=True).estimate == pytest.approx(-1.5, abs=3e-3)
+    assert line.variance(sizes=[2]).estimate == pytest.approx(0.25 / (2 * 4 / 24))
     found = line.variance(sizes=[2, 3])  # 1/4 of the step, over (8 - 12 + 12 - 4)/24 / 2; (2/3) over 8/72 ...
     assert found.n == 2 and found.estimate == max(
         (line.variance(sizes=[s]).estimate for s in (2, 3)), key=lambda x: abs(math.log(x))
@@ -227,15 +239,25 @@ def test_noise_that_is_as_far_as_the_deformation_has_R_one():
 
 
 def test_interpolations_of_the_widest_networks():
-    """Two architectures; R with Gaussian over bilinear is 2 and 8; a narrower one and an unusual one stay out."""
-    base = {"dataset": "cifar10-jpeg", "width": 1.0, "epochs": 10, "recipe": "one_cycle", "augment": True, "R2": 1.0,
-            "R4": 1.0, "R4_gaussian": 1.0}  # fmt: skip
+    """R with Gaussian over bilinear is 2 and 8, and 1 on other data; what is narrower or unusually trained stays out."""
+    base = {"dataset": "cifar10-jpeg", "width": 1.0, "epochs": 10, "recipe": "one_cycle", "augment": True, "R2": 0.5,
+            "R4": 0.5, "R4_gaussian": 0.5}  # fmt: skip
+    plain, published = {"dataset": "mnist", "augment": False}, {"dataset": "cifar10-lossless", "recipe": "published"}
     rows = pd.DataFrame([base | one for one in (
-        {"architecture": "a", "R2_gaussian": 1.0}, {"architecture": "a", "R2_gaussian": 4.0},
-        {"architecture": "b", "R2_gaussian": 8.0}, {"architecture": "b", "R2_gaussian": 99.0, "width": 0.5},
-        {"architecture": "c", "R2_gaussian": 99.0, "augment": False})])  # fmt: skip
+        {"architecture": "a", "R2_gaussian": 0.5}, {"architecture": "a", "R2_gaussian": 2.0},
+        {"architecture": "b", "R2_gaussian": 4.0}, {"architecture": "b", "R2_gaussian": 99.0, "width": 0.5},
+        {"architecture": "c", "R2_gaussian": 99.0, "augment": False},
+        {"architecture": "d", "R2_gaussian": 0.5, **plain},
+        {"architecture": "e", "R2_gaussian": 99.0, "dataset": "mnist"},
+        {"architecture": "f", "R2_gaussian": 0.5, "augment": False, **published})])  # fmt: skip
     found = interpolations.interpolation(rows, displacement=2, seed=0)
-    assert found.estimate == pytest.approx(4) and found.units == ("a ×1 on cifar10-jpeg", "b ×1 on cifar10-jpeg")
+    assert set(found.units) == {
+        "a ×1 on cifar10-jpeg",
+        "b ×1 on cifar10-jpeg",
+        "d ×1 on mnist",
+        "f ×1 on cifar10-lossless",
+    }
+    assert found.estimate == pytest.approx((2 * 8) ** (1 / 4))
     assert interpolations.interpolation(rows, displacement=4, seed=0).estimate == pytest.approx(1)
 
 
@@ -253,4 +275,20 @@ def test_crops_and_flips_are_compared_twin_by_twin():
     found = augmentation.crops_and_flips(pd.DataFrame(rows), seed=0)
     assert found.estimate == pytest.approx(2) and found.n == 2  # geometric mean of 1 and 4
     assert augmentation.crops_and_flips(pd.DataFrame(rows), inside=3, seed=0).estimate == 0.5
+    rows += [
+        base | {"architecture": "d", "seed": 0, "augment": kind, "R": 2.0 if kind else 1.0} for kind in (True, False)
+    ]
+    assert augmentation.crops_and_flips(pd.DataFrame(rows), inside=3, seed=0).estimate == pytest.approx(2 / 3)
+    assert augmentation.crops_and_flips(pd.DataFrame(rows), inside=1.5, seed=0).estimate == pytest.approx(1 / 3)
     assert np.isfinite(found.high)
+
+
+def test_deformed_images_are_compared_with_the_same_network_on_plain_ones():
+    """The error with δ = 1 is 3 times, with δ = 2 it is 1/2 of that without, seeds averaged in the logarithm."""
+    base = {"status": "ok", "dataset": "d", "width": 1.0, "augment": False, "architecture": "a", "R": 1.0}
+    errors = {(0.0, 0): 0.1, (1.0, 0): 0.9, (2.0, 0): 0.05, (0.0, 1): 0.2, (1.0, 1): 0.2, (2.0, 1): 0.1}
+    rows = [base | {"displacement": d, "seed": s, "test_error": error} for (d, s), error in errors.items()]
+    rows.append(base | {"displacement": 1.0, "seed": 0, "test_error": 0.9, "augment": True})  # without a twin
+    found = augmentation.deformations(pd.DataFrame(rows), quantity="test_error", seed=0)
+    assert found.estimate == pytest.approx(math.sqrt(3 / 2)) and found.n == 2
+    assert augmentation.deformations(pd.DataFrame(rows), quantity="R", seed=0).estimate == pytest.approx(1)
