@@ -239,7 +239,7 @@ def test_noise_that_is_as_far_as_the_deformation_has_R_one():
 
 
 def test_interpolations_of_the_widest_networks():
-    """R with Gaussian over bilinear is 2 and 8, and 1 on other data; what is narrower or unusually trained stays out."""
+    """R with Gaussian over bilinear is 2 and 8, and 1 on other data; what is narrower or unusual stays out."""
     base = {"dataset": "cifar10-jpeg", "width": 1.0, "epochs": 10, "recipe": "one_cycle", "augment": True}
     base |= {"R2": 0.5, "R4": 0.5, "R4_gaussian": 0.5}
     plain, published = {"dataset": "mnist", "augment": False}, {"dataset": "cifar10-lossless", "recipe": "published"}
