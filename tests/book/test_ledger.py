@@ -332,6 +332,18 @@ def test_a_reason_is_flagged_when_its_verdict_has_changed(published):
     assert changed == {}, "write a new reason, dated, for the verdict that stands"
 
 
+def test_a_reason_is_flagged_when_its_number_has_moved(published):
+    """The estimate that a reason was written for lies in the interval of today's measurement, but for rounding."""
+    moved = {}
+    for claim in papers.ledger():
+        line = published[claim.id]
+        if claim.reason and line["estimate"] is not None:
+            near = max(0.02 * abs(line["estimate"]), 0.005)
+            if not line["low"] - near <= claim.reason.estimate <= line["high"] + near:
+                moved[claim.id] = (claim.reason.estimate, line["low"], line["high"])
+    assert moved == {}, "read the reason again, and date it"
+
+
 def test_every_failure_has_a_reason(published):
     """In the published rows; what fails there without a written reason is named."""
     bare = [c.id for c in papers.ledger() if not c.reason and c.measure and c.kind == "statement" and c.paper != "ours"]

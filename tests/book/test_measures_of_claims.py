@@ -290,5 +290,6 @@ def test_deformed_images_are_compared_with_the_same_network_on_plain_ones():
     rows = [base | {"displacement": d, "seed": s, "test_error": error} for (d, s), error in errors.items()]
     rows.append(base | {"displacement": 1.0, "seed": 0, "test_error": 0.9, "augment": True})  # without a twin
     found = augmentation.deformations(pd.DataFrame(rows), quantity="test_error", seed=0)
-    assert found.estimate == pytest.approx(math.sqrt(3 / 2)) and found.n == 2
+    assert found.estimate == pytest.approx(math.sqrt(3 / 2))
+    assert found.units == ("a on d, plain, δ = 1", "a on d, plain, δ = 2")
     assert augmentation.deformations(pd.DataFrame(rows), quantity="R", seed=0).estimate == pytest.approx(1)

@@ -25,7 +25,7 @@ def _pairs(rows: pd.DataFrame, quantity: str, over: str) -> pd.Series:
 def _units(index) -> list[str]:
     return [
         f"{net} on {data}, {'crops and flips' if crops else 'plain'}, δ = {delta:g}"
-        for data, net, _, crops, delta in index
+        for net, data, _, crops, delta in index
     ]
 
 
