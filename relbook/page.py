@@ -216,7 +216,7 @@ def table(frame: pd.DataFrame, **whole: pd.DataFrame) -> Display:
     >>> table(pd.DataFrame({"family": ["dense"], "R": [0.123456]})).bundle["text/plain"].split()
     ['family', 'R', 'dense', '0.12']
     """
-    options = {"index": False, "float_format": "{:.2f}".format}
+    options = {"index": False, "float_format": lambda value: f"{value:.2f}".replace("-", "−")}
     html = f'<div class="table-frame{" long" * (len(frame) > LONG)}">{frame.to_html(border=0, **options)}</div>'
     _keep(html.encode(), {f"{name}.csv": part.to_csv(index=False).encode() for name, part in whole.items()})
     return Display(text_html=html, text_plain=frame.to_string(**options))
