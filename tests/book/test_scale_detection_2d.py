@@ -268,6 +268,12 @@ def test_errors_are_compared_architecture_by_architecture():
         found = claims.order_of_errors({"scale_detection_2d": made, "zoo": zoo(errors)}, seed=0)
         expected = order if order is not None else pd.Series(errors).corr(pd.Series(SIX), method="spearman")
         assert found.estimate == pytest.approx(expected) and found.n == 6
+    turned = zoo({name: error**-2.0 for name, error in SIX.items()})
+    digits = turned.assign(dataset="mnist", images="mnist", augment=False)
+    published = turned.assign(dataset="cifar10-lossless", recipe="published", augment=False, width=2.0)
+    for more in (digits, published):  # networks on other data, and those of others, say nothing here
+        found = claims.order_of_errors({"scale_detection_2d": made, "zoo": pd.concat([zoo(SIX), more])}, seed=0)
+        assert found.estimate == pytest.approx(1) and found.n == 6
 
 
 def profile_of(seed, R, growth=None):
@@ -291,6 +297,25 @@ def test_ranks_with_depth_leave_the_picture_out():
     rows = pd.DataFrame([row for seed in (0, 1) for row in profile_of(seed, (0.1, 1.0, 0.5, 0.25))])
     found = claims.rank_with_depth(rows, quantity="D", seed=0)
     assert found.estimate == pytest.approx(-1) and found.units == ("vgg11_bn, seed 0", "vgg11_bn, seed 1")
+
+
+def test_profiles_are_of_one_architecture_stage_and_statistic():
+    """R of VGG11bn falls by 8 from layer 1 to the last; shuffled it moves by 2 in each layer; nothing else enters."""
+    from relbook.studies.scale_detection_2d import claims
+
+    rows = pd.DataFrame([row for seed in (0, 1, 2) for row in profile_of(seed, (9.0, 8, 4, 1))])
+    probes = rows[rows["kind"] == "sensitivity"]
+    factor = probes["depth"].map({0: 1.0, 1: 2.0, 2: 0.5, 3: 2.0})
+    shuffled = probes.assign(shuffle=0, R=probes["R"] * factor)
+    turned = probes.assign(R=1 / probes["R"], G=probes["depth"] + 1.0)
+    decoys = [turned.assign(**{name: value}) for name, value in (("stage", "init"), ("statistic", "component_median"))]
+    other = rows.assign(architecture="alexnet", R=99.0 ** rows["depth"].fillna(0))
+    made = pd.concat([rows, shuffled, *decoys, other])
+    assert claims.last_over_first(made, quantity="R", seed=0).estimate == pytest.approx(1 / 8)
+    assert claims.last_over_first(made, quantity="G", seed=0).estimate == pytest.approx(1)
+    assert claims.early_share(made, seed=0).estimate == pytest.approx(np.log(8 / np.sqrt(32)) / np.log(8))
+    found = claims.shuffled(made, quantity="R", seed=0)
+    assert found.estimate == pytest.approx(2) and found.n == 3
 
 
 @pytest.mark.parametrize(("growth", "rank"), [((1, 2, 4, 8), 1.0), ((8, 8, 4, 2), -1.0)])
