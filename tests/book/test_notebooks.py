@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from relbook import papers
 from relbook.press import execute, notebook
 
 SOURCES = notebook.discover(execute.ROOT)
@@ -172,3 +173,12 @@ def test_every_notebook_and_page_is_in_the_table_of_contents():
         f"book/{path.relative_to(book).with_suffix('')}" for path in book.rglob("*.md") if "assets" not in path.parts
     }
     assert {name for name in listed if name.startswith("book/")} == pages
+
+
+def test_sentences_speak_of_claims_that_stand(cells):
+    """A claim that another one supersedes has no verdict, and a sentence about it ends the page."""
+    for cell in notebook.code_cells(cells):
+        for call in [node for node in ast.walk(ast.parse(cell.source)) if isinstance(node, ast.Call)]:
+            if ast.unparse(call.func) in ("page.told", "page.in_short"):
+                ids = [word.value.value for word in call.keywords if word.arg != "who"]
+                assert [claim.id for claim in papers.by_id(*ids) if claim.retired] == []
