@@ -195,6 +195,24 @@ def test_spreads_and_claims_of_made_rows():
     assert 3 not in tables.smoothness(rows, "real", "trained").columns, "strided filters are 2 x 2"
 
 
+def test_errors_are_the_largest_over_the_smallest_with_real_labels():
+    rows = made()
+    training, real = rows["kind"].eq("training"), rows["labels"].eq("real") & rows["weight_decay"].gt(0)
+    rows.loc[training & real & rows["architecture"].eq("conv8_max"), "test_error"] = 0.12
+    rows.loc[training & ~real & rows["architecture"].eq("conv8_average"), "test_error"] = 0.9
+    assert measured("c-3-errors", rows) == pytest.approx(1.2)
+
+
+def test_stability_with_and_without_pooling_changes_up_or_down():
+    """Untrained 0.1 to 0.5 by downsampling, trained 0.11 to 0.15: the change of average and max pooling."""
+    step = dict(zip(DOWNSAMPLINGS, (3, 2, 1, 4, 5), strict=True))
+    factors = [0.1 * step[name] / (0.1 + 0.01 * step[name]) for name in ("average", "max")]
+    expected = math.exp(sum(abs(math.log(factor)) for factor in factors) / 2)
+    (claim,) = papers.by_id("c-3-with-pooling")
+    found = claim.measured({"ruderman": made()})
+    assert found.n == 4 and found.estimate == pytest.approx(expected)
+
+
 def test_a_missing_downsampling_is_not_judged():
     rows = made()
     rows = rows[rows.architecture != "conv8_strided"]
