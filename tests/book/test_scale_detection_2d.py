@@ -328,6 +328,18 @@ def test_low_modes_grow_where_R_falls(growth, rank):
     assert found.estimate == pytest.approx(rank) and found.n == 3
 
 
+def test_growth_is_over_the_other_modes_of_the_same_architecture():
+    """The constant mode grows fourfold, one pair of others threefold: 4 over (2·3 + 1 + 2 + 2 + 1)/8."""
+    from relbook.studies.scale_detection_2d import claims
+
+    rows = pd.DataFrame([row for seed in (0, 1, 2) for row in profile_of(seed, (9.0, 8, 4, 1), (4.0, 4.0, 4.0))])
+    rows.loc[rows["kind"].eq("modes") & rows["epoch"].eq(9) & rows["gamma_0"].gt(1), "gamma_1"] = 3.0
+    other = rows.assign(architecture="alexnet", gamma_0=rows["gamma_0"] ** 3)
+    wide = rows[rows["seed"].eq(0)].assign(width=1.0, gamma_0=99.0 * rows["gamma_0"])
+    found = claims.low_modes(pd.concat([rows, other, wide]), layers=[1, 3], seed=0)
+    assert found.estimate == pytest.approx(4 / 1.5) and found.n == 3
+
+
 def test_how_bright_a_pixel_is_matters_where_there_are_biases():
     """A network without biases is homogeneous: D, G and R are those of pictures of any brightness. LeNet has biases."""
     import relstab
