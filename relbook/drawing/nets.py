@@ -114,7 +114,7 @@ PLACES = [(side * away, step * 13) for step in STEPS for away in (8, 30, 60) for
 HALO = [withStroke(linewidth=2.5, foreground="white")]
 
 
-def name_points(ax: Axes, points: np.ndarray, names: Sequence, *, size: int = 9) -> None:
+def name_points(ax: Axes, points: np.ndarray, names: Sequence, *, size: float | int = 9) -> None:
     """Write names beside points, each where it hides neither a point nor another name; a line leads there.
 
     Args:

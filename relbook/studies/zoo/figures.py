@@ -138,7 +138,7 @@ def _with_widths(architecture, widths):
     return f"{label(architecture)}\n{', '.join(name.strip() for name in names)}".strip()
 
 
-def _dot_panel(ax, found, title, paper=None, *, size: int = 9):
+def _dot_panel(ax, found, title, paper=None, *, size: float | int = 9):
     """Dots of R by name, hollow before training; found: (position of the cut-off, stage) -> R by name.
 
     Args:
