@@ -185,7 +185,7 @@ def choose_faithful(model, images, layers, *, sets=1):
     if names := ", ".join(repr(layer.label) for layer in chosen if rounded[layer.key]):
         warnings.warn(
             f"layers: the features of {names} are so much larger than their differences between images that their "
-            f"type rounds away more than {100 * _ROUNDED:.0f} % of these; take a model in float64",
+            f"type rounds away more than {100 * _ROUNDED:.0f} % of these; take one of higher precision",
             stacklevel=2,
         )
     company = pair[[1, 1, 1]] if sets == 1 else torch.cat([pair.flip(0)] * sets)

@@ -58,7 +58,7 @@ def sensitivity(
     interpolation: Literal["bilinear", "gaussian", "nearest"] = "bilinear",
     batch_statistics: bool | None = None,
     draws: int = 1,
-    batch_size: int = 32,
+    batch_size: SupportsIndex = 32,
     seed: int | None = None,
     generator: torch.Generator | None = None,
     device: str | torch.device | None = None,

@@ -215,8 +215,8 @@ def test_the_law_is_recovered_with_its_correlation_and_interval():
 
 
 def test_a_correlation_of_two_points_is_no_number():
-    assert np.isnan(zoo_tables.correlation([1, 2], [3, 4]))
-    assert np.isnan(zoo_tables.correlation([1, 1, 1], [3, 4, 5]))
+    assert np.isnan(zoo_tables.correlation(np.array([1, 2]), np.array([3, 4])))
+    assert np.isnan(zoo_tables.correlation(np.array([1, 1, 1]), np.array([3, 4, 5])))
 
 
 def test_averages_are_geometric_quantity_by_quantity():

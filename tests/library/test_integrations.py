@@ -87,7 +87,8 @@ def test_several_layers_a_layer_of_its_own_and_a_half_precision_network():
     alone.update(images)
     assert metric.compute()[f"{points[0]}/R"] == alone.compute()["R"]
     half = RelativeStability(network().to(torch.bfloat16))
-    half.update(images)
+    with pytest.warns(UserWarning, match="of higher precision"):
+        half.update(images)
     assert values(half)["R"] == pytest.approx(float(metric.compute()["output/R"]), rel=0.1)
 
 

@@ -11,7 +11,7 @@ from relbook.measurement import Measurement, bootstrap, geometric, mean, nothing
 from relbook.studies.zoo import tables
 
 
-def output(rows: pd.DataFrame, *, stage: str, cut: int = 3, seed: int) -> Measurement:
+def output(rows: pd.DataFrame, *, stage: str, cut: float | int = 3, seed: int) -> Measurement:
     """R at the output, B's statistic, geometric mean over networks."""
     table = tables.outputs(rows, stage=stage, cut=cut)
     return bootstrap(geometric, table["R"], units=table["architecture"], seed=seed)

@@ -47,7 +47,7 @@ def _handles(table: pd.DataFrame) -> list:
     return handles
 
 
-def _bar(fig: Figure, axes: np.ndarray) -> None:
+def _bar(fig: Figure, axes: Axes | np.ndarray) -> None:
     fig.colorbar(ScalarMappable(SHADES, COLOURS), ax=axes, label="training error", extend="max", shrink=0.8)
 
 

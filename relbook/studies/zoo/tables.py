@@ -51,7 +51,7 @@ def outputs(
     stage: str = Stage.TRAINED,
     statistic: str = Statistic.COMPONENT_MEDIAN,
     displacement: float | int = 1.0,
-    cut: int = 3,
+    cut: float | int = 3,
     interpolation: str = "bilinear",
 ) -> pd.DataFrame:
     """D, G and R at the output: one line a network. The default statistic is B's; A takes "mean"."""
