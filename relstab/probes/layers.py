@@ -23,6 +23,7 @@ tensor that has the images on its first axis; one that has none is left out, or 
 
 import difflib
 import itertools
+import math
 import sys
 import warnings
 from collections import Counter
@@ -43,7 +44,8 @@ _WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel)
 # Two readings of one image agree if they differ by less than SAME of what two images differ by, plus rounding, a
 # share of the features' norm (a CUDA device may use TF32); up to SIMILAR it is said, above it is refused.
 _SAME, _SIMILAR = 0.01, 0.1
-_ROUNDED = 0.05  # of the difference between two images may be lost to the rounding of large features
+# Of the difference between two images may be lost to the rounding of large features; images that are asked.
+_ROUNDED, _LOOK = 0.05, 16
 
 
 @dataclass(frozen=True)
@@ -182,7 +184,9 @@ def choose_faithful(model, images, layers, *, sets=1):
 
     chosen = choose(model, trace(model, torch.cat([pair] * sets), remember), layers)
     wanted = {layer.key for layer in chosen}
-    if names := ", ".join(repr(layer.label) for layer in chosen if rounded[layer.key]):
+    # Two images alone may have features that are alike, as behind a softmax that is sure of one class.
+    lost = _rounded(model, images[:_LOOK], sets) if any(rounded[layer.key] for layer in chosen) else {}
+    if names := ", ".join(repr(layer.label) for layer in chosen if rounded[layer.key] and lost.get(layer.key)):
         warnings.warn(
             f"layers: the features of {names} are so much larger than their differences between images that their "
             f"type rounds away more than {100 * _ROUNDED:.0f} % of these; take one of higher precision",
@@ -212,6 +216,19 @@ def choose_faithful(model, images, layers, *, sets=1):
         if not bad
         else _without(model, chosen, bad, differences, reference, torch.cat([pair] * sets), layers)
     )
+
+
+def _rounded(model, images, sets):
+    """Whether features are lost to rounding, by reading point, in the root mean square over the pairs of images."""
+    lost = {}
+
+    def look(key, found):
+        rows = _rows(found[: len(images)].detach())
+        differences = math.sqrt(2) * float((rows - rows.mean(0)).norm())
+        lost[key] = torch.finfo(found.dtype).eps * float(rows.norm()) > _ROUNDED * differences
+
+    trace(model, torch.cat([images] * sets), look)
+    return lost
 
 
 def _without(model, chosen, bad, differences, reference, pair, layers):

@@ -134,7 +134,7 @@ def thaw(row: dict) -> dict:
     def change(item):
         return float(item["float"]) if isinstance(item, dict) else item
 
-    return {name: _each(change, item) for name, item in row.items()}
+    return {name: _each(change, item) if isinstance(item, dict | list) else item for name, item in row.items()}
 
 
 def rounded(row: dict, digits: int) -> dict:

@@ -18,8 +18,8 @@ from relstab.store.rows import Rows
 DIGITS = 7
 
 
-def _unique(configs, catalogue: Catalogue, *, runs: bool = True) -> list:
-    """The configs, each once, in their order; each replaced by the alternative that serves, if it has any.
+def _unique(configs, catalogue: Catalogue, *, runs: bool = True) -> dict:
+    """The configs by `settings_hash`, in their order; each replaced by the alternative that serves, if it has any.
 
     Of a config and its `alternatives()`, best first, that is the first one found, else (if it `runs`) the first
     one whose data are on this machine, else the config itself.
@@ -32,7 +32,13 @@ def _unique(configs, catalogue: Catalogue, *, runs: bool = True) -> list:
             present = (one for one in options if runs and not lacking(one, download=False))
             config = next(itertools.chain(found, present, options))
         unique.setdefault(settings_hash(config), config)
-    return list(unique.values())
+    return unique
+
+
+def _found(configs: dict, catalogue: Catalogue) -> dict:
+    """The records of those configs that have one, by `settings_hash`."""
+    hits = {name: catalogue.find(config) for name, config in configs.items()}
+    return {name: hit[0] for name, hit in hits.items() if hit is not None}
 
 
 def lacking(config, *, download: bool = True) -> str:
@@ -48,15 +54,14 @@ def lacking(config, *, download: bool = True) -> str:
     return ""
 
 
-def _frame(configs, found: dict) -> Rows:
-    """One line per row of every config in `found`: its fields, then the row's columns."""
-    lines = [
-        {name: getattr(config, name) for name in record["config"]} | records.thaw(row)
-        for config in configs
-        if (record := found.get(settings_hash(config))) is not None
-        for row in record["rows"]
-    ]
-    study, scale = (configs[0].study, configs[0].scale) if configs else ("", "")
+def _frame(configs: dict, found: dict) -> Rows:
+    """One line per row of every config in `found`: its fields, then the row's columns. Both by `settings_hash`."""
+    lines = []
+    for name, config in configs.items():
+        if (record := found.get(name)) is not None:
+            settings = {field: getattr(config, field) for field in record["config"]}
+            lines += [settings | records.thaw(row) for row in record["rows"]]
+    study, scale = next(((config.study, config.scale) for config in configs.values()), ("", ""))
     return Rows(lines).of(study, scale, units=len(configs), missing=len(configs) - len(found))
 
 
@@ -95,7 +100,7 @@ def plan(configs) -> Plan:
     Plan(found=0, missing=0, minutes=0.0, lacking={})
     """
     catalogue = Catalogue()
-    configs = _unique(configs, catalogue)
+    configs = _unique(configs, catalogue).values()
     missing = [config for config in configs if catalogue.find(config, quiet=True) is None]
     wants = [lacking(config) for config in missing]
     runnable = [config for config, want in zip(missing, wants, strict=True) if not want]
@@ -143,12 +148,10 @@ def get_or_run(configs, executor=None, *, budget_minutes=None, progress=None) ->
     """
     if budget_minutes is not None and not budget_minutes >= 0:
         raise ValueError(f"budget_minutes is {budget_minutes!r}; it must be at least 0, or None for no limit")
-    catalogue, found = Catalogue(), {}
+    catalogue = Catalogue()
     configs = _unique(configs, catalogue)
-    for config in configs:
-        if (hit := catalogue.find(config)) is not None:
-            found[settings_hash(config)] = hit[0]
-    missing = [config for config in configs if settings_hash(config) not in found]
+    found = _found(configs, catalogue)
+    missing = [config for name, config in configs.items() if name not in found]
     if missing:
         deadline = None if budget_minutes is None else time.time() + 60 * budget_minutes
         found |= _run(missing, executor, deadline, progress)
@@ -268,14 +271,13 @@ def load(configs) -> Rows:
     """Rows of the configs that exist, stored or published; runs nothing."""
     catalogue = Catalogue()
     configs = _unique(configs, catalogue, runs=False)
-    hits = {settings_hash(config): catalogue.find(config) for config in configs}
-    return _frame(configs, {name: hit[0] for name, hit in hits.items() if hit is not None})
+    return _frame(configs, _found(configs, catalogue))
 
 
 def provenance(configs) -> pd.DataFrame:
     """One line per config that has a result: unit, where ("store" or "published"), rows, key, data, provenance."""
     lines, catalogue = [], Catalogue()
-    for config in _unique(configs, catalogue, runs=False):
+    for config in _unique(configs, catalogue, runs=False).values():
         hit = catalogue.find(config, quiet=True)
         if hit is not None:
             record, root = hit
@@ -306,7 +308,7 @@ def publish(configs) -> int:
     if root is None:
         raise ValueError("RELSTAB_RESULTS is not set and this is no checkout; set it to the folder to publish in")
     kept, refused, catalogue = set(), [], Catalogue()
-    for config in _unique(configs, catalogue):
+    for config in _unique(configs, catalogue).values():
         try:
             kept.add(_publish_one(config, catalogue, root))
         except Untraceable as error:

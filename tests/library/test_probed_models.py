@@ -444,6 +444,17 @@ def test_features_lost_in_a_large_constant_are_said(offset, dtype, said):
     assert ["the features of 'output' are so much larger" in str(w.message) for w in caught] == [True] * said
 
 
+def test_two_images_alike_are_no_loss():
+    """A network that is as sure of one class for the first two images, and of another for the others."""
+    shifts = torch.tensor([0.0, 0.2, 2.0, 2.0, 2.0, 2.0])[:, None, None, None]
+    steps = nn.Sequential(Module(lambda x: 1 + 2e-7 * (x.mean((1, 2, 3)) > 0.1) + (x.mean((1, 2, 3)) > 1)))
+    pictures = shifts + 0.01 * images()[:6]
+    assert 0 < float(steps(pictures)[1] - steps(pictures)[0]) < 1e-6
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        sensitivity(steps, pictures, layers="output", seed=0)
+
+
 def test_compare_looks_through_wrappers_too():
     clean = images(6)
     tables = [compare(net, clean, clean.flip(3), clean + 0.1) for net in (convnet(), nn.DataParallel(convnet()))]
