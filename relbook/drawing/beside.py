@@ -1,8 +1,9 @@
 """What a notebook computed itself, small and grey, in the panels of a figure of published rows.
 
 Both figures come from the same function. A panel of the one belongs to the panel of the other that is about the same
-thing: the same title without width, size of the set and statistics; where titles say nothing, the same place and label
-of x. Curves and marks go over, as they stand in the units of the axes; lines that only guide the eye do not.
+thing: the same title, its own or that of its column, without width, size of the set and statistics; where titles say
+nothing, the same place and label of x. Curves and marks go over, as they stand in the units of the axes; lines that
+only guide the eye do not.
 
 >>> from matplotlib.figure import Figure
 >>> published, computed = Figure(), Figure()
@@ -62,8 +63,27 @@ def _panels(fig):
 
 
 def _subject(ax):
-    title = (ax.get_title() or ax.get_title(loc="left")).replace("\n", ", ")
+    title = (_title(ax) or _title(_top(ax))).replace("\n", ", ")
     return "" if _STATISTICS.match(title) else _LEFT_OUT.sub("", title).strip(" ,")
+
+
+def _title(ax):
+    return ax.get_title() or ax.get_title(loc="left")
+
+
+def _top(ax):
+    """The uppermost panel of the same column, which bears the title of all below; the panel itself if there is none."""
+    spec = ax.get_subplotspec()
+    if spec is None:
+        return ax
+    column = [
+        (one.rowspan.start, other)
+        for other in ax.figure.axes
+        if (one := other.get_subplotspec()) is not None
+        and one.get_gridspec() is spec.get_gridspec()
+        and one.colspan.start == spec.colspan.start
+    ]
+    return min(column, key=lambda pair: pair[0])[1]
 
 
 def _copied(ax, other, label):

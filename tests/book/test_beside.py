@@ -65,6 +65,22 @@ def bars(fig, heights):
     ax.set_xticks(range(len(heights)), list(heights))
 
 
+def test_a_panel_below_is_of_the_network_that_the_top_of_its_column_names():
+    published, computed = Figure(), Figure()
+    for fig, nets, value in (
+        (published, ("LeNet", "VGG11 ×1/4", "VGG11bn ×1/4"), 0.4),
+        (computed, ("LeNet", "VGG11bn"), 0.7),
+    ):
+        axes = fig.subplots(2, len(nets))
+        for column, net in zip(axes.T, nets, strict=True):
+            column[0].set_title(net)
+            for row, ax in enumerate(column):
+                ax.plot([1], [value + row], "o", color="#0072B2")
+    assert beside.beside(published, computed, "computed here") == 4
+    drawn = [[line.get_ydata().tolist() for line in ax.lines] for ax in published.axes]
+    assert drawn == [[[0.4], [0.7]], [[0.4]], [[0.4], [0.7]], [[1.4], [1.7]], [[1.4]], [[1.4], [1.7]]]
+
+
 def test_marks_stand_above_their_name():
     fig, count = pair(
         bars, {"MNIST": 1.0, "Fashion-\nMNIST": 2.0}, {"Fashion-\nMNIST\n(3,000 images)": 3.0, "other": 9.0}
