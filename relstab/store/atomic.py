@@ -7,6 +7,7 @@ A file is written beside its target and renamed over it, which the file system d
 
 import contextlib
 import errno
+import fnmatch
 import hashlib
 import itertools
 import os
@@ -89,15 +90,17 @@ def sweep(folder) -> int:
     day (its process number may have been given away again since).
     """
     removed = 0
-    for temporary in Path(folder).rglob(".*.tmp"):
-        owner = temporary.name.split(".")[-2].split("-")
-        if len(owner) != 3 or not owner[1].isdigit():
-            continue  # not one of ours
-        with contextlib.suppress(OSError):
-            dead = owner[0] == _machine() and not _alive(int(owner[1]))
-            if dead or time.time() - temporary.stat().st_mtime > _DAY:
-                temporary.unlink()
-                removed += 1
+    for place, _, names in os.walk(folder):  # passes over folders that another process removes meanwhile
+        for name in fnmatch.filter(names, ".*.tmp"):
+            owner = name.split(".")[-2].split("-")
+            if len(owner) != 3 or not owner[1].isdigit():
+                continue  # not one of ours
+            temporary = Path(place, name)
+            with contextlib.suppress(OSError):
+                dead = owner[0] == _machine() and not _alive(int(owner[1]))
+                if dead or time.time() - temporary.stat().st_mtime > _DAY:
+                    temporary.unlink()
+                    removed += 1
     return removed
 
 

@@ -4,6 +4,7 @@ import errno
 import os
 import random
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -147,6 +148,24 @@ def test_orphans_of_dead_writers_go_and_living_writers_keep_theirs(tmp_path):
     os.utime(old, (0, 0))
     assert atomic.sweep(tmp_path) == 2
     assert {path.name for path in tmp_path.iterdir()} == {name for name, stays in names.items() if stays}
+
+
+def test_a_folder_that_another_process_removes_meanwhile_stops_no_sweep(tmp_path, monkeypatch):
+    for unit in ("a", "b", "c"):
+        (tmp_path / unit).mkdir()
+        (tmp_path / unit / ".x.json.ffffff-1-0.tmp").touch()
+        os.utime(tmp_path / unit / ".x.json.ffffff-1-0.tmp", (0, 0))
+    scandir = os.scandir
+
+    def gone(path):
+        if str(path) == str(tmp_path / "b"):  # and not the descriptors that rmtree passes
+            shutil.rmtree(path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", gone)
+    assert atomic.sweep(tmp_path) == 2
+    monkeypatch.undo()
+    assert not list(tmp_path.rglob("*.tmp"))
 
 
 # damaged files
