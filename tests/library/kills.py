@@ -79,9 +79,10 @@ def stored(root, field="rows"):
 def newest(store):
     """When a unit last began, or wrote a checkpoint."""
     times = [0.0]
-    for path in itertools.chain(Path(store, ".locks").rglob("*"), Path(store, ".work").rglob("*")):
-        with contextlib.suppress(FileNotFoundError):
-            times.append(path.stat().st_mtime)
+    for place, _, names in itertools.chain(os.walk(Path(store, ".locks")), os.walk(Path(store, ".work"))):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                times.append(os.stat(os.path.join(place, name)).st_mtime)
     return max(times)
 
 
