@@ -69,6 +69,7 @@ def picture(
         words = words(*rows)
     with style.applied():
         png = _saved(fig, "png", dpi=dpi)
+        fig.set_layout_engine("none")  # the other files have its layout; to find it takes longer than to draw
         if environment.folder("RELSTAB_DOWNLOADS"):
             files = {
                 "svg": _saved(fig, "svg", metadata={"Date": None}),

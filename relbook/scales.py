@@ -335,6 +335,13 @@ OTHERS = {
 _REGIMES, _BETWEEN = (1e5, 0.03), (1000.0, 30.0, 1.0)
 _MINI = {"dataset": "fashion-mini", "probes": 200, "limit": 1500}
 _FASHION = {"dataset": "fashion-mnist", "probes": 500, "limit": 6000}
+FIRST_LAYERS = {  # of the study lazy_images
+    "tiny": {"dataset": "fashion-mini", "width": 1.0, "train": 60, "seeds": 2, "limit": 2000},
+    "laptop": {"dataset": "fashion-mini", "width": 1.0, "train": 256, "seeds": 3, "limit": 2000},
+    "gpu": {"dataset": "fashion-mnist", "width": 16.0, "train": 4096, "seeds": 5, "limit": 20000},
+    "paper": {"dataset": "fashion-mnist", "width": 64.0, "train": 16384, "seeds": 10, "limit": 100000},
+}
+
 LAZY_IMAGES = {
     "tiny": [
         {**_MINI, "nets": (("fc_l2", 2), ("fc_l4", 1)), "train": (128, 512), "seeds": 3, "alphas": _REGIMES},

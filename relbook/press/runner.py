@@ -48,6 +48,7 @@ def start(
     command = [
         sys.executable, "-m", "papermill", str(source), str(target),
         "-k", "python3", "--cwd", str(root), "--no-progress-bar", "--log-output", "--start-timeout", "300",
+        "--no-request-save-on-cell-execute",  # of a notebook with pictures each save takes longer than most cells
     ]  # fmt: skip
     for name, value in given.items():
         command += argument(name, value)

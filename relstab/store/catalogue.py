@@ -51,7 +51,8 @@ class Folder:
 
     def alike(self, config) -> list[dict]:
         """The records with the config's settings, of whatever version and data."""
-        return [record for record in self.records if record["config"] == records.fields(config)]
+        settings = records.fields(config)
+        return [record for record in self.records if record["config"] == settings]
 
 
 class Catalogue:

@@ -3,7 +3,7 @@
 A unit is a pair of networks, of one size and seed, that both reached the stop; seeds are resampled within a size.
 """
 
-import functools
+import operator
 from collections.abc import Callable
 
 import numpy as np
@@ -49,29 +49,24 @@ def ratio(
     return _over_sizes(logs, _smallest if every_size else lambda ratios, codes: geometric(ratios), seed)
 
 
-# ---- first layers, trained in a second; weights are no rows
-
-
-@functools.cache
-def _first_layers(kind):
-    """The likeness of neighbouring pixels, or the share of pixels that carry the weights: {regime: a value a seed}."""
-    part = pixels.table(train=TRAIN, seeds=SEEDS)
-    part = part[part["kind"].eq(kind) & ~part["distance"].gt(1) & ~part["distance"].eq(0)]
-    return part.pivot(index="seed", columns="regime", values="value")
-
-
-def _of_seeds(statistic, values, seed):
-    units = [f"P = {TRAIN}, seed {number}" for number in values.index]
+def _of_seeds(rows: pd.DataFrame, kind: str, combine: Callable, statistic: Callable, seed: int) -> Measurement:
+    """`combine` of both regimes, seed by seed, at P = 256 images."""
+    part = pixels.of_pixels(rows)
+    part = part[part["kind"].eq(kind) & part["train"].eq(TRAIN)]
+    values, units = [], []
+    if len(part):
+        part = part[part["distance"].eq(1)] if kind == "likeness" else part
+        layers = part.pivot(index="seed", columns="regime", values="value")
+        values = combine(layers["feature"], layers["lazy"])
+        units = [f"P = {TRAIN}, seed {number:g}" for number in layers.index]
     return bootstrap(statistic, values, units=units, seed=seed, needs=SEEDS, what="seeds")
 
 
-def likeness(*, seed):
+def likeness(rows: pd.DataFrame, *, seed: int) -> Measurement:
     """Likeness of the weights of neighbouring pixels after feature training, less that after lazy training; mean."""
-    found = _first_layers("likeness")
-    return _of_seeds(mean, found["feature"] - found["lazy"], seed)
+    return _of_seeds(rows, "likeness", operator.sub, mean, seed)
 
 
-def pixels_used(*, seed):
+def pixels_used(rows: pd.DataFrame, *, seed: int) -> Measurement:
     """Share of the pixels that carry the weights after feature training, over that after lazy; geometric mean."""
-    found = _first_layers("share")
-    return _of_seeds(geometric, found["feature"] / found["lazy"], seed)
+    return _of_seeds(rows, "share", operator.truediv, geometric, seed)

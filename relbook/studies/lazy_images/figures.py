@@ -14,6 +14,7 @@ from matplotlib.ticker import FuncFormatter
 
 from relbook.drawing import style
 from relbook.studies.lazy_images import study as lazy_images
+from relbook.studies.lazy_images.pixels import of_pixels
 
 REGIMES = {  # alpha: label, colour, marker, line
     lazy_images.FEATURE: (r"feature, $\alpha = 0.03$", style.RED, "o", "-"),
@@ -114,11 +115,12 @@ def layers(rows: pd.DataFrame, network: str = "fc_l4") -> Figure:
 def pixels(rows: pd.DataFrame) -> Figure:
     """Slides D, "4 neigh. pixels": where the first layer's weights are, and how alike neighbours are.
 
-    `rows` are those of `relbook.studies.lazy_images.pixels.table`; maps of the first seed, curves of all.
+    Maps of the first seed, curves of the mean over seeds.
     """
     looks = {"before training": START[1:3], "lazy": REGIMES[lazy_images.LAZY][1:3],
              "feature": REGIMES[lazy_images.FEATURE][1:3]}  # fmt: skip
     fig, axes = style.figure(1, 4, height=2.6, gridspec_kw={"width_ratios": [1, 1, 1, 1.5]})
+    rows = of_pixels(rows)
     first = rows[rows.seed.eq(rows.seed.min())]
     for ax, (regime, (colour, marker)) in zip(axes, looks.items(), strict=False):
         part = first[first.regime.eq(regime)]

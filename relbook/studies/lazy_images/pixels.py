@@ -1,47 +1,20 @@
 """What training does to the weights of single pixels in the first layer (slides D, "4 neigh. pixels").
 
 The slides say that neighbouring pixels should be treated alike and that feature training overfits some. Two numbers
-tell: how alike the weights of neighbours are, and over how many pixels the weights are spread. The networks are
-units of the study, trained anew in a second or less because weights are not kept.
+tell: how alike the weights of neighbours are, and over how many pixels the weights are spread. `measures` makes the
+rows of them (`relbook.studies.lazy_images.study.FirstLayers`).
 
->>> found = table(train=40, seeds=1)
->>> sorted(found.regime.unique())
-['before training', 'feature', 'lazy']
+>>> import torch
+>>> [row["value"] for row in measures(torch.eye(4)[None]) if row["kind"] == "share"]
+[0.25]
 """
 
 import pandas as pd
 from jaxtyping import Float
 from torch import Tensor
 
-from relbook.studies.datasets import loaded
-from relbook.studies.lazy_images import study
-from relbook.studies.lazy_images.networks import Centred, Predictor
-from relstab import data
-
 DISTANCES = range(6)
-
-
-def first_layers(train: int = 256, *, seed: int = 1, dataset: str = "fashion-mini") -> dict[str, Tensor]:
-    """First-layer weights of a network with one hidden layer, {regime: (neuron, row, column)}, from one start.
-
-    Args:
-        train: Number of training images P.
-        seed: Of the start and of the images, as in the study.
-        dataset: Its name; grey images.
-    """
-    found = {}
-    for regime, alpha in (("lazy", study.LAZY), ("feature", study.FEATURE)):
-        unit = study.LazyImages("tiny", dataset, "fc_l2", 1.0, train, alpha, seed=seed, probes=0, limit=2000)
-        split = data.random_subset(loaded(dataset).train, train, seed=seed, balanced=True)
-        images = loaded(dataset).normalise(split.images)
-        net = unit.build(loaded(dataset))
-        predictor = Predictor(Centred(net, images.mean(0)), alpha)
-        study.descend(predictor, images, split.labels, step=float(study.HIDDEN), limit=unit.limit)
-        side = images.shape[-1]
-        start = next(net.parameters()).detach()
-        found["before training"] = start.reshape(-1, side, side)
-        found[regime] = (start + predictor.moves[0].detach() / alpha).reshape(-1, side, side)
-    return found
+DIGITS = 4  # of a map, which is drawn and not computed with
 
 
 def likeness(weights: Float[Tensor, "neuron row column"], distance: int = 1) -> float:
@@ -71,23 +44,23 @@ def share(weights: Float[Tensor, "neuron row column"]) -> float:
     return float(1 / power(weights).square().mean())
 
 
-def table(train: int = 256, *, seeds: int = 3, dataset: str = "fashion-mini") -> pd.DataFrame:
-    """Tidy rows by regime and seed: `kind` "likeness" (at `distance`), "share", and "power" (at `row`, `column`)."""
-    lines = []
-    for seed in range(1, seeds + 1):
-        for regime, weights in first_layers(train, seed=seed, dataset=dataset).items():
-            where = {"regime": regime, "seed": seed, "train": train, "dataset": dataset}
-            lines.append(where | {"kind": "share", "value": share(weights)})
-            lines += [
-                where | {"kind": "likeness", "distance": distance, "value": likeness(weights, distance)}
-                for distance in DISTANCES
-            ]
-            lines += [
-                where | {"kind": "power", "row": y, "column": x, "value": value}
-                for y, line in enumerate(power(weights).tolist())
-                for x, value in enumerate(line)
-            ]
-    return pd.DataFrame(lines)
+def measures(weights: Float[Tensor, "neuron row column"]) -> list[dict]:
+    """Rows of a first layer: `kind` "share", "likeness" (at `distance`), and "power" (at `row`, `column`)."""
+    distances = [distance for distance in DISTANCES if distance < weights.shape[-1]]
+    return [
+        {"kind": "share", "value": share(weights)},
+        *({"kind": "likeness", "distance": d, "value": likeness(weights, d)} for d in distances),
+        *(
+            {"kind": "power", "row": y, "column": x, "value": round(value, DIGITS)}
+            for y, line in enumerate(power(weights).tolist())
+            for x, value in enumerate(line)
+        ),
+    ]
+
+
+def of_pixels(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of first layers among those of the study."""
+    return rows[rows["kind"].isin(["share", "likeness", "power"])] if "kind" in rows else rows
 
 
 def means(rows: pd.DataFrame, kind: str) -> pd.Series:

@@ -1,7 +1,8 @@
 r"""Fully connected nets on images, trained lazily and with features (slides D, "Why FC nets unlearn ...").
 
-One unit is one network at one α. It learns P images of ten classes (balanced; the mean image taken off) as
-the predictor F = α (f - f₀) of `relbook.studies.lazy_images.networks`, with the cross-entropy of papers A and B,
+One unit is one network at one α, or the first layer of one network in both regimes. A network learns P images of
+ten classes (balanced; the mean image taken off) as the predictor F = α (f - f₀) of
+`relbook.studies.lazy_images.networks`, with the cross-entropy of papers A and B,
 
 .. math:: L = -\frac1P \sum_\mu \log \mathrm{softmax}(F(x_\mu))_{y_\mu}, \qquad \text{until } L \le 0.1
 
@@ -16,6 +17,9 @@ Rows, by column ``kind``:
 ``training``     status (reached, or limit: out of steps before the stop), steps, train_loss, train_error,
                  test_error, weight_change, kernel_change
 ``sensitivity``  stage (init: of f₀; trained: of F), layer, depth, relative_depth, D, G, R (means over images)
+``share``, ``likeness``, ``power``
+                 regime (before training, lazy, feature), value, and where it is of: distance; row, column
+                 (`relbook.studies.lazy_images.pixels`)
 
 >>> unit = LazyImages(scale="tiny", dataset="fashion-mini", network="fc_l2", width=0.25, train=40, alpha=1.0,
 ...                   seed=1, probes=20, limit=50)
@@ -35,6 +39,7 @@ from torch.nn.functional import cross_entropy
 
 from relbook import scales
 from relbook.studies.datasets import loaded
+from relbook.studies.lazy_images import pixels
 from relbook.studies.lazy_images.networks import Centred, Predictor
 from relstab import data, models
 from relstab.models.fc import HIDDEN
@@ -178,17 +183,84 @@ def descend(predictor, images, labels, *, step, limit, stop=STOP):
     return {"status": "reached" if loss <= stop else "limit", "steps": steps, "train_loss": loss.item()}
 
 
-def configs(scale: str) -> list[LazyImages]:
+@dataclass(frozen=True)
+class FirstLayers:
+    """The first layer of a network with one hidden layer, from one start: before training, lazy and feature trained.
+
+    Args: as of `LazyImages`; the images are grey.
+    """
+
+    study: ClassVar[str] = "lazy_images"
+    spread: ClassVar[float] = 0.25
+    version: ClassVar[int] = 1
+    scale: str
+    dataset: str
+    width: float
+    train: int
+    seed: int
+    limit: int
+
+    def network(self, alpha: float) -> LazyImages:
+        """The unit of which this is the first layer."""
+        shared = {"scale": self.scale, "dataset": self.dataset, "width": self.width, "train": self.train}
+        return LazyImages(**shared, network="fc_l2", alpha=alpha, seed=self.seed, probes=0, limit=self.limit)
+
+    def data_digest(self) -> str:
+        """The images, by their bytes."""
+        return data.digest(self.dataset)
+
+    def require(self, *, download: bool = True) -> None:
+        """Raise FileNotFoundError when the images are missing on this machine."""
+        data.require(self.dataset, download=download)
+
+    @property
+    def cost_minutes(self) -> float:
+        """Rough cost, that of the two networks."""
+        return self.network(LAZY).cost_minutes + self.network(FEATURE).cost_minutes
+
+    def run(
+        self, *, workspace: Path | None = None, progress: Callable | None = None, device: str | torch.device = "cpu"
+    ) -> list[dict]:
+        """Train both and look at the weights of pixels; rows as in the module's docstring."""
+        return [
+            {"regime": regime, **row}
+            for regime, layer in self.weights(device).items()
+            for row in pixels.measures(layer)
+        ]
+
+    def weights(self, device: str | torch.device = "cpu") -> dict[str, torch.Tensor]:
+        """First-layer weights, {regime: (neuron, row, column)}."""
+        dataset, found = loaded(self.dataset), {}
+        split = data.random_subset(dataset.train, self.train, seed=self.seed, balanced=True).to(device)
+        images = dataset.normalise(split.images)
+        for regime, alpha in (("lazy", LAZY), ("feature", FEATURE)):
+            net = Centred(self.network(alpha).build(dataset), images.mean(0).cpu()).to(device)
+            predictor = Predictor(net, alpha).to(device)
+            descend(predictor, images, split.labels, step=HIDDEN * self.width, limit=self.limit)
+            start = next(net.parameters()).detach().cpu()
+            found["before training"] = start
+            found[regime] = start + predictor.moves[0].detach().cpu() / alpha
+        return {regime: layer.reshape(len(layer), *images.shape[-2:]) for regime, layer in found.items()}
+
+
+def configs(scale: str) -> list[LazyImages | FirstLayers]:
     """The units of one scale, block by block of the table; within a block seed by seed, so that pairs end early."""
+    layers = scales.FIRST_LAYERS[scales.check(scale)]
+    shared = {name: layers[name] for name in ("dataset", "width", "train", "limit")}
     return [
         LazyImages(scale=scale, dataset=block["dataset"], network=network, width=float(width), train=train, alpha=alpha,
                    seed=seed, probes=block["probes"], limit=block["limit"])
-        for block in scales.LAZY_IMAGES[scales.check(scale)]
+        for block in scales.LAZY_IMAGES[scale]
         for network, width in block["nets"]
         for train in block["train"]
         for seed in range(1, block["seeds"] + 1)
         for alpha in block["alphas"]
-    ]  # fmt: skip
+    ] + [FirstLayers(scale=scale, seed=seed, **shared) for seed in range(1, layers["seeds"] + 1)]  # fmt: skip
+
+
+def of_networks(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of whole networks, without those of first layers alone."""
+    return rows[rows["kind"].isin(["training", "sensitivity"])] if "kind" in rows else rows
 
 
 def networks(rows: pd.DataFrame) -> pd.DataFrame:
