@@ -15,6 +15,7 @@ import torch
 
 from relstab import data, models
 from relstab.data import Dataset, Split
+from relstab.random import seeded
 
 
 @lru_cache(maxsize=3)
@@ -63,6 +64,19 @@ class OfArchitecture:
     def version(self) -> int:
         """2 for networks with dropout, whose draws did not follow from the seed in version 1."""
         return 2 if models.has_dropout(self.architecture) else 1
+
+
+def untrained(unit, dataset: Dataset) -> torch.nn.Module:
+    """A unit's network before training on `dataset`, which follows from its architecture, width and seed."""
+    shape = dataset.test.images.shape
+    return models.build(
+        unit.architecture,
+        in_channels=shape[1],
+        num_classes=len(dataset.classes),
+        width=unit.width,
+        image_size=shape[-1],
+        generator=seeded(unit.seed, "weights"),
+    )
 
 
 SIZES = {"fashion-mini": 3000, "cifar10-lossless-8k": 8068}  # training images; the full sets have about 50,000

@@ -29,9 +29,18 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from relbook import scales
-from relbook.studies.datasets import OfArchitecture, OnImages, digest, loaded, probe_sets, test_images, training_images
+from relbook.studies.datasets import (
+    OfArchitecture,
+    OnImages,
+    digest,
+    loaded,
+    probe_sets,
+    test_images,
+    training_images,
+    untrained,
+)
 from relbook.studies.zoo import study as zoo
-from relstab import data, diffeo, models
+from relstab import data, diffeo
 from relstab.probes.sensitivity import point_values
 from relstab.random import seeded
 from relstab.train import error_rate, fit, recipes
@@ -86,14 +95,7 @@ class Augmented(OnImages, OfArchitecture):
         split, test = dataset.train, dataset.test
         if self.train_size:
             split = data.random_subset(split, self.train_size, seed=self.seed)
-        model = models.build(
-            self.architecture,
-            in_channels=test.images.shape[1],
-            num_classes=len(dataset.classes),
-            width=self.width,
-            image_size=test.images.shape[-1],
-            generator=seeded(self.seed, "weights"),
-        ).to(device, memory_format=torch.channels_last)
+        model = untrained(self, dataset).to(device, memory_format=torch.channels_last)
         row = self.measure(model, "_init", batch_statistics=True, **COARSE)
         result = fit(
             model, split, self.recipe(), normalise=dataset.normalise, seed=self.seed, device=device,

@@ -30,11 +30,11 @@ from typing import ClassVar
 import torch
 
 from relbook import scales
-from relbook.studies.datasets import OfArchitecture, training_images
+from relbook.studies.datasets import OfArchitecture, training_images, untrained
 from relbook.studies.encoding import copies, spectrum
 from relbook.studies.encoding.copies import ENCODINGS, loaded
 from relbook.studies.zoo import study as zoo
-from relstab import data, models
+from relstab import data
 from relstab.probes.perturbations import perturbations
 from relstab.probes.sensitivity import compare, point_values
 from relstab.random import seeded
@@ -117,17 +117,9 @@ class Encoded(OfArchitecture):
         training["weights"] = checkpoints.weights_digest(model)
         return [{"kind": "training", **training}, *rows]
 
-    def build(self):
+    def build(self) -> torch.nn.Module:
         """The network at its own initialisation, which depends on architecture, width and seed."""
-        images = loaded(self.original).test.images
-        return models.build(
-            self.architecture,
-            in_channels=images.shape[1],
-            num_classes=len(loaded(self.original).classes),
-            width=self.width,
-            image_size=images.shape[-1],
-            generator=seeded(self.seed, "weights"),
-        )
+        return untrained(self, loaded(self.original))
 
     def training(self):
         """The book's one-cycle recipe with this unit's epochs, augmentation and precision."""

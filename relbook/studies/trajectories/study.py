@@ -25,9 +25,9 @@ import torch
 from torch import nn
 
 from relbook import scales
-from relbook.studies.datasets import OfArchitecture, loaded, training_images
+from relbook.studies.datasets import OfArchitecture, loaded, training_images, untrained
 from relbook.studies.zoo import study as zoo
-from relstab import data, models
+from relstab import data
 from relstab.probes.sensitivity import sensitivity
 from relstab.random import seeded
 from relstab.train import checkpoints, error_rate, fit, recipes
@@ -82,15 +82,7 @@ class Trajectory(OfArchitecture):
         train = dataset.train
         if self.train_size:
             train = data.random_subset(train, self.train_size, seed=self.seed)
-        images = dataset.test.images
-        model = models.build(
-            self.architecture,
-            in_channels=images.shape[1],
-            num_classes=len(dataset.classes),
-            width=self.width,
-            image_size=images.shape[-1],
-            generator=seeded(self.seed, "weights"),
-        ).to(device, memory_format=torch.channels_last)
+        model = untrained(self, dataset).to(device, memory_format=torch.channels_last)
         result = fit(
             model, train, self.training(), normalise=dataset.normalise, seed=self.seed, device=device,
             checkpoint=workspace and workspace / "checkpoint.pt", progress=progress,

@@ -33,11 +33,10 @@ from typing import ClassVar
 import torch
 
 from relbook import scales
-from relbook.studies.datasets import OfArchitecture, OnImages, digest, loaded, training_images
+from relbook.studies.datasets import OfArchitecture, OnImages, digest, loaded, training_images, untrained
 from relbook.studies.zoo.probes import errors, measure, modes
-from relstab import data, models
+from relstab import data
 from relstab.data.normalisations import NORMALISATIONS
-from relstab.random import seeded
 from relstab.store import origin, records
 from relstab.train import checkpoints, fit, recipes
 
@@ -153,17 +152,9 @@ class Network(OnImages, OfArchitecture):
         training["weights"] = checkpoints.weights_digest(model)
         return [{"kind": "training", **training}, *rows, *({"kind": "modes", **row} for row in snapshots)]
 
-    def build(self):
+    def build(self) -> torch.nn.Module:
         """The network at its own initialisation, which depends on architecture, width and seed."""
-        images = loaded(self.dataset).test.images
-        return models.build(
-            self.architecture,
-            in_channels=images.shape[1],
-            num_classes=len(loaded(self.dataset).classes),
-            width=self.width,
-            image_size=images.shape[-1],
-            generator=seeded(self.seed, "weights"),
-        )
+        return untrained(self, loaded(self.dataset))
 
     def training(self):
         """The recipe with this unit's epochs, augmentation, noise and precision."""
