@@ -19,6 +19,7 @@ stays in the file, dated, out of the tally.
 """
 
 import datetime
+import functools
 import hashlib
 import importlib
 import inspect
@@ -302,10 +303,17 @@ def claims(root: Path = FOLDERS) -> list[Claim]:
     Raises:
         ValueError: A claim that is not well formed, an id that occurs twice, or a row that supersedes none.
     """
+    files = [root / folder / "claims.toml" for folder in folders(root)]
+    return list(_claims(tuple((path, path.stat().st_size, path.stat().st_mtime_ns) for path in files)))
+
+
+@functools.lru_cache(maxsize=1)
+def _claims(files: tuple) -> list[Claim]:
+    """The claims of files, read again only when one has changed."""
     found = []
-    for folder in folders(root):
-        with (root / folder / "claims.toml").open("rb") as file:
-            found += [read(id_, table, folder) for id_, table in tomllib.load(file).items()]
+    for path, *_ in files:
+        with path.open("rb") as file:
+            found += [read(id_, table, path.parent.name) for id_, table in tomllib.load(file).items()]
     ids = [claim.id for claim in found]
     if len(set(ids)) < len(ids):
         raise ValueError(f"claim ids are not unique: {sorted({i for i in ids if ids.count(i) > 1})}")

@@ -9,6 +9,7 @@ serves. ::
     best = registry.shown("zoo")                 # the largest scale that has rows: best.scale
 """
 
+import functools
 import importlib
 import importlib.util
 
@@ -16,7 +17,7 @@ import pandas as pd
 
 from relbook import scales
 from relstab import store
-from relstab.store import Rows
+from relstab.store import Rows, catalogue
 
 STUDIES = {
     "diffeomorphisms": "relbook.studies.diffeomorphisms.study",
@@ -77,8 +78,14 @@ def rows(study: str, scale: str, *, compute: bool | None = None, executor=None) 
     units = configs(study, scale)
     if compute is None:
         compute = scale == "tiny"
-    found = store.get_or_run(units, executor) if compute else store.load(units)
+    found = store.get_or_run(units, executor) if compute else _load(tuple(units), catalogue.state(scale, study)).copy()
     return found.of(study, scale, units=found.units, missing=found.missing)
+
+
+@functools.lru_cache(maxsize=64)
+def _load(units: tuple, state: tuple) -> Rows:
+    """Stored or published rows, read again only when the folders that they lie in have changed."""
+    return store.load(units)
 
 
 def shown(study: str, scale: str = "tiny", *, needs=None) -> Rows:

@@ -8,6 +8,7 @@ is copying, for every paper alike. A file is found by the key in its name; the r
 """
 
 import functools
+import os
 from pathlib import Path
 
 from relstab.store import environment, records, units
@@ -55,15 +56,31 @@ class Folder:
         return [record for record in self.records if record["config"] == settings]
 
 
+def state(scale: str, study: str) -> tuple:
+    """What the rows of a study are read from, as it is now: as long as this is the same, so are they."""
+    roots = [working(), published()]
+    paths = sorted(path for root in roots if root is not None for path in (root / scale / study).glob("*.json"))
+    files = [(str(path), found.st_size, found.st_mtime_ns) for path in paths if (found := _stat(path)) is not None]
+    return (environment.folder("RELSTAB_DATA"), *files)
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except FileNotFoundError:  # replaced or removed meanwhile
+        return None
+
+
 class Catalogue:
     """The folders of both roots as they are now: each is listed once, so make one for a command, not for a process."""
 
     def __init__(self):
-        self._folder = functools.cache(Folder)
+        self._roots = [root for root in (working(), published()) if root is not None]
+        self.folders = functools.cache(self._folders)
 
-    def folders(self, scale: str, study: str) -> list[Folder]:
+    def _folders(self, scale: str, study: str) -> list[Folder]:
         """Where results of a study lie, the working store's first."""
-        return [self._folder(root, scale, study) for root in (working(), published()) if root is not None]
+        return [Folder(root, scale, study) for root in self._roots]
 
     def find(self, config, *, quiet: bool = False) -> tuple[dict, Path] | None:
         """The config's record and its root, or None.

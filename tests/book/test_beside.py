@@ -139,7 +139,7 @@ def shelves(monkeypatch):
         values = {"tiny": [2.0], "laptop": [1.0]}.get(configs[0].scale, [])
         return Rows({"R": values, "scale": configs[0].scale}).of("zoo", "", units=1, missing=1 - len(values))
 
-    monkeypatch.setattr("relstab.store.load", load)
+    monkeypatch.setattr(registry, "_load", lambda units, state: load(units))
 
 
 def draw(rows):

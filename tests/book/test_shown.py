@@ -3,7 +3,8 @@
 import pytest
 
 from relbook import registry
-from relstab.store import Rows
+from relstab import store
+from relstab.store import Rows, origin, records
 
 
 @pytest.fixture
@@ -15,7 +16,7 @@ def shelves(monkeypatch):
         kinds = contents.get(configs[0].scale, [])
         return Rows({"kind": kinds}).of("zoo", "", units=2, missing=2 - len(kinds))
 
-    monkeypatch.setattr("relstab.store.load", load)
+    monkeypatch.setattr(registry, "_load", lambda units, state: load(units))
 
 
 @pytest.mark.parametrize(
@@ -35,3 +36,32 @@ def test_the_largest_scale_with_what_is_needed(needs, scale):
 @pytest.mark.usefixtures("shelves")
 def test_nothing_below_the_scale_asked_for():
     assert registry.shown("zoo", "gpu").scale == "gpu"
+
+
+def test_rows_are_read_again_when_their_files_change(tmp_path, monkeypatch):
+    """A file that comes, changes in place or goes is seen; what did not change is read once, and nobody spoils it."""
+    for name in ("RELSTAB_STORE", "RELSTAB_RESULTS"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+    unit = next(unit for unit in registry.configs("diffeomorphisms", "laptop"))
+    path = tmp_path / "RELSTAB_STORE" / records.file_name(unit, records.key(unit))
+    path.parent.mkdir(parents=True)
+    reads = []
+    monkeypatch.setattr(store, "load", lambda units, load=store.load: reads.append(1) or load(units))
+
+    def rows():
+        return registry.rows("diffeomorphisms", "laptop", compute=False)
+
+    def write(value):
+        record = records.build(unit, records.key(unit), [{"value": value}], origin.start()())
+        path.write_bytes(records.dumps(record))
+
+    assert rows().empty and rows().missing == rows().units and len(reads) == 1
+    write(1.0)
+    first = rows()
+    assert (first["value"].tolist(), first.missing, len(reads)) == ([1.0], first.units - 1, 2)
+    first["value"] = 9.0
+    assert rows()["value"].tolist() == [1.0] and len(reads) == 2
+    write(22.0)
+    assert rows()["value"].tolist() == [22.0]
+    path.unlink()
+    assert rows().empty

@@ -77,20 +77,26 @@ def pair_names(table: pd.DataFrame) -> list[str]:
 def factor(rows: pd.DataFrame, quantity: str = "R", *, copies: str = COPIES, baseline: str = LOSSLESS,
            statistic: str = "mean", seed: int = 0) -> Measurement:  # fmt: skip
     """By what `quantity` at the output is multiplied: geometric mean over pairs, interval by resampling pairs."""
-    table = ratios(outputs(rows, statistic=statistic), copies=copies, baseline=baseline)
+    return _factor(ratios(outputs(rows, statistic=statistic), copies=copies, baseline=baseline), quantity, seed)
+
+
+def _factor(table: pd.DataFrame, quantity: str, seed: int) -> Measurement:
     table = table[np.isfinite(table[quantity]) & (table[quantity] > 0)] if len(table) else table
     values = table[quantity] if len(table) else []
     return bootstrap(geometric, values, units=pair_names(table), seed=seed, what="pairs of networks")
 
 
-def factors(rows: pd.DataFrame, quantities: Sequence = ("test_error", "D", "G", "R"), **options) -> pd.DataFrame:
+def factors(rows: pd.DataFrame, quantities: Sequence = ("test_error", "D", "G", "R"), *, baseline: str = LOSSLESS,
+            statistic: str = "mean", seed: int = 0) -> pd.DataFrame:  # fmt: skip
     """`factor` of each quantity for each encoding that has pairs: one line an encoding and quantity."""
-    lines = []
-    for copies, quantity in ((c, q) for c in NAMES for q in quantities):
-        found = factor(rows, quantity, copies=copies, **options)
-        if found.n:
-            lines.append({"copies": copies, "quantity": quantity, "factor": found.estimate, "low": found.low,
-                          "high": found.high, "pairs": found.n})  # fmt: skip
+    lines, table = [], outputs(rows, statistic=statistic)
+    for copies in NAMES:
+        pairs = ratios(table, copies=copies, baseline=baseline)
+        for quantity in quantities if len(pairs) else ():
+            found = _factor(pairs, quantity, seed)
+            if found.n:
+                lines.append({"copies": copies, "quantity": quantity, "factor": found.estimate, "low": found.low,
+                              "high": found.high, "pairs": found.n})  # fmt: skip
     return pd.DataFrame(lines, columns=["copies", "quantity", "factor", "low", "high", "pairs"])
 
 

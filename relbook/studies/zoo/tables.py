@@ -123,10 +123,13 @@ def correlation(x: np.ndarray | pd.Series, y: np.ndarray | pd.Series) -> float:
 
 def interval(x: np.ndarray | pd.Series, y: np.ndarray | pd.Series, *, seed: int = 0) -> tuple[float, float]:
     """The 2.5 % and 97.5 % quantiles of `correlation` over networks resampled with replacement."""
-    x, y = np.asarray(x, float), np.asarray(y, float)
+    x, y = np.log(np.asarray(x, float)), np.log(np.asarray(y, float))
     picks = np.random.default_rng(seed).integers(len(x), size=(DRAWS, len(x)))
-    draws = [correlation(x[pick], y[pick]) for pick in picks if len(set(pick)) > 2]
-    return tuple(float(q) for q in np.nanquantile(draws, (0.025, 0.975))) if draws else (float("nan"),) * 2
+    picks = picks[(np.diff(np.sort(picks), axis=1) > 0).sum(1) > 1]  # three different networks at least
+    x, y = (values[picks] - values[picks].mean(1, keepdims=True) for values in (x, y))
+    with np.errstate(invalid="ignore"):
+        draws = (x * y).sum(1) / np.sqrt((x * x).sum(1) * (y * y).sum(1))
+    return tuple(float(q) for q in np.nanquantile(draws, (0.025, 0.975))) if len(draws) else (float("nan"),) * 2
 
 
 def law(error: np.ndarray | pd.Series, R: np.ndarray | pd.Series) -> Law:
