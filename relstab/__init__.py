@@ -12,7 +12,7 @@ paper B, Eqs. 4-5). Deep nets that classify images well are insensitive to defor
 """
 
 import importlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # what `__getattr__` loads, for editors and type checkers
     from relstab import data, diffeo, integrations, models, probes, random, store, theory, train, vision
@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     """Load submodules on first use, so that `relstab --help` does not wait for torch."""
     if name == "sensitivity":
         return importlib.import_module("relstab.probes.sensitivity").sensitivity
@@ -44,5 +44,5 @@ def __getattr__(name):
     raise AttributeError(f"module 'relstab' has no attribute {name!r}")
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted(__all__)

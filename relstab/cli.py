@@ -9,6 +9,7 @@ import importlib.util
 import io
 import os
 import sys
+from collections.abc import Collection, Iterable
 
 from relstab.store import environment
 
@@ -24,7 +25,7 @@ EPILOG = """examples:
 """
 
 
-def parser(arguments=()):
+def parser(arguments: Collection[str] = ()) -> argparse.ArgumentParser:
     """The argument parser, one sub-command per verb. The options of `probe` are there when it is asked for."""
     top = argparse.ArgumentParser(
         prog="relstab",
@@ -49,7 +50,7 @@ def parser(arguments=()):
     return top
 
 
-def main(arguments=None):
+def main(arguments: Iterable[str] | None = None) -> int:
     """Run one command; return its exit code."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     if arguments[:1] and arguments[0] in VERBS and not importlib.util.find_spec(ABOVE):
@@ -78,7 +79,7 @@ def main(arguments=None):
         return 2
 
 
-def _probe(options):
+def _probe(options: argparse.Namespace) -> None:
     from relstab.probes import command
 
     return command.command(options)

@@ -5,12 +5,13 @@ alone.
 """
 
 import importlib
+from typing import Any
 
 # what brings a package, where it is not its own name: extras of this distribution
 _BROUGHT_BY = {"matplotlib": "relstab[probe]", "tqdm": "relstab[probe]", "safetensors": "relstab[probe]"}
 
 
-def extra(module: str, purpose: str):
+def extra(module: str, purpose: str) -> Any:
     """The module, imported; `purpose` begins the sentence that says what for.
 
     Raises ModuleNotFoundError, with what to install, when its package is not there.

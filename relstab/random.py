@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 
 
-def seeded(*parts, device: str | torch.device = "cpu") -> torch.Generator:
+def seeded(*parts: object, device: str | torch.device = "cpu") -> torch.Generator:
     """A generator whose seed is a hash of `parts`: no state to keep, no accidental reuse.
 
     >>> bool(torch.rand(1, generator=seeded(0, "a")) == torch.rand(1, generator=seeded(0, "a")))
@@ -18,7 +18,7 @@ def seeded(*parts, device: str | torch.device = "cpu") -> torch.Generator:
 
 
 @contextlib.contextmanager
-def global_draws(*parts, device: str | torch.device = "cpu") -> Iterator[None]:
+def global_draws(*parts: object, device: str | torch.device = "cpu") -> Iterator[None]:
     """Let what a network draws from torch's global generators (dropout) follow from `parts`, then restore their state.
 
     >>> before = torch.get_rng_state()

@@ -14,6 +14,7 @@ Not available then: `torchvision.ops.nms` and torchvision's image codecs (relsta
 
 import importlib
 import sys
+from types import ModuleType
 
 import torch
 
@@ -23,7 +24,7 @@ _OPERATORS = ("nms", "qnms")
 _library = None  # the declarations live as long as this object; None when they were not needed
 
 
-def _load():
+def _load() -> ModuleType:
     """Import torchvision; declare its missing operators and try again where its compiled library cannot load.
 
     Raises whatever the import raises for any other reason (ImportError: torchvision is not installed).

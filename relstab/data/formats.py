@@ -180,7 +180,7 @@ def picture_bytes(path: Path, names: Collection[str]) -> Iterator[tuple[str, byt
                 yield name, archive.extractfile(member).read()
 
 
-def _check_size(size):
+def _check_size(size: int) -> None:
     if size > LARGEST_PICTURE:
         raise ValueError(f"a file of {size / 1e6:.0f} MB, more than {LARGEST_PICTURE / 1e6:.0f}, is no picture")
 

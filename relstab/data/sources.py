@@ -19,7 +19,7 @@ from .cifar_jpeg import read_cached
 from .folders import IMAGENET_SAMPLE, load_imagenet
 
 
-def _normalised(name):
+def _normalised(name: str) -> dict[str, tuple[float, ...]]:
     mean, std = NORMALISATIONS[name]
     return {"mean": mean, "std": std}
 

@@ -31,7 +31,7 @@ class Split:
     images: Shaped[Tensor, "image channel height width"]
     labels: Int64[Tensor, " image"]
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.images.ndim != 4 or not (self.images.dtype == torch.uint8 or self.images.is_floating_point()):
             raise ValueError(
                 f"images has shape {tuple(self.images.shape)} and type {self.images.dtype}; "

@@ -26,7 +26,7 @@ True
 >>> labels = diffeo.warp(torch.randint(5, (7, 1, 32, 32)), field, "nearest")  # the same seven τ
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from relstab.diffeo import thin_plate
 from relstab.diffeo.ensemble import (
@@ -62,11 +62,11 @@ __all__ = [
 ]
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted(set(globals()) | set(__all__))
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     """`Diffeo` is loaded on first use: it needs torchvision, which takes a second to import."""
     if name == "Diffeo":
         from relstab.diffeo.transform import Diffeo

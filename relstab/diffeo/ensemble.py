@@ -2,6 +2,7 @@
 
 import math
 from functools import lru_cache
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Shaped
@@ -272,19 +273,19 @@ def deform(images: Shaped[Tensor, "batch channel height width"], *, displacement
 
 
 @lru_cache(maxsize=64)
-def _constant(values, dtype, device):
+def _constant(values: tuple, dtype: torch.dtype, device: torch.device) -> Tensor:
     with torch.inference_mode(False):
         return torch.tensor(values, dtype=dtype, device=device)
 
 
 @lru_cache(maxsize=64)
-def _sines(size, cut, dtype, device):
+def _sines(size: int, cut: int, dtype: torch.dtype, device: torch.device) -> Float[Tensor, "size cut"]:
     """sin(kπ p/(size − 1)), [size, cut]; made in float64, once, and exactly zero at both ends."""
     with torch.inference_mode(False):
         return _new_sines(size, cut).to(dtype).to(device)
 
 
-def _new_sines(size, cut):
+def _new_sines(size: int, cut: int) -> Float[Tensor, "size cut"]:
     position = torch.linspace(0, 1, size, dtype=torch.float64)
     table = (math.pi * position[:, None] * torch.arange(1, cut + 1)).sin()
     table[0] = table[-1] = 0  # sin(kπ) is 1e-16 otherwise
@@ -299,20 +300,20 @@ def check_cut(cut: int, *, drawn: bool = False) -> None:
         raise ValueError(f"cut is {cut}; it must be at most {LARGEST_CUT} (every field has 2 cut² coefficients)")
 
 
-def _squared_frequencies(cut):
+def _squared_frequencies(cut: int) -> Shaped[Tensor, "cut cut"]:
     check_cut(cut)
     index = torch.arange(1, cut + 1)
     return index[:, None] ** 2 + index**2
 
 
-def _nominal_square(cut, size):
+def _nominal_square(cut: int, size: int | tuple[int, int]) -> float:
     """δ² per unit temperature of paper B, Eq. 3: (π/4) n² ln c."""
     check_cut(cut)
     height, width = height_and_width(size)
     return math.pi / 4 * (height**2 + width**2) / 2 * math.log(cut)
 
 
-def _positive(name, value):
+def _positive(name: str, value: Any) -> float:
     try:
         positive = value > 0 and float(value) <= 1e100
     except TypeError:

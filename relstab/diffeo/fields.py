@@ -10,6 +10,7 @@ a *backward* warp: the arrow's tail says where the colour comes from. Fields are
 
 import math
 import operator
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Shaped
@@ -214,12 +215,12 @@ def check_images(images: Shaped[Tensor, "batch channel height width"], interpola
         )
 
 
-def _check_kind(name, value):
+def _check_kind(name: str, value: object) -> None:
     if (kind := no_tensor(value)) is not None:
         raise ValueError(f"{name} must be a tensor with values (torch.from_numpy for arrays), not {kind}")
 
 
-def no_tensor(value) -> str | None:
+def no_tensor(value: object) -> str | None:
     """What a value is that is no dense tensor with values, in words; None for one that is.
 
     >>> no_tensor([1, 2]), no_tensor(torch.empty(2, device="meta")), no_tensor(torch.ones(2))
@@ -232,7 +233,7 @@ def no_tensor(value) -> str | None:
     return "one on the meta device" if value.device.type == "meta" else None
 
 
-def _check_field(field):
+def _check_field(field: Any) -> None:
     _check_kind("field", field)
     if field.ndim != 4 or field.shape[1] != 2 or not field.is_floating_point():
         raise ValueError(
@@ -241,7 +242,7 @@ def _check_field(field):
     _check_finite("field", field)
 
 
-def _check_finite(name, values):
+def _check_finite(name: str, values: Tensor) -> None:
     # One sum is several times cheaper than isfinite on every value, and is finite unless one of them is not
     # (or the sum overflows, which the second look settles).
     total = values.detach().sum(dtype=torch.promote_types(values.dtype, torch.float32))
@@ -249,12 +250,14 @@ def _check_finite(name, values):
         raise ValueError(f"{name} holds NaN or infinite values; all must be finite")
 
 
-def _jacobian(along_x, along_y):
+def _jacobian(
+    along_x: Float[Tensor, "batch 2 *sites"], along_y: Float[Tensor, "batch 2 *sites"]
+) -> Float[Tensor, " batch *sites"]:
     """det(1 − ∇τ) from the derivatives [batch, 2, ...] of both components along x and along y."""
     return (1 - along_x[:, 0]) * (1 - along_y[:, 1]) - along_y[:, 0] * along_x[:, 1]
 
 
-def _fold_free_cells(field):
+def _fold_free_cells(field: Float[Tensor, "batch 2 height width"]) -> Bool[Tensor, " batch"]:
     along_x, along_y = field.diff(dim=-1), field.diff(dim=-2)
     corners = [
         (_jacobian(x_edge, y_edge) > 0).flatten(1).all(1)
@@ -264,7 +267,7 @@ def _fold_free_cells(field):
     return torch.stack(corners).all(0)
 
 
-def _fold_free_sines(field):
+def _fold_free_sines(field: Float[Tensor, "batch 2 height width"]) -> Bool[Tensor, " batch"]:
     (value_y, slope_y), (value_x, slope_x) = (_sine_operators(n, field) for n in field.shape[-2:])
     inside = field[..., 1:-1, 1:-1]
     along_x = value_y @ inside @ slope_x.T
@@ -272,7 +275,7 @@ def _fold_free_sines(field):
     return (_jacobian(along_x, along_y) > 0).flatten(1).all(1)
 
 
-def _sine_operators(size, like):
+def _sine_operators(size: int, like: Tensor) -> tuple[Tensor, Tensor]:
     """Value and slope (per pixel) of the sine series through `size` − 2 inner pixels, at all pixels."""
     pixels = torch.arange(size, dtype=torch.float64)
     wave = math.pi / (size - 1) * pixels[1:-1]
@@ -281,7 +284,7 @@ def _sine_operators(size, like):
     return (angle.sin() @ to_coefficients).to(like), ((wave * angle.cos()) @ to_coefficients).to(like)
 
 
-def _backward(field):
+def _backward(field: Float[Tensor, "batch 2 height width"]) -> tuple[Tensor, Tensor]:
     """Columns and rows p − τ(p) [batch, height, width] that pixels are taken from, clamped to the image."""
     height, width = field.shape[-2:]
     x, y = _pixels(field)
@@ -289,13 +292,13 @@ def _backward(field):
     return columns.clamp(0, width - 1), rows.clamp(0, height - 1)
 
 
-def _pixels(field):
+def _pixels(field: Tensor) -> tuple[Tensor, Tensor]:
     """Numbers of the columns [width] and of the rows [height, 1]."""
     height, width = field.shape[-2:]
     return torch.arange(width, device=field.device), torch.arange(height, device=field.device)[:, None]
 
 
-def _bilinear(images, field):
+def _bilinear(images: Tensor, field: Tensor) -> Tensor:
     # grid_sample counts positions from -1 to 1 between the outermost pixels, and rounding there moved whole
     # pixels by up to 1e-5. On a canvas of 2^k + 1 pixels whole pixels are exact, and so is a zero field, for
     # 15 % more time at 32 x 32. The clamped positions never reach the canvas beyond the image.
@@ -309,18 +312,18 @@ def _bilinear(images, field):
     return grid_sample(canvas, grid.permute(0, 2, 3, 1), mode="bilinear", padding_mode="border", align_corners=True)
 
 
-def _pick(images, rows, columns):
+def _pick(images: Tensor, rows: Tensor, columns: Tensor) -> Shaped[Tensor, "batch channel pixel"]:
     """The colours at integer positions: [batch, channel, height * width]."""
     index = (rows * images.shape[-1] + columns).flatten(1)[:, None].expand(-1, images.shape[1], -1)
     return images.flatten(2).gather(2, index)
 
 
-def _nearest(images, field):
+def _nearest(images: Tensor, field: Tensor) -> Tensor:
     columns, rows = _backward(field)
     return _pick(images, rows.round().long(), columns.round().long()).unflatten(2, images.shape[-2:])
 
 
-def _gaussian(images, field):
+def _gaussian(images: Tensor, field: Tensor) -> Tensor:
     # The weights over the whole image factorise in x and y and fall off fast: six pixels per axis hold all
     # but 2e-9 of them, so that 36 gathers replace a sum over all pixels.
     columns, rows = _backward(field)
@@ -332,7 +335,7 @@ def _gaussian(images, field):
     return out.unflatten(2, images.shape[-2:])
 
 
-def _taps(position, length):
+def _taps(position: Tensor, length: int) -> list[tuple[Tensor, Tensor]]:
     """Six pairs (pixel, weight) around each position along one axis; weights sum to 1 over the image."""
     index = position.floor()[:, None] + _GAUSSIAN_TAPS.to(position)[:, None, None]
     weight = ((index - position[:, None]) ** 2 / (-2 * GAUSSIAN_WIDTH**2)).exp()
@@ -353,7 +356,7 @@ def height_and_width(size: int | tuple[int, int]) -> tuple[int, int]:
     return height, width
 
 
-def is_integer(value) -> bool:
+def is_integer(value: Any) -> bool:
     """Whether a value is an integer of any type, Python's or NumPy's, and not a truth value.
 
     >>> is_integer(3), is_integer(3.0), is_integer(True)

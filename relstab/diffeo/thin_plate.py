@@ -173,7 +173,9 @@ def deform(
 
 
 @lru_cache(maxsize=16)
-def _operator(points, height, width, dtype, device):
+def _operator(
+    points: int, height: int, width: int, dtype: torch.dtype, device: torch.device
+) -> Float[Tensor, "pixel control"]:
     """`operator`, in the type and on the device of a field. Shared: not to be written to."""
     control = _grid(points, points)
     count = len(control)
@@ -185,14 +187,14 @@ def _operator(points, height, width, dtype, device):
     return (_basis(_grid(height, width), control) @ weights).to(device, dtype)
 
 
-def _basis(positions, control):
+def _basis(positions: Tensor, control: Tensor) -> Float[Tensor, "position column"]:
     """φ of the distances to the control points, then 1, x, y: [position, control + 3]."""
     squared = (positions[:, None] - control).square().sum(-1)
     kernel = torch.xlogy(squared, squared) / 2  # r² ln r, 0 at r = 0
     return torch.cat([kernel, torch.ones_like(positions[:, :1]), positions], 1)
 
 
-def _grid(rows, columns):
+def _grid(rows: int, columns: int) -> Float[Tensor, "position 2"]:
     """Positions (x, y) of rows x columns points over the unit square, ends included, row by row."""
     y, x = (torch.linspace(0, 1, n, dtype=torch.float64) for n in (rows, columns))
     return torch.stack([x.expand(rows, -1), y[:, None].expand(-1, columns)], -1).flatten(0, 1)

@@ -11,7 +11,7 @@ It moves images, and with the same field the masks, boxes and key points that co
 >>> image, boxes = augment(image, boxes)
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, cast
 
 import torch
@@ -78,18 +78,18 @@ class Diffeo(v2.Transform):
         self.seed = seed
         self._worker = self._streams = None
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         """The streams go as bytes: generators in what a DataLoader sends to spawned workers end them."""
         streams = self._streams and [stream.get_state().numpy().tobytes() for stream in self._streams]
         return self.__dict__ | {"_streams": streams}
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         if state["_streams"]:
             states = [torch.frombuffer(bytearray(stream), dtype=torch.uint8) for stream in state["_streams"]]
             self._streams = tuple(torch.Generator().set_state(stream) for stream in states)
 
-    def make_params(self, flat_inputs):
+    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
         """Draw one field per image: {"field": [batch, 2, height, width]}, pixels."""
         if not flat_inputs:
             raise ValueError(
@@ -116,7 +116,7 @@ class Diffeo(v2.Transform):
         )
         return {"field": ensemble.displacement_field(coefficients, temperature, *sizes)}
 
-    def transform(self, inpt, params):
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
         """Move one input by the fields of `make_params`."""
         if self.displacement == (0, 0) and not (self.interpolation == "gaussian" and _is_image(inpt)):
             return inpt
@@ -137,13 +137,13 @@ class Diffeo(v2.Transform):
             moved = self._move_image(values, field)
         return tv_tensors.wrap(moved, like=inpt) if isinstance(inpt, tv_tensors.TVTensor) else moved
 
-    def _move_image(self, image, field):
+    def _move_image(self, image: torch.Tensor, field: torch.Tensor) -> torch.Tensor:
         rounded = image.dtype == torch.uint8 and self.interpolation != "nearest"
         values = image.float() if rounded else image
         moved = _per_image(lambda images, tau: fields.warp(images, tau, self.interpolation), values, field, trailing=2)
         return moved.round().to(image.dtype) if rounded else moved
 
-    def _draw(self, batch, size):
+    def _draw(self, batch: int, size: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
         shapes, amplitudes, coins = self._generators()
         low, high = self.cut
         coefficients = ensemble.sample_coefficients(batch, high, generator=shapes)
@@ -158,7 +158,7 @@ class Diffeo(v2.Transform):
         kept = torch.rand(batch, generator=coins) < self.p
         return coefficients * modes[cuts], unit[cuts] * displacement**2 * kept
 
-    def _generators(self):
+    def _generators(self) -> tuple[torch.Generator, ...]:
         """CPU streams of shapes, amplitudes and coins: each is used strictly in the order of the images."""
         worker = get_worker_info()
         key = None if worker is None else worker.seed  # differs between workers and, in a new epoch, changes
@@ -182,11 +182,11 @@ def _interval(name: str, value: Any) -> tuple[Any, Any]:
     return low, high
 
 
-def _is_image(entry):
+def _is_image(entry: object) -> bool:
     return isinstance(entry, tv_tensors.Image) or not isinstance(entry, tv_tensors.TVTensor)
 
 
-def _per_image(move, values, field, *, trailing):
+def _per_image(move: Callable, values: torch.Tensor, field: torch.Tensor, *, trailing: int) -> torch.Tensor:
     """Apply `move` to values [batch, ..., trailing axes]; a single field moves all leading axes alike."""
     batch = len(field)
     if batch > 1 and (values.ndim <= trailing or len(values) != batch):
@@ -199,7 +199,7 @@ def _per_image(move, values, field, *, trailing):
     return move(stacked, field.to(values.device)).reshape(values.shape)
 
 
-def _move_boxes(boxes, field, box_format):
+def _move_boxes(boxes: torch.Tensor, field: torch.Tensor, box_format: Any) -> torch.Tensor:
     if box_format.value not in _BOX_FORMATS:
         raise ValueError(
             f"boxes have format {box_format.value}; Diffeo moves {', '.join(_BOX_FORMATS)}, no rotated boxes"
@@ -213,7 +213,7 @@ def _move_boxes(boxes, field, box_format):
     return convert(moved, old_format=tv_tensors.BoundingBoxFormat.XYXY, new_format=box_format)
 
 
-def _move_corners(corners, field):
+def _move_corners(corners: torch.Tensor, field: torch.Tensor) -> torch.Tensor:
     """Boxes [batch, box, (left, top, right, bottom)] around the moved edges of the given ones."""
     along = torch.linspace(0, 1, _EDGE_POINTS, dtype=corners.dtype, device=corners.device)
     left, top, right, bottom = corners[..., None].unbind(-2)

@@ -8,6 +8,8 @@
 5
 """
 
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -37,7 +39,7 @@ class StabilityCallback(callbacks.Callback):
     refuses.
     """
 
-    def __init__(self, images: Float[Tensor, "image channel height width"], every_n_epochs: int = 1, **options):
+    def __init__(self, images: Float[Tensor, "image channel height width"], every_n_epochs: int = 1, **options: Any):
         check_inputs(rank=4, images=images)
         if isinstance(every_n_epochs, bool) or not isinstance(every_n_epochs, int) or every_n_epochs < 1:
             raise ValueError(f"every_n_epochs is {every_n_epochs!r}; it must be a whole number, at least 1")
@@ -47,7 +49,7 @@ class StabilityCallback(callbacks.Callback):
         self.options = {"seed": 0} | options
         self.table = None
 
-    def on_train_epoch_end(self, trainer, pl_module) -> None:
+    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """Measure and log."""
         if (trainer.current_epoch + 1) % self.every_n_epochs:
             return

@@ -22,6 +22,7 @@ processes give the numbers of one.
 
 import hashlib
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -80,7 +81,7 @@ class RelativeStability(torchmetrics.Metric):
         cut: int = 3,
         interpolation: str = "bilinear",
         seed: int = 0,
-        **options,
+        **options: Any,
     ):
         super().__init__(**options)
         names = [layers] if isinstance(layers, str) else list(layers)
@@ -130,7 +131,7 @@ class RelativeStability(torchmetrics.Metric):
             found |= {key if self._single else f"{name}/{key}": value.float() for key, value in values.items()}
         return found
 
-    def _perturbed(self, images):
+    def _perturbed(self, images: Float[Tensor, "image channel height width"]) -> tuple[Tensor, Tensor, Tensor]:
         """(x, τx, x + η), ‖η_i‖ = ‖τx_i − x_i‖; with "gaussian", which blurs, x is blurred, too."""
         coefficients, directions = [], []
         for image in images.float().cpu():
@@ -147,7 +148,7 @@ class RelativeStability(torchmetrics.Metric):
         scale = (deformed - clean).flatten(1).norm(dim=1) / eta.flatten(1).norm(dim=1)
         return clean, deformed, clean + eta * scale.reshape(-1, 1, 1, 1)
 
-    def _keys(self, model, images):
+    def _keys(self, model: nn.Module, images: Tensor) -> list[tuple[str, int]]:
         """The reading points, which the first update finds and tries."""
         if self._chosen is None:
             if len(images) > 1:
@@ -161,7 +162,7 @@ class RelativeStability(torchmetrics.Metric):
             self._chosen = [at[name] for name in self._names]
         return self._chosen
 
-    def _add(self, index, features, count):
+    def _add(self, index: int, features: Tensor | None, count: int) -> None:
         """Sums over the images of a batch, in float64; features [3 image, ...]."""
         if features is None or len(features) != 3 * count:
             raise ValueError(f"layers: {self._names[index]!r} does not return one row an image")

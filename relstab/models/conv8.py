@@ -67,11 +67,11 @@ def conv8(downsampling: str, *, in_channels: int, num_classes: int, width: float
     return model
 
 
-def _normalised(convolution):
+def _normalised(convolution: nn.Conv2d) -> nn.Sequential:
     return nn.Sequential(convolution, nn.BatchNorm2d(convolution.out_channels), nn.ReLU())
 
 
-def _down(name, channels):
+def _down(name: str, channels: int) -> nn.Module:
     if name == "subsample":
         return Subsample()
     if name == "max":

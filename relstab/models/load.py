@@ -12,8 +12,12 @@ import inspect
 import sys
 import warnings
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from relstab.data.normalisations import NORMALISATIONS
 from relstab.extras import extra
@@ -29,7 +33,14 @@ _WRAPPERS = ("state_dict", "model", "model_state_dict")
 _PREFIXES = ("module.", "_orig_mod.")  # of data-parallel training, of torch.compile
 
 
-def load_model(spec: str, *, weights=None, pretrained: bool = False, options: Mapping | None = None, seed: int = 0):
+def load_model(
+    spec: str,
+    *,
+    weights: str | Path | None = None,
+    pretrained: bool = False,
+    options: Mapping | None = None,
+    seed: int = 0,
+) -> nn.Module:
     """The network that `spec` names (see `relstab probe --help`), in evaluation mode.
 
     Args:
@@ -94,7 +105,7 @@ def told(error: BaseException) -> str:
     return first if first and isinstance(error, ValueError) else f"{kind}: {first}" if first else kind
 
 
-def _filled(model, state, spec, weights):
+def _filled(model: nn.Module, state: Mapping | None, spec: str, weights: str | Path | None) -> nn.Module:
     """The model with the state dict, if there is one; ValueError where they do not fit."""
     if state is None:
         return model
@@ -115,7 +126,7 @@ def _filled(model, state, spec, weights):
     return model
 
 
-def _kind(tensor):
+def _kind(tensor: Tensor) -> str:
     return "complex" if tensor.is_complex() else "real" if tensor.is_floating_point() else "whole"
 
 
@@ -153,7 +164,7 @@ def _factory(spec: str, pretrained: bool, seed: int) -> Callable:
     return found
 
 
-def _torchvision(spec, name, pretrained):
+def _torchvision(spec: str, name: str, pretrained: bool) -> Callable[..., nn.Module]:
     from relstab.vision import models as zoo
 
     if name not in zoo.list_models():
@@ -185,7 +196,7 @@ def expected_normalisation(spec: str) -> tuple[tuple[float, ...], tuple[float, .
         ) from error
 
 
-def _load_program(path):
+def _load_program(path: Path) -> nn.Module:
     import torch
 
     if not path.is_file():
@@ -200,7 +211,7 @@ def _load_program(path):
         ) from None
 
 
-def _load_exported(path):
+def _load_exported(path: Path) -> nn.Module:
     """A torch.export program with its modules, whose names are those of the network that was exported."""
     import torch
 
@@ -223,7 +234,7 @@ def _load_exported(path):
     return model
 
 
-def load_state(path) -> dict:
+def load_state(path: str | Path) -> dict:
     """A state dict from a file, tensors only, by parameter names without the prefixes that wrappers leave.
 
     A .safetensors file, or whatever `torch.save` wrote: a state dict, or one under 'state_dict', 'model' or
@@ -255,11 +266,11 @@ def load_state(path) -> dict:
     return _strip(state, path)
 
 
-def _missing(path):
+def _missing(path: Path) -> str:
     return "is no file" if path.exists() else "does not exist"
 
 
-def _read_torch(path):
+def _read_torch(path: Path) -> Any:
     """What `torch.save` wrote, tensors and plain containers only."""
     import pickle
 
@@ -286,7 +297,7 @@ def _read_torch(path):
         raise ValueError(f"--weights is {str(path)!r}, which cannot be read (damaged?): {told(error)[:200]}") from None
 
 
-def _text(path):
+def _text(path: Path) -> str | None:
     """What kind of text a file is, or None if it is none."""
     with open(path, "rb") as file:
         start = file.read(512)
@@ -303,7 +314,7 @@ def _text(path):
     return "HTML or XML" if text.startswith("<") else "JSON" if text[0] in "{[" else "text"
 
 
-def _strip(state, path):
+def _strip(state: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
     """Names without the prefixes that wrappers leave."""
     stripped = {}
     for name, value in state.items():
@@ -320,7 +331,7 @@ def _strip(state, path):
     return stripped
 
 
-def _read_safetensors(path):
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
     reader, errors = (extra("safetensors.torch", f"--weights {path}"), extra("safetensors", f"--weights {path}"))
     try:
         return reader.load_file(path)
@@ -328,7 +339,9 @@ def _read_safetensors(path):
         raise ValueError(f"--weights is {str(path)!r}, which cannot be read: {told(error)}") from None
 
 
-def load_images(source, *, size: int | None = None, normalisation="none", count: int | None = None):
+def load_images(
+    source: str | Path, *, size: int | None = None, normalisation: str | Sequence = "none", count: int | None = None
+) -> Float[Tensor, "image channel height width"]:
     """Images [image, channel, height, width], float32, normalised: of a folder, an .npz, or a data set's test images.
 
     Args:

@@ -10,13 +10,16 @@ Beside the table stands where a network with this R lies among the book's networ
 follow ε ≈ 0.2 √R (B Fig. 5). For other data that is a comparison, and no prediction of an error.
 """
 
+import argparse
 import contextlib
 import io
 import json
 import sys
 import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from relstab.data.normalisations import NORMALISATIONS
 from relstab.models.load import MODEL_HELP, PROGRAMS, expected_normalisation, load_images, load_model, load_state, told
@@ -27,7 +30,7 @@ TABLES, PICTURES = (".csv", ".json"), (".png", ".svg", ".pdf")
 DEVICES = "auto, cpu, cuda, cuda:N or mps"
 
 
-def add_arguments(sub):
+def add_arguments(sub: argparse.ArgumentParser) -> None:
     """Declare the options of `relstab probe`."""
     many = {"action": "append", "default": []}
     for name, metavar, text, settings in (
@@ -80,13 +83,13 @@ class Probed:
     table: object
 
     @property
-    def R(self):
+    def R(self) -> float | None:
         """R at the output, or None where that was not measured."""
         found = self.table.loc[self.table["layer"] == "output", "R"]
         return float(found.iloc[0]) if len(found) else None
 
 
-def command(options):
+def command(options: argparse.Namespace) -> None:
     """Run `relstab probe`; print the tables and write what was asked for."""
     _check(options)
     arguments, device = parse_options(options.option), _device(options.device)
@@ -104,7 +107,9 @@ def command(options):
     _place(found, options)
 
 
-def _probed(spec, weights, name, arguments, loaded, device, options):
+def _probed(
+    spec: str, weights: str | None, name: str, arguments: dict, loaded: dict, device: Any, options: argparse.Namespace
+) -> Probed:
     """Build a network and measure it; `loaded` keeps images by their normalisation."""
     from relstab.probes.sensitivity import FoldingWarning, sensitivity
 
@@ -140,7 +145,7 @@ def _probed(spec, weights, name, arguments, loaded, device, options):
     return Probed(name, state, trained, tuple(images.shape), table)
 
 
-def _state(spec, weights, pretrained):
+def _state(spec: str, weights: str | None, pretrained: bool) -> tuple[str, bool]:
     """Where the weights are from in words, and whether they may be trained ones."""
     if Path(spec).suffix in PROGRAMS:
         return "with the weights in the file", True
@@ -153,7 +158,7 @@ def _state(spec, weights, pretrained):
     return "as its factory makes it", True
 
 
-def _show(one, options):
+def _show(one: Probed, options: argparse.Namespace) -> None:
     print(_text(one.table))
     print(
         f"{one.name} {one.state}; {one.shape[0]} images of {one.shape[-2]} x {one.shape[-1]} pixels, "
@@ -162,11 +167,11 @@ def _show(one, options):
     )
 
 
-def _text(table):
+def _text(table: Any) -> str:
     return table.to_string(index=False, float_format=lambda value: f"{value:.4g}")
 
 
-def _joined(found):
+def _joined(found: list[Probed]) -> Any:
     """The tables below each other, with the name of the network in front; of one network its table."""
     import pandas as pd
 
@@ -177,18 +182,18 @@ def _joined(found):
     return whole[["model", *whole.columns.drop("model")]]
 
 
-def _layers(options):
+def _layers(options: argparse.Namespace) -> str | list[str]:
     return options.layers if options.layers in ("blocks", "output", "all") else options.layers.split(",")
 
 
-def _each(option, values, models):
+def _each(option: str, values: list, models: list[str]) -> list:
     """A value for each model, None where none was given; ValueError for another number of values."""
     if values and len(values) != len(models):
         raise ValueError(f"{option} is given {len(values)} times for {len(models)} --model; it goes with each or none")
     return values or [None] * len(models)
 
 
-def _names(options):
+def _names(options: argparse.Namespace) -> list[str]:
     """A name for each model: its specification, with its weights where that names several."""
     names = []
     for index, spec in enumerate(options.model):
@@ -199,7 +204,7 @@ def _names(options):
 
 
 @contextlib.contextmanager
-def _bar(count):
+def _bar(count: int) -> Iterator[Callable[[int], object] | None]:
     """What to call with the number of further images; a bar on a terminal, where tqdm is installed."""
     if not sys.stderr.isatty():
         yield None
@@ -213,7 +218,7 @@ def _bar(count):
         yield bar.update
 
 
-def _check(options):
+def _check(options: argparse.Namespace) -> None:
     """ValueError or FileNotFoundError for what can be seen to be wrong before anything is read."""
     for option in ("images", "layers", "curve", "device"):
         if getattr(options, option) == "":
@@ -247,7 +252,7 @@ def _check(options):
         _check_curve(options)
 
 
-def _check_curve(options):
+def _check_curve(options: argparse.Namespace) -> None:
     from relstab.probes import picture
 
     if options.layers not in ("blocks", "output") and "output" not in options.layers.split(","):
@@ -262,7 +267,7 @@ def _check_curve(options):
         )
 
 
-def _check_deformations(options, images):
+def _check_deformations(options: argparse.Namespace, images: Any) -> None:
     side = min(images.shape[-2:])
     if not 0 < options.displacement <= side:
         raise ValueError(
@@ -274,7 +279,7 @@ def _check_deformations(options, images):
         raise ValueError(f"--cut is {options.cut}; it must be from 2 to {side}, the side of the images in pixels")
 
 
-def _device(name):
+def _device(name: str) -> Any:
     """The torch device that a name means; ValueError for one that is not there."""
     import torch
 
@@ -295,7 +300,7 @@ def _device(name):
     return device
 
 
-def _place(found, options):
+def _place(found: list[Probed], options: argparse.Namespace) -> None:
     """Say, and draw if asked for, where the networks' R stands among the book's networks on CIFAR-10."""
     from relstab.probes import picture
 
@@ -330,7 +335,7 @@ def _place(found, options):
         print(f"wrote {options.curve}")
 
 
-def save(tables, target):
+def save(tables: Mapping[str, Any], target: Path) -> None:
     """Write tables by network as .csv or .json, or their depth profiles as a picture; the old file or the new one."""
     from relstab.probes import picture
 
@@ -343,13 +348,13 @@ def save(tables, target):
     _write("--save", target, text.encode())
 
 
-def _draw(option, figure, target):
+def _draw(option: str, figure: Any, target: Path) -> None:
     content = io.BytesIO()
     figure.savefig(content, format=target.suffix[1:])
     _write(option, target, content.getvalue())
 
 
-def _write(option, target, content):
+def _write(option: str, target: Path, content: bytes) -> None:
     from relstab.store import atomic
 
     try:
@@ -358,7 +363,7 @@ def _write(option, target, content):
         raise OSError(f"{option} is {str(target)!r}, which cannot be written: {error.strerror or error}") from error
 
 
-def parse_options(pairs):
+def parse_options(pairs: Iterable[str]) -> dict[str, Any]:
     """['num_classes=10', 'name=x'] -> {'num_classes': 10, 'name': 'x'}; values are JSON where they parse, else text."""
     options = {}
     for pair in pairs:

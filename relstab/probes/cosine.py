@@ -15,6 +15,9 @@ has distance 1 from any other.
 ['input', '1', 'output']
 """
 
+from collections.abc import Iterable
+from typing import Literal
+
 import pandas as pd
 import torch
 from jaxtyping import Float
@@ -29,9 +32,9 @@ def cosine_sensitivity(
     images: Float[Tensor, " image *shape"],
     deformed: Float[Tensor, " image *shape"],
     *,
-    layers="blocks",
-    batch_statistics=False,
-    device=None,
+    layers: Literal["blocks", "output", "all"] | Iterable[str] = "blocks",
+    batch_statistics: bool | None = False,
+    device: str | torch.device | None = None,
 ) -> pd.DataFrame:
     """C's normalised cosine distance between images and their deformed copies, one row a layer.
 
@@ -63,7 +66,7 @@ def cosine_sensitivity(
     return pd.DataFrame(reading.table_index(chosen) | {"sensitivity": rows})
 
 
-def _normalised_distance(clean, deformed):
+def _normalised_distance(clean: Tensor, deformed: Tensor) -> float:
     """Mean distance between rows of two [image, component] tensors over the median one between clean rows."""
     clean, deformed = (_directions(rows) for rows in (clean, deformed))
     # ½‖u − v‖² is 1 − u·v of unit vectors without the cancellation; zero vectors are right by hand.
@@ -77,7 +80,7 @@ def _normalised_distance(clean, deformed):
     return float(moved.double().mean() / typical) if typical > rounding else float("nan")
 
 
-def _directions(rows):
+def _directions(rows: Tensor) -> Tensor:
     """Rows scaled to length 1; zero rows stay zero."""
     rows = rows.float() if rows.dtype in (torch.float16, torch.bfloat16) else rows
     norms = rows.square().sum(1, keepdim=True).sqrt()

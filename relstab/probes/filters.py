@@ -75,7 +75,7 @@ def grouped(gamma: Float[Tensor, "*layer mode"]) -> tuple[Float[Tensor, " group"
     return distinct, gamma @ (assign / assign.sum(0))
 
 
-def total_variation(weight: Float[Tensor, "output input size size"], reading="slices") -> float:
+def total_variation(weight: Float[Tensor, "output input size size"], reading: str = "slices") -> float:
     r"""How rough the filters are: total variation over L1 norm, $TV(w)/\|w\|_1$ [C, Figs. 5-6].
 
     $TV(w) = \sum_{y,x} |w_{y+1,x} - w_{y,x}| + |w_{y,x+1} - w_{y,x}|$, within each filter. reading "slices"
@@ -100,6 +100,6 @@ def total_variation(weight: Float[Tensor, "output input size size"], reading="sl
     return float((variation / norm)[norm > 0].mean())
 
 
-def _check_filters(weight):
+def _check_filters(weight: Tensor) -> None:
     if weight.ndim != 4 or weight.shape[-1] != weight.shape[-2] or 0 in weight.shape:
         raise ValueError(f"weight must have the shape [output, input, F, F], not {tuple(weight.shape)}")

@@ -27,10 +27,11 @@ import math
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields, is_dataclass
 from types import SimpleNamespace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -47,6 +48,9 @@ _SAME, _SIMILAR = 0.01, 0.1
 # Of the difference between two images may be lost to the rounding of large features; images that are asked.
 _ROUNDED, _LOOK = 0.05, 16
 
+Key = tuple[str, int]  # name and call of a reading point
+Visit = Callable[[Key, Any], object]
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -57,15 +61,15 @@ class Layer:
     size: int | None = None  # components an image, None if the output is no batch of features
 
     @property
-    def label(self):
+    def label(self) -> str:
         return self.name if self.call <= 1 else f"{self.name}:{self.call}"
 
     @property
-    def key(self):
+    def key(self) -> Key:
         return self.name, self.call
 
 
-def features(output, batch):
+def features(output: object, batch: int) -> Tensor | None:
     """The first float tensor in a module's output whose first axis holds `batch` inputs, or None.
 
     >>> features((None, torch.zeros(4, 3)), 4).shape, features(torch.zeros(3, 3), 4)
@@ -85,7 +89,7 @@ def features(output, batch):
     return next((found for part in output if (found := features(part, batch)) is not None), None)
 
 
-def unwrapped(model):
+def unwrapped(model: Any) -> nn.Module:
     """The network inside torch.compile, DataParallel and the like; ValueError, one sentence, for what is no network.
 
     >>> unwrapped(nn.DataParallel(nn.Flatten()))
@@ -114,11 +118,11 @@ def unwrapped(model):
     return model
 
 
-def _kind(model):
+def _kind(model: object) -> str:
     return f"the {type(model).__name__} {model.__name__!r}" if hasattr(model, "__name__") else type(model).__name__
 
 
-def sweep(model, inputs, visit, names):
+def sweep(model: nn.Module, inputs: Tensor, visit: Visit, names: Iterable[str]) -> None:
     """One forward pass that calls visit((name, call), output) as each named module returns, ends included.
 
     The hooks are removed on the way out, also after an exception.
@@ -141,7 +145,7 @@ def sweep(model, inputs, visit, names):
     visit(("output", 0), output)
 
 
-def trace(model, inputs, visit=None):
+def trace(model: nn.Module, inputs: Tensor, visit: Visit | None = None) -> list[Layer]:
     """Every reading point of `model`, in order of occurrence, from a forward pass of a few inputs.
 
     visit, if given, is called as visit(key, features [input, ...]) for every one that can be read.
@@ -161,7 +165,7 @@ def trace(model, inputs, visit=None):
     return seen
 
 
-def choose_faithful(model, images, layers, *, sets=1):
+def choose_faithful(model: nn.Module, images: Tensor, layers: Any, *, sets: int = 1) -> list[Layer]:
     """The reading points that `layers` asks for, those left out that hold no features of single images.
 
     A layer may put another axis first, fold a second one into the batch, or return a tensor that has nothing to
@@ -218,7 +222,7 @@ def choose_faithful(model, images, layers, *, sets=1):
     )
 
 
-def _rounded(model, images, sets):
+def _rounded(model: nn.Module, images: Tensor, sets: int) -> dict[Key, bool]:
     """Whether features are lost to rounding, by reading point, in the root mean square over the pairs of images."""
     lost = {}
 
@@ -231,7 +235,9 @@ def _rounded(model, images, sets):
     return lost
 
 
-def _without(model, chosen, bad, differences, reference, pair, layers):
+def _without(
+    model: nn.Module, chosen: list[Layer], bad: list, differences: dict, reference: dict, pair: Tensor, layers: Any
+) -> list[Layer]:
     """What remains of `chosen` without the layers that failed the test of `choose_faithful`, if that is right."""
     again = {}
     seen = {layer.key for layer in bad}
@@ -274,14 +280,14 @@ def _without(model, chosen, bad, differences, reference, pair, layers):
     return [layer for layer in chosen if layer not in bad]
 
 
-def _rows(found):
+def _rows(found: Tensor) -> Tensor:
     """float64 copies of the rows, which an in-place operation cannot reach;
     on the CPU where the device lacks the type.
     """
     return (found.cpu() if found.device.type == "mps" else found).to(torch.float64, copy=True)
 
 
-def choose(model, seen, layers):
+def choose(model: nn.Module, seen: list[Layer], layers: Any) -> list[Layer]:
     """The reading points among `seen` that `layers` asks for; ValueError if it cannot be met.
 
     "blocks" is the input, the points below and the output. The points are `model.probe_points` where the
@@ -324,7 +330,7 @@ def choose(model, seen, layers):
     return ends("input") + next(filter(None, rules), []) + ends("output")
 
 
-def norms_by_batch(model, batch_statistics=None):
+def norms_by_batch(model: nn.Module, batch_statistics: object = None) -> list[_BatchNorm]:
     """The BatchNorm layers that are to normalise by batch statistics: all, none, or (None) those that never saw data.
 
     A layer never saw data if its count of batches is 0 and its buffers are the 0 and 1 of its start, or if it
@@ -348,7 +354,7 @@ def norms_by_batch(model, batch_statistics=None):
     return []
 
 
-def _never_saw_data(norm):
+def _never_saw_data(norm: _BatchNorm) -> bool:
     if norm.running_mean is None or norm.running_var is None:
         return True
     fresh = norm.num_batches_tracked is not None and int(norm.num_batches_tracked) == 0
@@ -356,7 +362,9 @@ def _never_saw_data(norm):
 
 
 @contextmanager
-def undisturbed(model, device=None, *, batch_statistics=False, sets=1):
+def undisturbed(
+    model: nn.Module, device: torch.device | None = None, *, batch_statistics: object = False, sets: int = 1
+) -> Iterator[SimpleNamespace]:
     """Evaluation mode without gradients; on exit the modes, buffers and the random state are what they were.
 
     The BatchNorm layers that `norms_by_batch` names normalise each of the `sets` equal parts of their input by
@@ -386,7 +394,7 @@ def undisturbed(model, device=None, *, batch_statistics=False, sets=1):
         yield parts
 
 
-def _restore(buffers):
+def _restore(buffers: list[tuple]) -> None:
     """Put back what (owner, name, tensor, copy of its values) says, writing only what has changed."""
     for owner, name, tensor, values in buffers:
         if not torch.equal(tensor, values):
@@ -396,7 +404,7 @@ def _restore(buffers):
 
 
 @contextmanager
-def _normalising_by_part(norm, parts):
+def _normalising_by_part(norm: _BatchNorm, parts: SimpleNamespace) -> Iterator[None]:
     """Call `norm` for each part, without buffers: in evaluation mode it then uses its input's statistics."""
     buffers = {name: norm._buffers[name] for name in ("running_mean", "running_var")}
     own = norm.__dict__.get("forward")
@@ -413,7 +421,7 @@ def _normalising_by_part(norm, parts):
             norm.forward = own
 
 
-def table_index(chosen):
+def table_index(chosen: list[Layer]) -> dict[str, list]:
     """layer, depth k and relative_depth k/K of the rows: the input is 0, the others are 1 ... K in order."""
     first = 0 if chosen and chosen[0].key == ("input", 0) else 1
     depths = range(first, first + len(chosen))
@@ -425,7 +433,7 @@ def table_index(chosen):
     }
 
 
-def _listed(modules, seen, names):
+def _listed(modules: dict[str, nn.Module], seen: list[Layer], names: list) -> list[Layer]:
     if not names:
         raise ValueError("layers must name at least one module")
     labels = {layer.label for layer in seen if layer.call > 0}
@@ -454,7 +462,7 @@ def _listed(modules, seen, names):
     return found
 
 
-def _repeated_blocks(model):
+def _repeated_blocks(model: nn.Module) -> Iterator[str]:
     """Names of the outermost modules with children whose class, other than a container, occurs twice."""
     classes = Counter(type(module) for module in model.modules())
 
@@ -471,9 +479,9 @@ def _repeated_blocks(model):
     return descend(model, "")
 
 
-def _is_leaf(module):
+def _is_leaf(module: nn.Module) -> bool:
     return all(name == _REPARAMETRISED for name, _ in module.named_children())
 
 
-def _is_activation(module):
+def _is_activation(module: nn.Module) -> bool:
     return type(module).__module__ == "torch.nn.modules.activation" and not isinstance(module, nn.MultiheadAttention)

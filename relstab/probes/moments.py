@@ -35,10 +35,12 @@ Reduced(tau=1.0, eta=4.0, normaliser=2.0, error=0.0)
 
 import itertools
 import math
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 STATISTICS = ("mean", "median", "component_median")
 CPU_BLOCK = 2**17  # numbers reduced at a time on a CPU: temporaries that stay in cache are ~3x faster
@@ -57,7 +59,7 @@ class Reduced(NamedTuple):
 class Mean:
     """Sums of squares, merged in float64; memory is two vectors of one image's features."""
 
-    def __init__(self, draws=1):
+    def __init__(self, draws: int = 1):
         self.draws = draws
         self.seen = self.size = 0
         self.square = 0.0
@@ -65,7 +67,7 @@ class Mean:
         self.sums = {}  # pair -> sums over images of τ, η, τ², τη, ητ, η², where τ and η are averages over draws
         self.pending = {}  # pair -> τ and η of the images of the present chunk, summed over draws
 
-    def begin(self, size):
+    def begin(self, size: int) -> None:
         """A new chunk of `size` images: all draws of those before have been added."""
         for pair, rows in self.pending.items():
             rows = rows / self.draws
@@ -73,7 +75,7 @@ class Mean:
             self.sums[pair] = self.sums[pair] + sums if pair in self.sums else sums
         self.size, self.pending = size, {}
 
-    def update(self, stack, units=((0, 0),), start=0, first=True):
+    def update(self, stack: Tensor, units: Sequence = ((0, 0),), start: int = 0, first: bool = True) -> None:
         """Add what a forward pass gave for some images of the chunk, from number `start` on.
 
         Args:
@@ -92,7 +94,7 @@ class Mean:
                     self.pending[pair] = changes.new_zeros(2, self.size)
                 self.pending[pair][:, rows] += changes
 
-    def _add_clean(self, block):
+    def _add_clean(self, block: Tensor) -> None:
         if self.origin is None:
             self.origin = block[0].clone()
             self.total = torch.zeros_like(_double(self.origin))
@@ -101,7 +103,7 @@ class Mean:
         self.total += _double(centred.sum(0))
         self.square = self.square + _row_squares(centred).sum()
 
-    def results(self):
+    def results(self) -> dict[int, Reduced]:
         """{pair: Reduced}, after the last chunk."""
         self.begin(0)
         variance = self.square / self.seen - (self.total / self.seen).square().sum()
@@ -118,7 +120,7 @@ class Mean:
 class Medians:
     """Medians over images; keeps the features [images, components] and by_component their squared changes."""
 
-    def __init__(self, images, *, by_component, draws=1):
+    def __init__(self, images: int, *, by_component: bool, draws: int = 1):
         self.images = images
         self.by_component = by_component
         self.draws = draws
@@ -126,12 +128,12 @@ class Medians:
         self.scale = self.clean = None
         self.changes = {}  # pair -> squared changes by τ and by η, [draw, 2, images, components or 1]
 
-    def begin(self, size):
+    def begin(self, size: int) -> None:
         """A new chunk of `size` images."""
         self.seen += self.size
         self.size = size
 
-    def update(self, stack, units=((0, 0),), start=0, first=True):
+    def update(self, stack: Tensor, units: Sequence = ((0, 0),), start: int = 0, first: bool = True) -> None:
         """Add what a forward pass gave; see `Mean.update`."""
         if self.scale is None:
             self.scale = _scale(stack[0, 0])
@@ -149,7 +151,7 @@ class Medians:
                     self.changes[pair] = np.empty((self.draws, 2, self.images, width), self.clean.dtype)
                 self.changes[pair][draw, kind, rows] = next(changes)
 
-    def results(self):
+    def results(self) -> dict[int, Reduced]:
         """{pair: Reduced}."""
         normaliser = float(np.median(_pair_distances(self.clean)))
         found = {}
@@ -165,7 +167,7 @@ class Medians:
         return found
 
 
-def kept_numbers(statistic, images, size, changes=1):
+def kept_numbers(statistic: str, images: int, size: int, changes: int = 1) -> int:
     """How many numbers a reducer keeps for a layer of `size` components an image; changes: pairs times draws.
 
     >>> [kept_numbers(statistic, 500, 10) for statistic in STATISTICS]
@@ -179,14 +181,14 @@ def kept_numbers(statistic, images, size, changes=1):
     return kept[statistic]
 
 
-def reducer(statistic, images, draws=1):
+def reducer(statistic: str, images: int | None, draws: int = 1) -> Mean | Medians:
     """A fresh reducer for one layer; `statistic` is one of STATISTICS."""
     if statistic == "mean":
         return Mean(draws)
     return Medians(images, by_component=statistic == "component_median", draws=draws)
 
 
-def _blocks(stack, scale):
+def _blocks(stack: Tensor, scale: float) -> Iterator[tuple[int, Tensor, Iterable[Tensor]]]:
     """[sets, image, ...] cut to stay in cache: (number of the first image, clean [rows, components], others).
 
     others: an iterator over tensors [some sets, rows, components]; all numbers are at least float32.
@@ -206,7 +208,7 @@ def _blocks(stack, scale):
         yield low, part(block[0]), map(part, block[1:].split(together))
 
 
-def _scale(features):
+def _scale(features: Tensor) -> float:
     """A power of two that brings very large or very small features near 1; 1 for all others."""
     peak = float(features.abs().max())
     if not 0 < peak < math.inf:
@@ -215,26 +217,26 @@ def _scale(features):
     return 1.0 if abs(exponent) <= _SAFE else 2.0 ** max(-exponent, -126)
 
 
-def _row_squares(difference):
+def _row_squares(difference: Tensor) -> Tensor:
     """Sum of squares of each row in float64, overwriting its argument; in the native type within a row."""
     return _double(difference.square_().sum(-1))
 
 
-def _double(tensor):
+def _double(tensor: Tensor) -> Tensor:
     """float64, on the same device where it has the type (Apple's does not)."""
     return tensor.double() if tensor.device.type != "mps" else tensor.cpu().double()
 
 
-def _numpy_dtype(tensor):
+def _numpy_dtype(tensor: Tensor) -> type[np.floating]:
     return np.float64 if tensor.dtype == torch.float64 else np.float32
 
 
-def _error(spread, images):
+def _error(spread: float, images: int) -> float:
     """Standard error of a mean over images of an influence whose mean square is `spread`."""
     return math.sqrt(max(spread, 0.0) / (images - 1)) if spread == spread else math.nan
 
 
-def _column_medians(values, block=2**22):
+def _column_medians(values: np.ndarray, block: int = 2**22) -> tuple[float, np.ndarray]:
     """(sum over columns of the median over rows, influence of every row on it); see the top of the file.
 
     By blocks of columns, because np.partition copies what it is given.
@@ -256,7 +258,7 @@ def _column_medians(values, block=2**22):
     return total, influence
 
 
-def _pair_distances(features, block=4096):
+def _pair_distances(features: np.ndarray, block: int = 4096) -> np.ndarray:
     """All P² squared distances, from inner products in float64 of centred features; [P, P], zero diagonal."""
     gram = np.zeros((len(features), len(features)))
     for low in range(0, features.shape[1], block):

@@ -18,6 +18,9 @@ same seeds, and all displacements share the coefficients of their cut-off: a swe
 [3, 1]
 """
 
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, SupportsFloat, SupportsIndex
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -29,6 +32,7 @@ from relstab.diffeo.fields import cpu_generator, is_integer
 NOISES = ("white", "matched")
 RADII = ("per_image", "fixed")
 COUNTED = 256  # fields of each pair that are looked at for folds
+Chunked = Callable[[int], Iterable[Tensor]]  # of a chunk's length: runs through chunks
 
 
 class Perturbations:
@@ -41,12 +45,12 @@ class Perturbations:
     def __init__(
         self,
         *,
-        displacement=1.0,
-        cut=3,
-        draws=1,
-        noise="white",
-        radius="per_image",
-        interpolation="bilinear",
+        displacement: float | int | Iterable[SupportsFloat] = 1.0,
+        cut: int | Iterable[SupportsIndex] = 3,
+        draws: int = 1,
+        noise: str = "white",
+        radius: str = "per_image",
+        interpolation: str = "bilinear",
         generator: torch.Generator | None = None,
     ):
         if noise not in NOISES:
@@ -67,7 +71,9 @@ class Perturbations:
         self.seeds = [torch.randint(2**62, (2,), generator=generator).tolist() for _ in range(draws)]
         self.folded = {}
 
-    def chunks(self, images, size, device, wanted=None):
+    def chunks(
+        self, images: Chunked, size: int, device: torch.device, wanted: Iterable[int] | None = None
+    ) -> Iterator[tuple[Tensor, Iterator]]:
         """Run through (x, changed), changed being an iterator over ((pair, draw), τx, x + η), draw after draw.
 
         Args:
@@ -84,7 +90,7 @@ class Perturbations:
             part = part.to(device)
             yield self._still(part), self._changed(part, streams, wanted, radii)
 
-    def _streams(self):
+    def _streams(self) -> list[tuple[dict[int, torch.Generator], torch.Generator]]:
         """Generators of every draw: of the coefficients by cut-off, and of η."""
         cuts = {cut for _, cut in self.pairs}
         return [
@@ -92,14 +98,14 @@ class Perturbations:
             for tau, eta in self.seeds
         ]
 
-    def _still(self, part):
+    def _still(self, part: Tensor) -> Tensor:
         """x; with "gaussian", which blurs even at τ = 0, the blurred image, as in B."""
         if self.interpolation != "gaussian":
             return part
         still = torch.zeros(len(part), 2, *part.shape[-2:], dtype=part.dtype, device=part.device)
         return diffeo.warp(part, still, "gaussian")
 
-    def _moved(self, part, taus, wanted, *, count=False):
+    def _moved(self, part: Tensor, taus: dict, wanted: Iterable[int], *, count: bool = False) -> Iterator[tuple]:
         """(pair, τx) of one draw."""
         size, coefficients = tuple(part.shape[-2:]), {}
         for pair in wanted:
@@ -113,7 +119,7 @@ class Perturbations:
                 self._count_folds(pair, coefficients[cut], temperature, field)
             yield pair, diffeo.warp(part, field, self.interpolation)
 
-    def _changed(self, part, streams, wanted, radii):
+    def _changed(self, part: Tensor, streams: list, wanted: Iterable[int], radii: dict) -> Iterator[tuple]:
         clean = self._still(part)
         for draw, (taus, stream) in enumerate(streams):
             shape = _white if self.noise == "white" else _phases
@@ -132,7 +138,7 @@ class Perturbations:
                     change = change * scale.reshape(-1, *[1] * (change.ndim - 1))
                 yield (pair, draw), moved, clean + change
 
-    def _fixed_radii(self, images, size, device, wanted):
+    def _fixed_radii(self, images: Chunked, size: int, device: torch.device, wanted: Iterable[int]) -> dict:
         """{(draw, pair): mean over images of ‖τx − x‖}."""
         norms, streams = {}, self._streams()
         for part in images(size):
@@ -143,7 +149,7 @@ class Perturbations:
                     norms.setdefault((draw, pair), []).append(_norms(moved - clean))
         return {key: _mean(torch.cat(found)) for key, found in norms.items()}
 
-    def _count_folds(self, pair, coefficients, temperature, field):
+    def _count_folds(self, pair: int, coefficients: Tensor, temperature: float, field: Tensor) -> None:
         folds, seen = self.folded[pair]
         if seen < COUNTED:
             rest = COUNTED - seen
@@ -153,7 +159,7 @@ class Perturbations:
             self.folded[pair] = folds, seen + len(doubtful)
 
 
-def perturbations(images: Float[Tensor, "image channel height width"], **options):
+def perturbations(images: Float[Tensor, "image channel height width"], **options: Any) -> Callable[..., Iterator]:
     """A function chunks(batch_size, device) that runs through triples (x, τx, x + η), each time the same.
 
     The images stay where they are, chunks are moved to `device`. Options are those of `Perturbations`, for one
@@ -171,7 +177,7 @@ def perturbations(images: Float[Tensor, "image channel height width"], **options
     return chunks
 
 
-def _listed(name, values):
+def _listed(name: str, values: Any) -> list:
     if isinstance(values, str | bytes | dict | set):
         raise ValueError(f"{name} must be a number or a list of numbers, not {values!r}")
     try:
@@ -184,7 +190,7 @@ def _listed(name, values):
     return found
 
 
-def _white(clean, stream):
+def _white(clean: Tensor, stream: torch.Generator) -> tuple[Tensor, Tensor]:
     """(normal numbers, their norms), one call an image: what many at once are depends on how many.
 
     Always drawn in float32, so that a float64 run sees the same η.
@@ -196,7 +202,7 @@ def _white(clean, stream):
     return numbers, _norms(numbers)
 
 
-def _phases(clean, stream):
+def _phases(clean: Tensor, stream: torch.Generator) -> Tensor:
     """e^{iφ} on the frequencies of rfft2 [image, 1, height, width // 2 + 1]: odd phases are those of a real picture."""
     height, width = clean.shape[-2:]
     pictures = torch.stack([torch.randn(height, width, generator=stream) for _ in clean])
@@ -206,20 +212,20 @@ def _phases(clean, stream):
     return waves[:, None].to(clean.device, _precision(clean).to_complex())
 
 
-def _dephased(change, waves):
+def _dephased(change: Tensor, waves: Tensor) -> Tensor:
     """The change with its phases turned by those of the waves."""
     spectrum = torch.fft.rfft2(change.to(_precision(change))) * waves
     return torch.fft.irfft2(spectrum, s=change.shape[-2:]).to(change)
 
 
-def _precision(images):
+def _precision(images: Tensor) -> torch.dtype:
     return torch.promote_types(images.dtype, torch.float32)
 
 
-def _norms(images):
+def _norms(images: Tensor) -> Float[Tensor, " image"]:
     """‖x_i‖ of each image."""
     return images.flatten(1).square().sum(1).sqrt()
 
 
-def _mean(norms):
+def _mean(norms: Float[Tensor, " image"]) -> Float[Tensor, ""]:
     return norms.double().mean().to(norms.dtype) if norms.device.type != "mps" else norms.mean()

@@ -12,6 +12,7 @@ of the study `zoo`; a command of the book writes them, and a test compares the t
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -56,11 +57,11 @@ def settings() -> list[tuple[float, int, str]]:
     return list(_every()[SETTINGS].drop_duplicates().itertuples(index=False, name=None))
 
 
-def _every():
+def _every() -> pd.DataFrame:
     return pd.read_csv(NETWORKS, dtype={"displacement": float})
 
 
-def predicted(table: pd.DataFrame, R):
+def predicted(table: pd.DataFrame, R: float | int | np.ndarray) -> tuple[float | np.ndarray, float]:
     """Error that the power law fitted to the networks in `table` gives at R, and their typical factor to it.
 
     The factor is the exponential of the root mean squared residual of log ε (two parameters are fitted).
@@ -77,7 +78,7 @@ def predicted(table: pd.DataFrame, R):
     return np.exp(constant + slope * np.log(R)), float(factor)
 
 
-def depth_profiles(tables: Mapping[str, pd.DataFrame]):
+def depth_profiles(tables: Mapping[str, pd.DataFrame]) -> Any:
     """D, G and R against relative depth (layer over number of layers) on a logarithmic axis: a Figure.
 
     Args:
@@ -113,7 +114,7 @@ def depth_profiles(tables: Mapping[str, pd.DataFrame]):
     return fig
 
 
-def among_networks(nets: pd.DataFrame, found: Mapping[str, float], *, errors: Mapping[str, float] | None = None):
+def among_networks(nets: pd.DataFrame, found: Mapping[str, float], *, errors: Mapping[str, float] | None = None) -> Any:
     """The book's networks on CIFAR-10 in grey with their fit, and R of other networks as vertical lines: a Figure.
 
     Args:
@@ -148,12 +149,12 @@ def among_networks(nets: pd.DataFrame, found: Mapping[str, float], *, errors: Ma
     return fig
 
 
-def _figure(width, height):
+def _figure(width: float, height: float) -> Any:
     """A new Figure, without pyplot, so that nothing is global; sizes in inches."""
     return extra("matplotlib.figure", "a picture").Figure(figsize=(width, height), layout="constrained")
 
 
-def _plain(axis):
+def _plain(axis: Any) -> None:
     """Numbers as 0.02, 0.05, 0.1 on a logarithmic axis."""
     ticker = extra("matplotlib.ticker", "a picture")
     axis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
@@ -161,7 +162,7 @@ def _plain(axis):
     axis.set_minor_formatter(ticker.NullFormatter())
 
 
-def _legend(fig, ax, columns):
+def _legend(fig: Any, ax: Any, columns: int) -> None:
     """A legend below the figure."""
     handles = ax.get_legend_handles_labels()[0]
     if handles:

@@ -20,8 +20,8 @@ forward pass, and no in-place operation that follows can change what was read.
 import copy
 import itertools
 import warnings
-from collections.abc import Callable, Iterable
-from typing import Literal, SupportsFloat, SupportsIndex
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Literal, SupportsFloat, SupportsIndex
 
 import numpy as np
 import pandas as pd
@@ -140,7 +140,7 @@ def sensitivity(
     return table
 
 
-def point_values(model, images, **options) -> pd.DataFrame:
+def point_values(model: nn.Module, images: Tensor | Iterable, **options: Any) -> pd.DataFrame:
     """`sensitivity` without error bars, for rows that are kept, and silent where fields fold,
     as some of the papers' do.
 
@@ -160,12 +160,12 @@ def compare(
     deformed: Float[Tensor, " image *shape"],
     noisy: Float[Tensor, " image *shape"],
     *,
-    layers="blocks",
-    statistic="mean",
-    batch_size=256,
-    batch_statistics=False,
-    device=None,
-    progress=None,
+    layers: Literal["blocks", "output", "all"] | Iterable[str] = "blocks",
+    statistic: Literal["mean", "median", "component_median"] = "mean",
+    batch_size: SupportsIndex = 256,
+    batch_statistics: bool | None = False,
+    device: str | torch.device | None = None,
+    progress: Callable[[int], object] | None = None,
 ) -> pd.DataFrame:
     """D, G and R as `point_values`, for deformed and noisy inputs that are given; inputs may have any shape.
 
@@ -182,7 +182,7 @@ def compare(
     return table.drop(columns=["displacement", "cut", *ERROR_BARS])
 
 
-def check_inputs(*, rank=None, **sets):
+def check_inputs(*, rank: int | None = None, **sets: Any) -> None:
     """One sentence for what cannot be probed: sets of inputs by the names of the arguments they came in.
 
     >>> check_inputs(rank=4, images=torch.rand(2, 3, 8, 8))  # says nothing where nothing is wrong
@@ -198,7 +198,7 @@ def check_inputs(*, rank=None, **sets):
             )
 
 
-def _check_batch(name, inputs, rank):
+def _check_batch(name: str, inputs: Any, rank: int | None) -> None:
     """What is asked of any tensor of inputs, of however many images."""
     kind = no_tensor(inputs) or (None if inputs.dtype in FLOATS else inputs.dtype)
     if kind is not None:
@@ -213,7 +213,9 @@ def _check_batch(name, inputs, rank):
         raise ValueError(f"{name} must be finite, but holds NaN or infinite values")
 
 
-def placed(model, device, images):
+def placed(
+    model: Any, device: str | torch.device | None, images: Tensor
+) -> tuple[nn.Module, torch.device, torch.dtype]:
     """(the model, or a copy of it on `device`; its device; its float type).
 
     >>> placed(nn.Linear(2, 2).double(), None, torch.rand(1, 2))[1:]
@@ -229,7 +231,7 @@ def placed(model, device, images):
     return model, device, dtype
 
 
-def _device(device):
+def _device(device: object) -> torch.device:
     """The device with its number, as tensors name it ("cuda" is the present one, "cpu:0" is "cpu"); if it is there."""
     try:
         found = torch.empty(0, device="cpu" if str(device) == "cpu:0" else device).device
@@ -241,7 +243,7 @@ def _device(device):
     return found
 
 
-def _generator(seed, generator):
+def _generator(seed: int | None, generator: torch.Generator | None) -> torch.Generator | None:
     if seed is None:
         return generator
     if generator is not None:
@@ -251,7 +253,7 @@ def _generator(seed, generator):
     return torch.Generator().manual_seed(int(seed))
 
 
-def _plain(values):
+def _plain(values: Any) -> Any:
     """A number or a list of numbers, as JSON has them."""
     values = values.tolist() if hasattr(values, "tolist") else values
     if not isinstance(values, Iterable):
@@ -262,7 +264,7 @@ def _plain(values):
 class _Images:
     """Images in chunks of any length, from a tensor or from an iterable of batches, checked as they come."""
 
-    def __init__(self, images, rank=4):
+    def __init__(self, images: Any, rank: int | None = 4):
         self.rank = rank
         self.count = None
         self.given = images
@@ -280,17 +282,17 @@ class _Images:
             self.given = torch.cat(found)
 
     @property
-    def first(self):
+    def first(self) -> Tensor:
         """Some of the images, at least two."""
         return self.given[:64]
 
-    def gather(self):
+    def gather(self) -> None:
         """Hold all images as one tensor, so that they can be read again."""
         if self.count is None:
             self.given = torch.cat(list(self.rest))
             self.count = len(self.given)
 
-    def chunks(self, size):
+    def chunks(self, size: int) -> Iterator[Tensor]:
         """The images in order, `size` at a time; those of an iterable once only, unless they were gathered."""
         if self.count is not None:
             yield from self.given.split(size)
@@ -306,7 +308,7 @@ class _Images:
         if held:
             yield torch.cat(held)
 
-    def _checked(self, batches):
+    def _checked(self, batches: Iterable) -> Iterator[Tensor]:
         shape = None
         for number, batch in enumerate(batches):
             if isinstance(batch, tuple | list) and len(batch) > 0:
@@ -322,7 +324,7 @@ class _Images:
             yield batch
 
 
-def _no_batches(images):
+def _no_batches(images: object) -> bool:
     """Whether it can be run through, but not as batches of tensors."""
     return isinstance(images, np.ndarray | str | bytes | dict | pd.DataFrame)
 
@@ -332,15 +334,25 @@ class _Given:
 
     pairs, draws, radius = ((None, None),), 1, "per_image"
 
-    def __init__(self, *sets):
+    def __init__(self, *sets: Tensor):
         self.sets = sets
 
-    def chunks(self, _images, size, device, _wanted=None):
+    def chunks(self, _images: object, size: int, device: torch.device, _wanted: object = None) -> Iterator[tuple]:
         for clean, moved, noisy in zip(*(inputs.split(size) for inputs in self.sets), strict=True):
             yield clean.to(device), iter([((0, 0), moved.to(device), noisy.to(device))])
 
 
-def _measure(model, source, made, layers, statistic, batch_size, batch_statistics, device, progress):
+def _measure(
+    model: Any,
+    source: _Images,
+    made: Perturbations | _Given,
+    layers: Any,
+    statistic: str,
+    batch_size: Any,
+    batch_statistics: bool | None,
+    device: Any,
+    progress: Any,
+) -> pd.DataFrame:
     """Run x and all τx and x + η of `made` through the model, and reduce every chosen layer."""
     if statistic not in moments.STATISTICS:
         raise ValueError(f"statistic must be one of {', '.join(moments.STATISTICS)}, not {statistic!r}")
@@ -387,7 +399,7 @@ def _measure(model, source, made, layers, statistic, batch_size, batch_statistic
     return table
 
 
-def _plan(batch_size, changes):
+def _plan(batch_size: int, changes: int) -> tuple[int, int]:
     """(images a chunk, pairs of τx and x + η that share a forward pass of at most 3 batch_size images).
 
     >>> _plan(32, 1), _plan(32, 18), _plan(32, 100), _plan(1, 2)
@@ -397,7 +409,17 @@ def _plan(batch_size, changes):
     return max(1, 3 * batch_size // (1 + 2 * together)), together
 
 
-def _chunk(model, clean, changed, size, together, dtype, group, reducers, parts):
+def _chunk(
+    model: nn.Module,
+    clean: Tensor,
+    changed: Iterator,
+    size: int,
+    together: int,
+    dtype: torch.dtype,
+    group: list,
+    reducers: dict,
+    parts: Any,
+) -> None:
     """The forward passes of a chunk: `size` images with `together` of their τx and x + η, until all are used up.
 
     parts: for a sweep of a network whose BatchNorm sees all images at once, so that x can share a pass with few of
@@ -424,7 +446,7 @@ def _chunk(model, clean, changed, size, together, dtype, group, reducers, parts)
         first = False
 
 
-def _forward(model, inputs, group, take):
+def _forward(model: nn.Module, inputs: Tensor, group: list, take: Callable) -> None:
     """One forward pass; each output that is read goes to take(key, features [input, ...]) at once."""
     sizes = {layer.key: layer.size for layer in group}
     unread = set(sizes)
@@ -443,7 +465,7 @@ def _forward(model, inputs, group, take):
             raise ValueError(f"layers: {layer.label!r} does not run in every forward pass")
 
 
-def _jobs(chosen, statistic, count, pairs, draws, dtype):
+def _jobs(chosen: list, statistic: str, count: int | None, pairs: int, draws: int, dtype: torch.dtype) -> list[tuple]:
     """[(layers, pairs)]: what is measured in one pass over the images; more than one where KEPT_BYTES ask for it."""
     everything = list(range(pairs))
     if statistic == "mean":
@@ -471,7 +493,7 @@ def _jobs(chosen, statistic, count, pairs, draws, dtype):
     return jobs
 
 
-def _table(chosen, pair, count, results):
+def _table(chosen: list, pair: tuple, count: int, results: list) -> pd.DataFrame:
     tau, eta, normaliser, error = np.array(results, dtype=float).T
     for layer, finite in zip(chosen, np.isfinite(tau + eta + normaliser), strict=True):
         if not finite:
@@ -486,7 +508,7 @@ def _table(chosen, pair, count, results):
     return pd.DataFrame(reading.table_index(chosen) | values | dict(zip(("displacement", "cut"), pair, strict=True)))
 
 
-def _quantile(freedom):
+def _quantile(freedom: int) -> float:
     """Student's t of a two-sided 95 % interval, to second order in 1/freedom (0.1 % from 10 on).
 
     >>> round(_quantile(10), 2), round(_quantile(499), 3)  # 2.23, 1.965
@@ -496,7 +518,7 @@ def _quantile(freedom):
     return z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
 
 
-def _warn_of_folds(made):
+def _warn_of_folds(made: Perturbations | _Given) -> None:
     shares = {made.pairs[pair]: folds / seen for pair, (folds, seen) in made.folded.items() if seen}
     bad = {pair: share for pair, share in shares.items() if share > FOLDING_SHARE}
     if bad:

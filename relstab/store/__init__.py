@@ -18,7 +18,7 @@ With RELSTAB_NO_RUN=1 in the environment anything that would run is an error: pr
 """
 
 import importlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from relstab.store.results import (
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["Plan", "Rows", "get_or_run", "key", "load", "plan", "provenance", "publish", "published", "why", "working"]
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     """Loaded on first use: workers need `relstab.store.units` alone, and start fast without pandas."""
     if name in __all__:
         return getattr(importlib.import_module("relstab.store.results"), name)

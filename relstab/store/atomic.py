@@ -33,7 +33,7 @@ def _machine() -> str:
 
 
 @contextlib.contextmanager
-def replacing(path) -> Iterator[BinaryIO]:
+def replacing(path: str | Path) -> Iterator[BinaryIO]:
     """An open binary file that takes the place of `path` when the block ends, or vanishes if it raises.
 
     The data are on disk (fsync) before the name points to them. OSError (disk full, read-only) passes through
@@ -65,7 +65,7 @@ def replacing(path) -> Iterator[BinaryIO]:
             os.close(folder)
 
 
-def write(path, data: bytes) -> None:
+def write(path: str | Path, data: bytes) -> None:
     """Put `data` in `path` so that a reader at any moment sees the old content or the new one."""
     with replacing(path) as file:
         file.write(data)
@@ -83,7 +83,7 @@ def _alive(pid: int) -> bool:
     return True
 
 
-def sweep(folder) -> int:
+def sweep(folder: str | Path) -> int:
     """Remove temporary files left in `folder` by killed writers; their number.
 
     A file goes when its writer was a process of this machine that no longer lives, or when it is older than a
@@ -104,7 +104,7 @@ def sweep(folder) -> int:
     return removed
 
 
-def _acquire(path) -> int | None:
+def _acquire(path: str | Path) -> int | None:
     """One attempt: the descriptor that holds the lock, -1 where locks do not exist, None when it is taken."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
@@ -126,7 +126,7 @@ def _acquire(path) -> int | None:
 
 
 @contextlib.contextmanager
-def lock(path, *, patience: float = 0.0) -> Iterator[bool]:
+def lock(path: str | Path, *, patience: float = 0.0) -> Iterator[bool]:
     """Hold the lock file `path` for the block; False when somebody else holds it for `patience` seconds more.
 
     Between threads, processes and (where the file system passes flock on) machines. Where there is no flock

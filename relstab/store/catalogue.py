@@ -10,6 +10,7 @@ is copying, for every paper alike. A file is found by the key in its name; the r
 import functools
 import os
 from pathlib import Path
+from typing import Any
 
 from relstab.store import environment, records, units
 from relstab.store.origin import PACKAGE
@@ -50,7 +51,7 @@ class Folder:
         paths = [path for alike in self.files.values() for path in alike]
         return [record for path in paths if (record := units.read(path, quiet=True)) is not None]
 
-    def alike(self, config) -> list[dict]:
+    def alike(self, config: Any) -> list[dict]:
         """The records with the config's settings, of whatever version and data."""
         settings = records.fields(config)
         return [record for record in self.records if record["config"] == settings]
@@ -82,7 +83,7 @@ class Catalogue:
         """Where results of a study lie, the working store's first."""
         return [Folder(root, scale, study) for root in self._roots]
 
-    def find(self, config, *, quiet: bool = False) -> tuple[dict, Path] | None:
+    def find(self, config: Any, *, quiet: bool = False) -> tuple[dict, Path] | None:
         """The config's record and its root, or None.
 
         Where the data are not on this machine their digest is unknown; then the newest result of the same study

@@ -20,6 +20,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from typing import Any, NoReturn
 
 
 def cores() -> int:
@@ -37,7 +38,7 @@ def gpus() -> list[str]:
     return [str(index) for index in range(torch.cuda.device_count())]
 
 
-def _worker(gpu: str | None = None):
+def _worker(gpu: str | None = None) -> None:
     """Make a fresh process a worker: it ends with its parent, sees one GPU, and computes with one thread.
 
     Two OpenMP threads on a busy core cost far more than they bring; a process per core needs one each.
@@ -51,7 +52,7 @@ def _worker(gpu: str | None = None):
     torch.set_num_threads(1)
 
 
-def _end_with_parent():
+def _end_with_parent() -> NoReturn:
     """End this process when the one that started it is gone, however that ended; what it was on resumes later.
 
     After `kill -9` of the parent nobody closes the pool, and its worker would wait for calls for ever
@@ -76,11 +77,11 @@ class Processes(ThreadPoolExecutor):
         self._gpus, self._turns = gpus(), itertools.count()
         self._starting = threading.Lock()  # so that no process starts behind the back of `stop`
 
-    def submit(self, function: Callable, /, *arguments, **options) -> Future:
+    def submit(self, function: Callable, /, *arguments: Any, **options: Any) -> Future:
         """As of any executor."""
         return super().submit(self._call, function, arguments, options)
 
-    def _call(self, function, arguments, options):
+    def _call(self, function: Callable, arguments: tuple, options: dict[str, Any]) -> Any:
         for last in (False, True):
             try:
                 with self._starting:
@@ -93,7 +94,7 @@ class Processes(ThreadPoolExecutor):
                 if last or self._stopped:
                     raise
 
-    def _pool(self):
+    def _pool(self) -> ProcessPoolExecutor:
         """The pool of one process of this thread."""
         if getattr(self._mine, "pool", None) is None:
             if not hasattr(self._mine, "gpu"):  # a worker that takes the place of a dead one gets its GPU

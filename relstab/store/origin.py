@@ -44,7 +44,7 @@ def cpu() -> str:
     return platform.processor() or platform.machine()
 
 
-def _output(*command) -> str | None:
+def _output(*command: str) -> str | None:
     """What a command prints, or None when it is missing or fails."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)

@@ -20,18 +20,19 @@ import hashlib
 import json
 import math
 import re
+from collections.abc import Callable, Iterable
 from typing import Any
 
 KEY_FORMAT = 1
 _SLUG_LENGTH = 72
 
 
-def _digest(value) -> str:
+def _digest(value: object) -> str:
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _canonical(value, where: str) -> Any:
+def _canonical(value: object, where: str) -> Any:
     """A config value as JSON; equal numbers become equal text (1.0 as 1): equal configs are one unit."""
     if value is None or isinstance(value, bool | str):
         return value
@@ -49,7 +50,7 @@ def _canonical(value, where: str) -> Any:
     )
 
 
-def fields(config) -> dict:
+def fields(config: Any) -> dict:
     """The config's fields as canonical JSON values; TypeError when it is no config or one cannot be JSON."""
     if not dataclasses.is_dataclass(config) or isinstance(config, type):
         raise TypeError(f"config is {config!r}; it must be an instance of a study's frozen config dataclass")
@@ -65,19 +66,19 @@ def fields(config) -> dict:
     }
 
 
-def settings_hash(config) -> str:
+def settings_hash(config: Any) -> str:
     """Hash of everything in the key but the data: two configs with one are one unit."""
     settings = fields(config)  # first, since it says what is wrong with a config that is none
     return _digest([KEY_FORMAT, config.study, config.version, settings])
 
 
-def key(config) -> str:
+def key(config: Any) -> str:
     """The config's key, 64 hex digits; FileNotFoundError (from the config) when its data are not there."""
     settings = fields(config)
     return _digest([KEY_FORMAT, config.study, config.version, settings, config.data_digest()])
 
 
-def slug(config) -> str:
+def slug(config: Any) -> str:
     """A readable name: the fields that differ from their defaults, e.g. 'vgg11_bn-cifar10-50000-seed1'."""
     words = []
     values = fields(config)
@@ -99,7 +100,7 @@ def slug(config) -> str:
     return text or "default"
 
 
-def file_name(config, unit_key: str) -> str:
+def file_name(config: Any, unit_key: str) -> str:
     """`<scale>/<study>/<slug>-<first 12 digits of the key>.json`, in the store and when published."""
     return f"{config.scale}/{config.study}/{slug(config)}-{unit_key[:12]}.json"
 
@@ -123,7 +124,7 @@ def freeze(row: dict, where: str) -> dict:
     return {name: plain(value) for name, value in row.items()}
 
 
-def _each(change, item):
+def _each(change: Callable[[Any], Any], item: Any) -> Any:
     """The item of a row, changed; of a list each element."""
     return [_each(change, part) for part in item] if isinstance(item, list) else change(item)
 
@@ -150,7 +151,7 @@ def rounded(row: dict, digits: int) -> dict:
     return {name: _each(change, item) for name, item in row.items()}
 
 
-def build(config, unit_key: str, rows, provenance: dict) -> dict:
+def build(config: Any, unit_key: str, rows: Iterable[dict], provenance: dict) -> dict:
     """The record of a unit that has run; ValueError when a row contradicts the config."""
     settings, frozen = fields(config), []
     for index, row in enumerate(rows):

@@ -3,9 +3,11 @@
 import itertools
 import time
 from collections import Counter
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -18,7 +20,7 @@ from relstab.store.rows import Rows
 DIGITS = 7
 
 
-def _unique(configs, catalogue: Catalogue, *, runs: bool = True) -> dict:
+def _unique(configs: Iterable, catalogue: Catalogue, *, runs: bool = True) -> dict:
     """The configs by `settings_hash`, in their order; each replaced by the alternative that serves, if it has any.
 
     Of a config and its `alternatives()`, best first, that is the first one found, else (if it `runs`) the first
@@ -41,7 +43,7 @@ def _found(configs: dict, catalogue: Catalogue) -> dict:
     return {name: hit[0] for name, hit in hits.items() if hit is not None}
 
 
-def lacking(config, *, download: bool = True) -> str:
+def lacking(config: Any, *, download: bool = True) -> str:
     """What the unit needs and this machine lacks, in one sentence; empty if nothing.
 
     A config tells by `require(download=...)`, which raises FileNotFoundError and reads no data; one without it
@@ -84,7 +86,7 @@ class Plan:
     minutes: float
     lacking: dict[str, int] = field(default_factory=dict)
 
-    def __str__(self):
+    def __str__(self) -> str:
         left_out = sum(self.lacking.values())
         text = f"{self.found + self.missing + left_out} units: {self.found} found, {self.missing} to run"
         if self.minutes:
@@ -93,7 +95,7 @@ class Plan:
         return text + (f", {left_out} left out for want of data" if left_out else "")
 
 
-def plan(configs) -> Plan:
+def plan(configs: Iterable) -> Plan:
     """What `get_or_run(configs)` would find and run, and its estimated cost; runs nothing.
 
     >>> plan([])
@@ -108,7 +110,7 @@ def plan(configs) -> Plan:
     return Plan(len(configs) - len(missing), len(runnable), minutes, dict(Counter(filter(None, wants))))
 
 
-def why(config) -> str:
+def why(config: Any) -> str:
     """Why the config would run, or where it is found: one phrase.
 
     "in the working store", "published", "never run", "study version 2, results are of 1", "other data",
@@ -128,7 +130,13 @@ def why(config) -> str:
     return "damaged file" if any(key(config)[:12] in folder.files for folder in folders) else "never run"
 
 
-def get_or_run(configs, executor=None, *, budget_minutes=None, progress=None) -> Rows:
+def get_or_run(
+    configs: Iterable,
+    executor: Any = None,
+    *,
+    budget_minutes: float | int | None = None,
+    progress: Callable[[str], object] | None = None,
+) -> Rows:
     """Rows of all configs, those that no store has run now: one line per row, config fields then row columns.
 
     Each unit is stored the moment it ends. Duplicates run once. Units whose data or weights are not on this machine
@@ -158,7 +166,7 @@ def get_or_run(configs, executor=None, *, budget_minutes=None, progress=None) ->
     return _frame(configs, found)
 
 
-def _run(configs, executor, deadline, progress) -> dict:
+def _run(configs: list, executor: Any, deadline: float | None, progress: Callable[[str], object] | None) -> dict:
     """Run units and store them: their records by `settings_hash`."""
     first = configs[0]
     if environment.flag("RELSTAB_NO_RUN"):
@@ -192,7 +200,7 @@ def _run(configs, executor, deadline, progress) -> dict:
     return found
 
 
-def _runnable(configs, progress) -> list:
+def _runnable(configs: list, progress: Callable[[str], object] | None) -> list:
     """The units whose data are here; the others are left out and said so. FileNotFoundError when none is left."""
     todo, wants = [], Counter()
     for config in configs:
@@ -223,7 +231,7 @@ def _prepare(root: Path) -> None:
         raise _unwritable(root, error.strerror or error, 0) from error
 
 
-def _keep(record: dict, unit, root: Path, stored: int) -> None:
+def _keep(record: dict, unit: units.Unit, root: Path, stored: int) -> None:
     """Store a result unless its worker did: one whose disk is full, or a cluster node with its own disk."""
     if units.read(root / unit.name, unit.key, quiet=True) is None:
         try:
@@ -233,21 +241,21 @@ def _keep(record: dict, unit, root: Path, stored: int) -> None:
             raise _unwritable(root, error.strerror or error, stored, lost) from error
 
 
-def _unwritable(root, reason, stored, lost="") -> OSError:
+def _unwritable(root: Path, reason: object, stored: int, lost: str = "") -> OSError:
     return OSError(
         f"results store {root} cannot be written ({reason}): {stored} units of this run are stored{lost}; "
         "free space, or set RELSTAB_STORE to a folder that can be written, and run again"
     )
 
 
-def _line(unit, outcome, done, total, seconds) -> str:
+def _line(unit: units.Unit, outcome: units.Outcome, done: int, total: int, seconds: float) -> str:
     """A line of progress: which unit ended, how long it took or why it failed, and the time left."""
     took = f"{outcome.record['provenance']['seconds']:.0f} s" if outcome.record else outcome.error
     left = "" if done == total else f", about {seconds / done * (total - done) / 60:.1f} min left"
     return f"[{done}/{total}] {unit.config.study} {records.slug(unit.config)}: {took}{left}"
 
 
-def _failure(failures, total, stored, late) -> RuntimeError:
+def _failure(failures: list[tuple[units.Unit, units.Outcome]], total: int, stored: int, late: int) -> RuntimeError:
     """One error for all failed units, alike ones counted together, each kind's traceback as a note."""
     kinds, example = Counter(outcome.error for _, outcome in failures), {}
     for unit, outcome in failures:
@@ -267,14 +275,14 @@ def _failure(failures, total, stored, late) -> RuntimeError:
     return error
 
 
-def load(configs) -> Rows:
+def load(configs: Iterable) -> Rows:
     """Rows of the configs that exist, stored or published; runs nothing."""
     catalogue = Catalogue()
     configs = _unique(configs, catalogue, runs=False)
     return _frame(configs, _found(configs, catalogue))
 
 
-def provenance(configs) -> pd.DataFrame:
+def provenance(configs: Iterable) -> pd.DataFrame:
     """One line per config that has a result: unit, where ("store" or "published"), rows, key, data, provenance."""
     lines, catalogue = [], Catalogue()
     for config in _unique(configs, catalogue, runs=False).values():
@@ -295,7 +303,7 @@ def provenance(configs) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=columns)
 
 
-def publish(configs) -> int:
+def publish(configs: Iterable) -> int:
     """Copy the stored rows of configs to the published results; the number of those that are there now.
 
     Floats are rounded to 7 significant digits, so that the files stay small and readable in a diff; a result
@@ -333,7 +341,7 @@ def traced(source: dict) -> dict | None:
     return None if commit is None else {**source, "commit": commit, "dirty": False}
 
 
-def _publish_one(config, catalogue: Catalogue, root: Path) -> Path | None:
+def _publish_one(config: Any, catalogue: Catalogue, root: Path) -> Path | None:
     """The config's published file, written now or found as it should be; None when there is no result."""
     hit = catalogue.find(config)
     if hit is None:

@@ -31,7 +31,7 @@ class Rows(pd.DataFrame):
     missing: int = 0
 
     @property
-    def _constructor(self):
+    def _constructor(self) -> type["Rows"]:
         return Rows
 
     def of(self, study: str, scale: str, *, asked: str = "", units: int = 0, missing: int = 0) -> "Rows":

@@ -42,21 +42,21 @@ class Unit:
     name: str
 
     @classmethod
-    def of(cls, config) -> "Unit":
+    def of(cls, config: Any) -> "Unit":
         """The unit of a config; FileNotFoundError when its data are not there."""
         unit_key = records.key(config)
         return cls(config, unit_key, records.file_name(config, unit_key))
 
-    def workspace(self, root) -> Path:
+    def workspace(self, root: str | Path) -> Path:
         """The unit's private folder for checkpoints."""
         return Path(root, ".work", self.name).with_suffix("")
 
-    def lock(self, root) -> Path:
+    def lock(self, root: str | Path) -> Path:
         """The unit's lock file."""
         return Path(root, ".locks", self.key[:12] + ".lock")
 
 
-def read(path, unit_key: str | None = None, *, quiet: bool = False) -> dict | None:
+def read(path: str | Path, unit_key: str | None = None, *, quiet: bool = False) -> dict | None:
     """The record in a file, or None: no file is a plain miss, a damaged one a miss with a warning."""
     try:
         return records.loads(Path(path).read_bytes(), unit_key)
@@ -120,7 +120,7 @@ def _failed(error: Exception) -> Outcome:
     return Outcome("failed", error=f"{type(error).__name__}: {first}", trace=trace)
 
 
-def store(record: dict, unit: Unit, root) -> None:
+def store(record: dict, unit: Unit, root: str | Path) -> None:
     """Write a record into a store and remove the unit's private folder; OSError when it cannot be written."""
     path = Path(root, unit.name)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -128,7 +128,7 @@ def store(record: dict, unit: Unit, root) -> None:
     shutil.rmtree(unit.workspace(root), ignore_errors=True)
 
 
-def tidy(root) -> None:
+def tidy(root: str | Path) -> None:
     """Remove what killed runs left in a store: half-written files, and private folders of stored units."""
     atomic.sweep(root)
     for folder in Path(root, ".work").glob("*/*/*"):
@@ -150,7 +150,14 @@ def _as_completed(pending: Iterable) -> Iterator:
         time.sleep(_POLL)
 
 
-def run_all(units, root, executor=None, *, deadline=None, progress=None) -> Iterator[tuple[Unit, Outcome]]:
+def run_all(
+    units: Iterable[Unit],
+    root: str | Path,
+    executor: Any = None,
+    *,
+    deadline: float | None = None,
+    progress: Callable[[str], object] | None = None,
+) -> Iterator[tuple[Unit, Outcome]]:
     """Run units here or on an executor; (unit, outcome) as each ends.
 
     Units that another process is running are left for the end, then waited for: two identical commands side
@@ -174,12 +181,14 @@ def run_all(units, root, executor=None, *, deadline=None, progress=None) -> Iter
         units = busy
 
 
-def _here(units, root, wait, deadline, progress):
+def _here(
+    units: list[Unit], root: str | Path, wait: bool, deadline: float | None, progress: Callable | None
+) -> Iterator[tuple[Unit, Outcome]]:
     for unit in units:
         yield unit, run(unit, os.fspath(root), wait, deadline, progress)
 
 
-def _there(units, root, wait, deadline, executor):
+def _there(units: list[Unit], root: str | Path, wait: bool, deadline: float | None, executor: Any) -> Iterator[tuple]:
     jobs = {executor.submit(run, unit, os.fspath(root), wait, deadline): unit for unit in units}
     try:
         for job in _as_completed(jobs):

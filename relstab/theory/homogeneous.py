@@ -75,7 +75,9 @@ def homogeneous_sensitivities(
     return table
 
 
-def _second_moments(length, task, xi, gap, rule, balanced):
+def _second_moments(
+    length: int, task: int, xi: float | int, gap: float | int, rule: str, balanced: bool
+) -> tuple[np.ndarray, np.ndarray]:
     """N and C of the module docstring for unit pixels, [length, length] each."""
     if rule not in MOVES or (rule == "constrained" and task != 2):
         raise ValueError(f"moves is {rule!r} in task {task}; allowed are 'free', and 'constrained' in task 2")
@@ -94,7 +96,7 @@ def _second_moments(length, task, xi, gap, rule, balanced):
     return moved, np.diag(active) + pairs - np.outer(active, active)
 
 
-def _pairs(length, task, xi, gap):
+def _pairs(length: int, task: int, xi: float | int, gap: float | int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The two sites of every pair on the ring that the task admits, and whether they are close (or in one block)."""
     if not (length >= 2 and 0 < xi < np.inf and 0 <= gap < np.inf):
         raise ValueError(
@@ -112,7 +114,7 @@ def _pairs(length, task, xi, gap):
     return first, second, first // int(xi) == second // int(xi)
 
 
-def _hopping(length, block):
+def _hopping(length: int, block: int | None) -> np.ndarray:
     """P[v, u], the probability that a pixel at u goes to v; with a block none leaves its own."""
     here = np.arange(length)
     hop = np.zeros((length, length))
@@ -124,7 +126,7 @@ def _hopping(length, block):
     return hop
 
 
-def _contract_walk(matrix, layers, filter_size):
+def _contract_walk(matrix: np.ndarray, layers: int, filter_size: int) -> np.ndarray:
     """<matrix, K_k> for stride 1, by the Fourier modes of the matrix's circulant part."""
     length = len(matrix)
     sites = np.arange(length)
@@ -136,7 +138,7 @@ def _contract_walk(matrix, layers, filter_size):
     return gain ** np.arange(1, layers + 1)[:, None] @ modes
 
 
-def _contract_blocks(matrix, layers, filter_size):
+def _contract_blocks(matrix: np.ndarray, layers: int, filter_size: int) -> np.ndarray:
     """<matrix, K_k> for stride F: the sum over the diagonal blocks of side F^k."""
     sums, floor = [], ROUNDING * np.abs(matrix).sum()
     for _ in range(layers):

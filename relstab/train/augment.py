@@ -23,7 +23,7 @@ class Draws(NamedTuple):
     columns: Int64[Tensor, " image"]
     mirrored: Bool[Tensor, " image"]
 
-    def to(self, device):
+    def to(self, device: str | torch.device) -> "Draws":
         """The same draws on `device`."""
         return Draws(*(draw.to(device) for draw in self))
 

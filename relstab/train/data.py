@@ -1,6 +1,7 @@
 """The training images on the device, and the batches of an epoch: order, crops, deformations, noise."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int64
@@ -14,7 +15,7 @@ from relstab.train.recipes import Recipe
 class TrainingSet:
     """The training images on the device, and an iterator over the augmented batches of an epoch."""
 
-    def __init__(self, split, recipe: Recipe, normalise: Callable, device: torch.device):
+    def __init__(self, split: Any, recipe: Recipe, normalise: Callable, device: torch.device):
         self.recipe, self.normalise, self.device, self.count = recipe, normalise, device, len(split.labels)
         self.images, self.labels = split.images.to(device), split.labels.to(device)
         self.augmented = bool(recipe.crop or recipe.flip)
@@ -22,7 +23,7 @@ class TrainingSet:
         lengths = [len(batch) for batch in batches(self.count, recipe.batch_size, seeded(0))]
         self.steps, self.seen = len(lengths), sum(lengths)
 
-    def epoch(self, epoch: int, seed: int):
+    def epoch(self, epoch: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Batches (inputs, labels) in an order, with crops, flips, deformations and noise, given by (seed, epoch)."""
         recipe, generator = self.recipe, seeded(seed, "epoch", epoch)
         order = batches(self.count, recipe.batch_size, generator, self.device)

@@ -1,6 +1,7 @@
 """What a trained network predicts, how often it is wrong, and whether it says the same of everything."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from jaxtyping import Int64, Shaped
@@ -62,7 +63,7 @@ def error_rate(model: nn.Module, images: Shaped[Tensor, "image channel height wi
     return (predicted != labels.cpu()).double().mean().item()
 
 
-def collapsed(model: nn.Module, split, normalise: Callable) -> bool:
+def collapsed(model: nn.Module, split: Any, normalise: Callable) -> bool:
     """Whether images of several classes, spread over the training set, all get the same prediction."""
     stride = -(-len(split.labels) // COLLAPSE_SAMPLE)
     images, labels = split.images[::stride], split.labels[::stride]

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int64
@@ -103,8 +104,8 @@ def duration(seconds: float | int) -> str:
     return f"{seconds // 3600} h {seconds % 3600 // 60} min"
 
 
-def fit(model: nn.Module, split, recipe: Recipe, *, normalise: Callable[[Tensor], Tensor], seed: int,
-        device: str | torch.device = "cpu", validation=None, checkpoint: Path | str | None = None,
+def fit(model: nn.Module, split: Any, recipe: Recipe, *, normalise: Callable[[Tensor], Tensor], seed: int,
+        device: str | torch.device = "cpu", validation: Any = None, checkpoint: Path | str | None = None,
         snapshots: Callable[[nn.Module], list[dict]] | None = None, snapshot_count: int = 12,
         snapshot_epochs: Sequence[float | int] | None = None,
         progress: Callable[[str], None] | None = None, compile: bool = False) -> Fit:  # fmt: skip
