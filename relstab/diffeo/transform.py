@@ -143,7 +143,7 @@ class Diffeo(v2.Transform):
         moved = _per_image(lambda images, tau: fields.warp(images, tau, self.interpolation), values, field, trailing=2)
         return moved.round().to(image.dtype) if rounded else moved
 
-    def _draw(self, batch: int, size: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
+    def _draw(self, batch: int, size: Any) -> tuple[torch.Tensor, torch.Tensor]:
         shapes, amplitudes, coins = self._generators()
         low, high = self.cut
         coefficients = ensemble.sample_coefficients(batch, high, generator=shapes)
