@@ -69,7 +69,7 @@ def picture(
         words = words(*rows)
     with style.applied():
         png = _saved(fig, "png", dpi=dpi)
-        fig.set_layout_engine("none")  # the other files have its layout; to find it takes longer than to draw
+        fig.set_layout_engine(None)  # the other files keep what was found; to find it takes as long as to draw
         if environment.folder("RELSTAB_DOWNLOADS"):
             files = {
                 "svg": _saved(fig, "svg", metadata={"Date": None}),

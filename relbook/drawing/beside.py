@@ -100,8 +100,9 @@ def _copied(ax, other, label):
         drawn.append(points)
         count += 1
     if drawn:
-        for axis, (low, high), values in zip("xy", limits, np.concatenate(drawn).T, strict=True):
-            _widen(ax, axis, low, high, values)
+        points = np.concatenate(drawn)
+        for axis, (low, high), values in zip("xy", limits, points.T, strict=True):
+            _widen(ax, axis, low, high, points.ravel() if limits[0] == limits[1] else values)  # a square stays one
     return count
 
 

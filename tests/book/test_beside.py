@@ -59,6 +59,16 @@ def test_a_panel_finds_that_of_the_same_network_whatever_its_width_and_place():
     assert fig.axes[1].lines[1].get_ydata().tolist() == [1, 0.5, 0.2]
 
 
+def test_a_panel_with_one_scale_on_both_axes_keeps_it():
+    def against(fig, table):
+        ax = fig.subplots()
+        ax.plot(*np.transpose(table), "o", color=style.BLUE)
+        ax.set(xscale="log", yscale="log", xlim=(0.1, 1), ylim=(0.1, 1))
+
+    fig, _ = pair(against, [(0.2, 0.3)], [(0.5, 4.0)])
+    assert fig.axes[0].get_xlim() == fig.axes[0].get_ylim() and fig.axes[0].get_ylim()[1] > 4
+
+
 def bars(fig, heights):
     ax = fig.subplots()
     ax.bar(range(len(heights)), list(heights.values()))
