@@ -182,7 +182,9 @@ def _row(line: Mapping, source: str | None) -> str:
     if line["units"]:
         named, more = line["units"][:NAMED], len(line["units"]) - NAMED
         entries.append(("entered", html.escape(", ".join(named)) + (f" and {more} more" if more > 0 else "")))
+    known = html.escape(measured(line))
     if line["accepted_low"] is not None or line["accepted_high"] is not None:
+        known += f' <em class="claim-check">accepted {accepted(line)}</em>'
         because = f": {cell['because']}" if line["because"] else ""
         entries.append(("accepted", f"{accepted(line)}{scale}{because} (set {cell['set']}, {cell['basis']})"))
     entries += [("why", cell["reason"]), ("decides", cell["decides"]), ("supersedes", cell["supersedes"])]
@@ -196,7 +198,7 @@ def _row(line: Mapping, source: str | None) -> str:
     return (
         f'<details class="claim claim-{verdict.split()[0]}" id="claim-{cell["id"]}" {data}><summary>'
         f'<span class="verdict"><b>{mark}</b> {verdict}{kind}{check}</span><span>{cell["statement"]}</span>'
-        f"<span>{cell['said']}</span><span>{html.escape(measured(line))}</span></summary><dl>{more}</dl></details>"
+        f"<span>{cell['said']}</span><span>{known}</span></summary><dl>{more}</dl></details>"
     )
 
 

@@ -129,7 +129,8 @@ def test_each_told_sentence_can_be_read_with_each_verdict(verdict, monkeypatch):
 def test_rows_escape_what_they_print_and_unfold_without_scripts():
     html = shown.table([line()], {"b-5-toy": "relbook.studies.zoo.claims.error_correlation"})
     assert "a &lt; b." in html and html.count("<details") == 1 and " open" not in html
-    assert "0.896 [0.673, 0.982], n = 9" in html and "≥ 0.8 at scale laptop: scatter (set 2026-11-21, paper)" in html
+    assert '0.896 [0.673, 0.982], n = 9 <em class="claim-check">accepted ≥ 0.8</em></span></summary>' in html
+    assert "≥ 0.8 at scale laptop: scatter (set 2026-11-21, paper)" in html
     assert 'data-measure="relbook.studies.zoo.claims.error_correlation"' in html and "More networks." in html
 
 
