@@ -59,14 +59,14 @@ def picture(
     if show not in SHOWS:
         raise ValueError(f"show is {show!r}; it must be one of {', '.join(SHOWS)}")
 
-    def words(*tables):
+    def drawn(*tables):
         found = of(*tables) if of else tables
-        return stated(*found) if isinstance(found, tuple) else stated(found)
+        return found if isinstance(found, tuple) else (found,)
 
     if callable(fig):
-        fig, words = _both(fig, rows, show, words)
+        fig, words = _both(fig, rows, show, drawn)
     else:
-        words = words(*rows)
+        words = stated(*drawn(*rows))
     with style.applied():
         png = _saved(fig, "png", dpi=dpi)
         fig.set_layout_engine(None)  # the other files keep what was found; to find it takes as long as to draw
@@ -82,21 +82,23 @@ def picture(
     return Display(image_png=png, text_plain="figure", stated=words)
 
 
-def _both(draw: Callable, rows: Sequence, show: str, words: Callable) -> tuple[Figure, str]:
+def _both(draw: Callable, rows: Sequence, show: str, drawn: Callable) -> tuple[Figure, str]:
     """The figure of what is to be shown, and which rows it was drawn from, in words."""
     from relbook import registry
 
     own = [registry.computed(table) for table in rows]
     if show == "published" or all(table is None for table in own):
-        return draw(*rows), words(*rows)
+        return draw(*rows), stated(*drawn(*rows))
     scale = next(table.scale for table in own if table is not None)
     own = [table if mine is None else mine for table, mine in zip(rows, own, strict=True)]
     if show == "computed":
-        return draw(*own), words(*own)
-    fig = draw(*rows)
-    if beside.beside(fig, draw(*own), f"computed here ({scale})"):
-        return fig, f"{words(*rows)} Small and grey: computed by this page itself, at scale {scale}."
-    return fig, words(*rows)
+        return draw(*own), stated(*drawn(*own))
+    fig, words = draw(*rows), stated(*drawn(*rows))
+    if not beside.beside(fig, draw(*own), f"computed here ({scale})"):
+        return fig, words
+    sets = _sets(*(part for part in drawn(*own) if getattr(part, "scale", "") == scale))
+    where = f", on {_listed(sets)}" if sets and sets != _sets(*drawn(*rows)) else ""
+    return fig, f"{words} Small and grey: computed by this page itself, at scale {scale}{where}."
 
 
 def _saved(fig: Figure, kind: str, **options) -> bytes:
@@ -148,8 +150,8 @@ def _stated(rows: Rows) -> str:
     parts = []
     if count := _units(rows):
         noun = "network" if NETS & set(rows) else "setting"
-        sets = list(dict.fromkeys(rows["dataset"].dropna())) if "dataset" in rows else []
-        where = f" on {_listed(ENCODINGS.get(name, name) for name in sets)}" if sets else ""
+        sets = _sets(rows)
+        where = f" on {_listed(sets)}" if sets else ""
         members = sorted(set(rows["members"].dropna().astype(int))) if "members" in rows else []
         each = f" of {' to '.join(map(str, dict.fromkeys([members[0], members[-1]])))} seeds" if members else ""
         parts.append(f"{count:,} {noun}{'s' * (count > 1)}{each}{where}")
@@ -164,6 +166,16 @@ def _stated(rows: Rows) -> str:
     found = list(dict.fromkeys(rows["scale"])) if "scale" in rows else [rows.scale]
     parts.append(f"scale{'s' * (len(found) > 1)} {' and '.join(found)}")
     return f"Rows of the study {rows.study}: {', '.join(parts)}."
+
+
+def _sets(*tables: pd.DataFrame) -> list[str]:
+    """The data sets of tables of rows, as captions name them.
+
+    >>> _sets(pd.DataFrame({"dataset": ["mnist", None, "mnist"]}), pd.DataFrame({"seed": [0]}))
+    ['MNIST']
+    """
+    names = [name for table in tables if "dataset" in table for name in table["dataset"].dropna()]
+    return [ENCODINGS.get(name, name) for name in dict.fromkeys(names)]
 
 
 def _units(rows: Rows) -> int:

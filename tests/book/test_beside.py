@@ -190,6 +190,19 @@ def test_the_caption_counts_what_is_drawn_and_names_the_encoding():
     assert both.stated == f"{part} {part}"
 
 
+@pytest.mark.parametrize(("mine", "where"), [("fashion-mini", ", on 3,000 images of Fashion-MNIST."), ("mnist", ".")])
+def test_the_caption_names_other_pictures_than_the_published_ones(mine, where, monkeypatch):
+    values = {"tiny": ([2.0], mine), "laptop": ([1.0], "mnist")}
+
+    def load(units, state):
+        R, dataset = values.get(units[0].scale, ([], ""))
+        return Rows({"R": R}).assign(dataset=dataset).of("zoo", "", units=1, missing=1 - len(R))
+
+    monkeypatch.setattr(registry, "_load", load)
+    shown = page.picture(draw, registry.shown("zoo", "tiny"), show="both")
+    assert shown.stated.endswith(f"Small and grey: computed by this page itself, at scale tiny{where}")
+
+
 @pytest.mark.usefixtures("shelves")
 @pytest.mark.parametrize(("show", "points"), [("published", [1.0]), ("computed", [2.0]), ("both", [1.0, 2.0])])
 def test_one_argument_chooses(show, points, seen):
