@@ -89,6 +89,31 @@ def test_the_share_of_folds_is_read_between_the_stored_quantiles():
     assert (below.estimate, below.low, below.high) == (0, 0, 0.25)
 
 
+def test_beyond_the_stored_quantiles_an_end_is_known():
+    """Shares 0.2, 0.5 and 0.9 stored at temperatures below, and far below, that of δ = 1; rows in any order."""
+    scale = diffeo.temperature(1.0, 3, 32)
+    stored = pd.DataFrame({"rule": "code", "cut": 3, "samples": 400, "quantile": [0.5, 0.9, 0.2],
+                           "critical_temperature": [0.5 * scale, 0.9 * scale, 0.1 * scale]})  # fmt: skip
+    others = [stored.assign(critical_temperature=5 * scale, **other) for other in ({"rule": "paper"}, {"cut": 5})]
+    rows = pd.concat([*others, stored])
+    above = claims.folded(rows, cut=3, size=32)
+    assert (above.estimate, above.low, above.high, above.n) == (1, 0.9, 1, 400) and above.enough
+    below = claims.folded(rows, cut=3, size=32, displacement=0.1)  # T goes with δ²
+    assert (below.estimate, below.low, below.high) == (0, 0, 0.2)
+    for share, temperature in ((0.2, 0.1), (0.5, 0.5), (0.9, 0.9)):  # the ends belong to what is stored
+        displacement = math.sqrt(temperature * (1 + 1e-12 * (0.5 - share)))  # inside, by rounding
+        found = claims.folded(rows, cut=3, size=32, displacement=displacement)
+        assert found.estimate == pytest.approx(share) and found.low < share < found.high
+    half, finer = (claims.folded(rows, cut=3, **one) for one in ({"size": 32, "displacement": 0.5}, {"size": 64}))
+    assert half.estimate == pytest.approx(finer.estimate) and 0.2 < half.estimate < 0.5  # T goes with δ²/n²
+    assert (
+        claims.folded(rows, cut=4, size=32).n == 0
+        and claims.folded(rows[rows["rule"].eq("paper")], cut=3, size=32).n == 0
+    )
+    assert not claims.folded(rows.assign(samples=99), cut=3, size=32).enough
+    assert claims.folded(rows.assign(samples=100), cut=3, size=32).enough
+
+
 def test_the_constant_of_the_fold_boundary():
     """T c² ln c = 0.21 where half of the fields fold (c = 10, modes of the text): a number of ours,
     no claim of the paper.

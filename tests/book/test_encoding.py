@@ -196,6 +196,54 @@ def test_measures_on_a_made_up_table():
         assert np.isnan(measure(rows[rows["dataset"] != COPIES], seed=0).estimate)
 
 
+def two_unlike_pairs():
+    """Two pairs with other factors, and with what a measure must not take: other stages, statistics and layers."""
+    changes = {0: {"R": 2.0, "G": math.exp(-1), "G_grey_0": 0.9, "G_grey_3": 0.45},
+               1: {"R": 8.0, "G": math.exp(-3), "G_grey_0": 1.6, "G_grey_3": 0.2}}  # fmt: skip
+    pairs = [
+        made_up({COPIES: change}, seeds=(seed,), augment=(True,), early=early)
+        for (seed, change), early in zip(changes.items(), (0.5, 0.2), strict=True)
+    ]
+    rows = pd.concat(pairs, ignore_index=True)
+    copies = rows["dataset"].eq(COPIES)
+    for column, factor in (("R", 3.0), ("G", 5.0), ("G_grey_3", 0.1)):
+        rows[column] = rows[column].mask(copies & rows["statistic"].eq("component_median"), factor * rows[column])
+    before = rows[rows["kind"].eq("sensitivity")].assign(stage="init")
+    before = before.assign(**{name: before[name].mask(copies, 1e3) for name in QUANTITIES})
+    relu1 = rows[rows["layer"].eq("relu1")]
+    around = [
+        relu1.assign(layer=layer, depth=depth, relative_depth=depth / 5, G=relu1["G"].mask(copies, 1e-4))
+        for layer, depth in (("conv1", 0.5), ("relu2", 2))
+    ]
+    return pd.concat([rows, before, *around], ignore_index=True)
+
+
+def test_measures_keep_layers_stages_and_statistics_apart():
+    rows = two_unlike_pairs()
+    found = claims.factor(rows, quantity="R", seed=0)
+    assert found.estimate == pytest.approx(4) and found.n == 2  # geometric mean of 2 and 8
+    assert (found.low, found.high) == (pytest.approx(2), pytest.approx(8))
+    assert claims.factor(rows, quantity="R", statistic="component_median", seed=0).estimate == pytest.approx(12)
+    found = claims.against_low_frequency(rows, seed=0)  # 1/2 and 1/8
+    assert found.estimate == pytest.approx(1 / 4)
+    assert found.units == tuple(f"lenet x1, with augmentation, seed {seed}" for seed in (0, 1))
+    found = claims.early_share(rows, seed=0)  # -0.5 and -0.6 of -1 and -3: a quotient of means, no mean of quotients
+    assert found.estimate == pytest.approx(1.1 / 4) and found.units == claims.against_low_frequency(rows, seed=0).units
+    assert (found.low, found.high) == (pytest.approx(0.6 / 3), pytest.approx(0.5 / 1))
+    third = rows.assign(relative_depth=rows["relative_depth"].mask(rows["layer"].eq("relu1"), 1 / 3))
+    assert claims.early_share(third, seed=0).estimate == pytest.approx(1.1 / 4)  # the first third has its end
+    late = rows.assign(relative_depth=rows["relative_depth"].mask(rows["depth"].between(0.5, 1), 0.4))
+    assert claims.early_share(late, seed=0).n == 0
+
+
+def test_pairs_without_a_logarithm_are_left_out():
+    rows = two_unlike_pairs()
+    for value in (0.0, math.inf, math.nan):
+        second = rows["dataset"].eq(COPIES) & rows["seed"].eq(1) & rows["layer"].eq("output")
+        found = tables.factor(rows.assign(R=rows["R"].mask(second, value)))
+        assert found.n == 1 and found.estimate == pytest.approx(2)
+
+
 def test_every_claim_judges_made_up_rows():
     copies = {"R": 1.5, "G": 0.7, "G_grey_0": 1.0, "G_grey_3": 0.5}
     rows = made_up({COPIES: copies, "cifar10-8k-jpeg75-444": copies, "cifar10-8k-jpeg75-luminance": copies,

@@ -1,5 +1,6 @@
 """Networks that others trained on ImageNet: found, refused in one sentence, probed, drawn. On made-up packages."""
 
+import math
 import os
 import sys
 
@@ -11,7 +12,7 @@ from PIL import Image
 
 from relbook import papers, registry, scales
 from relbook.drawing import profile
-from relbook.studies.imagenet import figures
+from relbook.studies.imagenet import claims, figures
 from relbook.studies.imagenet import study as imagenet
 from relbook.studies.zoo import figures as zoo
 from relbook.studies.zoo import tables as zoo_tables
@@ -207,6 +208,73 @@ def test_claims_measure_what_they_say():
     found = {claim.id: claim.measured({"imagenet": pd.DataFrame(rows)}) for claim in chosen}
     assert {name: one.estimate for name, one in found.items()} == pytest.approx(expected)
     assert found["b-3-imagenet-falls"].units == (f"{UNIT.architecture}, 50 pictures",)
+
+
+PICTURES = {"a": 50, "b": 20}  # at initialisation
+
+
+def lines_of(R, *, stage, layers=(), **more):
+    """Rows of two networks; `R` by network. An output at cut 3 unless said, and its profile in `layers`."""
+    lines = []
+    for net, value in R.items():
+        base = {name: getattr(UNIT, name) for name in zoo_tables.UNIT} | {
+            "architecture": net,
+            "init_probes": PICTURES[net],
+        }
+        probe = {"kind": "sensitivity", "images": "imagenet", "shuffle": -1, "displacement": 1.0, "stage": stage,
+                 "interpolation": "bilinear", "cut": 3, "statistic": "component_median"}  # fmt: skip
+        probe |= {"D": 1.0, "G": 1.0}
+        lines.append(base | probe | {"layer": "output", "depth": 9, "R": value} | more)
+        lines += [
+            base | probe | {"statistic": "mean", "layer": str(k), "depth": k, "R": R_k, "relative_depth": k / 9}
+            for k, R_k in enumerate(layers[net] if layers else ())
+        ]
+    return lines
+
+
+def test_measures_keep_networks_stages_and_cuts_apart():
+    """Two networks whose numbers differ in everything: each measure by hand."""
+    mean = {"statistic": "mean"}
+    rows = [
+        *lines_of({"a": 2.0, "b": 0.5}, stage="init"),
+        *lines_of({"a": 4.0, "b": 16.0}, stage="init", **mean),
+        *lines_of({"a": 0.1, "b": 0.4}, stage="trained"),
+        *lines_of({"a": 7.0, "b": 7.0}, stage="trained", **mean),
+        *lines_of({"a": 1.0, "b": 5.0}, stage="init", cut=10),
+        *lines_of({"a": 0.8, "b": 4.0}, stage="trained", cut=10),
+    ]
+    groups = {"a": ((50, 1.0), (50, 4.0), (20, 99.0)), "b": ((20, 2.0), (50, 99.0))}
+    rows += [
+        {"architecture": net, "init_probes": PICTURES[net], "kind": "group", "images_in_group": n, "R": R}
+        for net, found in groups.items()
+        for n, R in found
+    ]
+    rows.append({"architecture": "c", "init_probes": 50, "kind": "group", "images_in_group": 50, "R": 9.0})  # no start
+    table = pd.DataFrame(rows)
+    assert claims.output(table, stage="init", seed=0).estimate == pytest.approx(1)  # geometric mean of 2 and 0.5
+    assert claims.output(table, stage="trained", seed=0).estimate == pytest.approx(0.2)
+    assert claims.output(table, stage="init", cut=10, seed=0).estimate == pytest.approx(math.sqrt(5))
+    found = claims.lowered(table, seed=0)  # a: 2 over 4, b: 2 over 16
+    assert found.estimate == pytest.approx(0.25) and found.units == ("a, 50 pictures", "b, 20 pictures")
+    found = claims.least_lowered(table, seed=0)  # cut 3: 0.05 and 0.8, so 0.2; cut 10: 0.8 and 0.8
+    assert found.estimate == pytest.approx(0.8) and found.units == ("a", "b")
+    exchanged = table.assign(stage=table["stage"].replace({"init": "trained", "trained": "init"}))
+    assert claims.least_lowered(exchanged, seed=0).estimate == pytest.approx(5)
+
+
+def test_measures_of_profiles_begin_behind_the_input():
+    """The input is left out: with it the ranks and the shares would be others, of both networks."""
+    ends = {"a": 1.0, "b": 1.0}
+    start = {"a": (1.0, 2.0, 3.0, 0.4), "b": (9.0, 1.0, 0.5, 1.9)}  # within a factor of 2: one of three, three
+    trained = {"a": (0.0001, 3.0, 2.0, 1.0), "b": (0.0001, 1.0, 3.0, 2.0)}  # Spearman's ρ -1 and 1/2
+    rows = pd.DataFrame([*lines_of(ends, stage="init", layers=start), *lines_of(ends, stage="trained", layers=trained)])
+    found = claims.flat_layers(rows, factor=2.0, seed=0)
+    assert found.estimate == pytest.approx(2 / 3) and found.units == ("a", "b")
+    assert (found.low, found.high) == (pytest.approx(1 / 3), 1)
+    assert claims.flat_layers(rows, factor=3.5, seed=0).estimate == 1
+    found = claims.rank_with_depth(rows, seed=0)
+    assert found.estimate == pytest.approx(-1 / 4) and found.units == ("a", "b")
+    assert (found.low, found.high) == (pytest.approx(-1), pytest.approx(1 / 2))
 
 
 def test_the_table_of_units():

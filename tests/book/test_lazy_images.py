@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from relbook import papers, scales
-from relbook.studies.lazy_images import figures, pixels
+from relbook.studies.lazy_images import claims, figures, pixels
 from relbook.studies.lazy_images import study as lazy_images
 from relbook.studies.lazy_images.networks import Centred, Predictor
 from relstab import models
@@ -269,6 +269,92 @@ def test_networks_that_did_not_reach_the_stop_are_named_and_not_used(rows):
     assert len(lazy_images.both_regimes(stuck)) == 0 < len(lazy_images.both_regimes(rows))
     assert judge(stuck).verdict["d-lazy-images-stability-one"] == "not tested"
     assert set(judge(rows.iloc[:0]).verdict) == {"not tested"}
+
+
+# ---- made-up tables of known ratios
+
+RATIOS = {
+    ("fc_l2", 256): (2.0, 2.0, 8.0),
+    ("fc_l2", 1024): (16.0,),
+    ("fc_l4", 256): (0.5,),
+    ("fc_l4", 1024): (3.0, 3.0),
+}
+
+
+def made_up():
+    """R of F at the output: 1 lazily, `RATIOS` with features, before training a tenth of it; D, errors: squares."""
+    lines = []
+    for (network, train), found in RATIOS.items():
+        for seed, ratio in enumerate(found, 1):
+            for alpha, R in ((0.03, ratio), (1.0, 77.0), (1e5, 1.0), (math.nan, 55.0)):
+                unit = {"dataset": "x", "network": network, "width": 1.0, "train": train, "seed": seed, "alpha": alpha}
+                lines.append(unit | {"kind": "training", "status": "reached", "test_error": 0.01 * R**2})
+                for stage, layer, value in (("trained", "output", R), ("init", "output", ratio / 10),
+                                            ("trained", "relu1", 99.0), ("init", "input", 99.0)):  # fmt: skip
+                    number = {"stage": stage, "layer": layer, "R": value, "D": value**2, "G": value}
+                    lines.append(unit | {"kind": "sensitivity"} | number)
+    return pd.DataFrame(lines)
+
+
+def test_pairs_are_averaged_over_sizes_and_seeds_or_size_by_size():
+    rows = made_up()
+    found = claims.ratio(rows, network="fc_l2", seed=0)
+    assert found.estimate == pytest.approx(2 ** (9 / 4))  # 2, 2, 8 and 16
+    assert found.units == (*(f"fc_l2, P = 256, seed {seed}" for seed in (1, 2, 3)), "fc_l2, P = 1024, seed 1")
+    assert (found.low, found.high) == (
+        pytest.approx(2 ** (6 / 3)),
+        pytest.approx(2 ** (10 / 3)),
+    )  # 16, and two of three
+    assert claims.ratio(rows, seed=0).estimate == pytest.approx((2**8 * 9) ** (1 / 7))
+    assert claims.ratio(rows, network="fc_l2", every_size=True, seed=0).estimate == pytest.approx(2 ** (5 / 3))
+    assert claims.ratio(rows, network="fc_l2", quantity="D", seed=0).estimate == pytest.approx(2 ** (9 / 2))
+    assert claims.ratio(rows, network="fc_l2", quantity="test_error", seed=0).estimate == pytest.approx(2 ** (9 / 2))
+    assert claims.ratio(rows, network="fc_l2", over="start", seed=0).estimate == pytest.approx(10)
+    every = claims.ratio(rows, every_size=True, seed=0)
+    assert (every.low, every.estimate, every.high) == pytest.approx((0.5, 0.5, 0.5)) and every.n == 7
+
+
+def test_the_other_network_of_one_that_did_not_reach_the_stop_goes_as_well():
+    rows = made_up()
+    stuck = rows["network"].eq("fc_l2") & rows["train"].eq(1024) & rows["alpha"].eq(1e5) & rows["kind"].eq("training")
+    found = claims.ratio(rows.assign(status=rows["status"].mask(stuck, "limit")), network="fc_l2", seed=0)
+    assert found.estimate == pytest.approx(2 ** (5 / 3)) and found.n == 3
+    assert claims.ratio(rows[rows["alpha"].ne(1e5)], seed=0).n == 0
+
+
+def first_layers():
+    """Seed by seed: likeness of neighbours, feature (lazy); share of pixels, feature (lazy)."""
+    known = {1: ((0.5, 0.1), (0.2, 0.8)), 2: ((0.9, 0.2), (0.1, 0.1)), 3: ((0.3, 0.3), (0.2, 0.05))}
+    lines = []
+    for seed, (alike, shares) in known.items():
+        for train in (256, 1024):
+            wrong = 10.0 * seed * (train == 1024)
+            for regime, like, share in zip(
+                ("feature", "lazy", "before training"), (*alike, 5.0), (*shares, 9.0), strict=True
+            ):
+                unit = {"train": train, "seed": seed, "regime": regime}
+                lines.append(unit | {"kind": "share", "value": share + wrong})
+                lines += [
+                    unit | {"kind": "likeness", "distance": d, "value": value + wrong}
+                    for d, value in ((0, 1.0), (1, like), (2, -like))
+                ]
+                lines.append(unit | {"kind": "power", "row": 0, "column": 1, "value": 3.0})
+    return pd.DataFrame(lines)
+
+
+def test_first_layers_are_compared_seed_by_seed():
+    found = claims.likeness(first_layers(), seed=0)  # 0.4, 0.7 and 0
+    assert found.estimate == pytest.approx(1.1 / 3) and found.enough
+    assert (found.low, found.high) == (pytest.approx(0), pytest.approx(0.7))
+    assert found.units == ("P = 256, seed 1", "P = 256, seed 2", "P = 256, seed 3")
+    found = claims.pixels_used(first_layers(), seed=0)  # 1/4, 1 and 4
+    assert found.estimate == pytest.approx(1) and found.n == 3
+    assert (found.low, found.high) == (pytest.approx(0.25), pytest.approx(4))
+    two = first_layers().query("seed < 3")
+    assert claims.pixels_used(two, seed=0).estimate == pytest.approx(0.5)
+    assert not claims.pixels_used(two, seed=0).enough
+    for measure in (claims.likeness, claims.pixels_used):
+        assert measure(first_layers().query("train == 1024"), seed=0).n == 0
 
 
 def test_a_unit_gives_the_same_rows_again():

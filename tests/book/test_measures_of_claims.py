@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from relbook import papers
 from relbook.studies.augmentation import claims as augmentation
@@ -151,6 +152,11 @@ def test_laws_of_the_walk():
     )
 
 
+def test_the_walk_goes_half_a_site_a_layer_where_filters_are_even():
+    """Filters of two sites: the pixel stays or moves by one, each with probability 1/2; minus the mean step."""
+    assert line.drift().estimate == pytest.approx(-1 / 2) and line.drift().n is None
+
+
 def test_a_ramp_and_the_layer_that_sees_it():
     assert two_pixels.off_the_ramp().n is None and two_pixels.off_the_ramp(scales=[3, 5]).n == 2
     assert two_pixels.off_the_ramp(scales=[3, 5]).estimate == pytest.approx(0, abs=1e-12)
@@ -213,6 +219,25 @@ def test_the_centre_moves_by_the_sum_over_kept_modes():
     assert fields.centre(rule="code", cut=30).estimate == pytest.approx(1, abs=0.25)
 
 
+def test_the_centre_moves_with_the_modes_of_odd_numbers():
+    """n² T = 4/(π ln 3) times the sum of 2/(i² + j²) over odd modes: (1, 1) of the text; (1, 3), (3, 1) of the code."""
+    first, third = 2 / (1 + 1), 2 * 2 / (1 + 9)
+    assert fields.centre(rule="paper").estimate == pytest.approx(math.sqrt(4 / math.pi / math.log(3) * first))
+    assert fields.centre(rule="code").estimate == pytest.approx(math.sqrt(4 / math.pi / math.log(3) * (first + third)))
+
+
+def test_the_growth_with_the_logarithm_of_the_cut_off(monkeypatch):
+    assert fields.log_slope().estimate == pytest.approx(math.pi / 4, rel=0.01)
+    asked = []
+
+    def displacement(temperature, cut, size, *, exact):
+        asked.append((cut, exact))
+        return size * math.sqrt(temperature * (7 + 3 * math.log(cut)))
+
+    monkeypatch.setattr(fields.diffeo, "displacement", displacement)
+    assert fields.log_slope().estimate == pytest.approx(3) and asked == [(100, True), (400, True)]
+
+
 def folds(scale=1.0):
     return pd.DataFrame([{"rule": rule, "cut": c, "quantile": q, "samples": 100, "norm2": 2.0,
                           "critical_temperature": q * 2 * scale**c / (c**2 * math.log(c))}
@@ -223,6 +248,90 @@ def test_a_boundary_of_the_stated_form_has_no_spread():
     assert fields.fold_spread(folds()).estimate == pytest.approx(1)
     found = fields.fold_spread(folds(1.1))
     assert found.estimate == pytest.approx(1.1**15) and found.units == ("c = 5", "c = 10", "c = 20")
+
+
+def test_a_row_of_another_rule_or_cut_off_is_not_taken():
+    """Of the text at c = 3 the norm is twice (π³/8) c²; other rules, cut-offs and quantiles have other numbers."""
+    rows = folds().assign(norm2=1.0)
+    half = rows["quantile"].eq(0.5) & rows["cut"].eq(3)
+    rows["norm2"] = rows["norm2"].mask(half & rows["rule"].eq("paper"), 2 * math.pi**3 / 8 * 9)
+    rows["norm2"] = rows["norm2"].mask(half & rows["rule"].eq("code"), 3 * math.pi**3 / 8 * 9)
+    assert fields.gradient_norm(rows, rule="paper", cut=3).estimate == pytest.approx(2)
+    assert fields.gradient_norm(rows, rule="code", cut=3).estimate == pytest.approx(3)
+    assert fields.gradient_norm(rows, rule="paper", cut=4).n == 0
+    other = folds()
+    other["critical_temperature"] *= np.where(other["rule"].eq("code") & other["cut"].eq(5), 9.0, 1.0)
+    assert fields.fold_spread(other).estimate == pytest.approx(1)
+    wide = folds()
+    wide["critical_temperature"] *= wide["cut"].map({3: 7.0, 5: 1.0, 10: 4.0, 20: 2.0})
+    more = wide[wide["cut"].eq(20)].assign(cut=21, critical_temperature=9.0)
+    assert fields.fold_spread(pd.concat([wide, more])).estimate == pytest.approx(4)
+
+
+def test_points_that_fold_are_those_of_the_backward_map(monkeypatch):
+    """s - τ(s) with linear τ on all points: stretched past itself along one axis, along both, sheared, turned."""
+    y, x = (torch.arange(64.0) - 31.5).reshape(1, 64, 1), (torch.arange(64.0) - 31.5).reshape(1, 1, 64)
+    zero = torch.zeros(1, 64, 64)
+    linear = [(2 * x + zero, zero), (2 * x + zero, 2 * y + zero), (2 * y + zero, 2 * x + zero),
+              (2 * y + zero, -2 * x + zero), (-2 * x + zero, zero), (zero, 2 * y + zero), (x + zero, zero)]  # fmt: skip
+    moved = torch.stack([torch.cat(pair) for pair in linear])
+    temperatures = []
+
+    def field(coefficients, temperature, size):
+        temperatures.append((temperature, size))
+        return moved
+
+    monkeypatch.setattr(fields.diffeo, "displacement_field", field)
+    assert fields._folded_points(None, 3).tolist() == [1, 0, 1, 0, 0, 1, 1]  # determinants -1, 1, -3, 5, 3, -1 and 0
+    assert temperatures == [(pytest.approx(8 / math.pi**3 / 9), 64)]
+    half = torch.where(x < 0, x * 0, 2 * x) + zero  # 32 columns are flat; at the edge the slope is a half of 2
+    monkeypatch.setattr(fields.diffeo, "displacement_field", lambda *_: torch.stack([torch.cat([half, zero])]))
+    assert fields._folded_points(None, 3).item() == pytest.approx(0.5, abs=1 / 32)
+
+
+def test_the_worst_cut_off_counts_with_the_scatter_of_its_draws(monkeypatch):
+    """Shares 0 and 0.4 by turns at c = 5, none at c = 3: mean 0.2, deviation 0.2 √(n/(n - 1)) of n = 300 draws."""
+
+    def folded(coefficients, cut):
+        assert coefficients.shape[-2:] == (cut, cut) and len(coefficients) <= 250
+        return np.resize([0.0, 0.4], len(coefficients)) * (cut == 5)
+
+    monkeypatch.setattr(fields, "_folded_points", folded)
+    for cuts in ([3, 5], [5, 3]):
+        found = fields.local_folds(cuts=cuts, draws=300, seed=0)
+        assert found.estimate == pytest.approx(0.2) and found.n == 300 and found.enough
+        assert found.high - 0.2 == pytest.approx(1.96 * 0.2 / math.sqrt(299)) == pytest.approx(0.2 - found.low)
+    assert not fields.local_folds(cuts=[5], draws=99, seed=0).enough
+    assert fields.local_folds(cuts=[5], draws=100, seed=0).enough
+    assert fields.local_folds(cuts=[3], draws=100, seed=0).low == 0
+
+
+def test_squares_that_depend_on_each_other_are_found(monkeypatch):
+    """|u| = |v| with signs of their own: no correlation of the components, full correlation of the squares."""
+    drawn = fields.diffeo.displacement_field
+
+    def tied(*arguments):
+        field = drawn(*arguments)
+        signs = torch.randint(0, 2, (len(field), 1, 1), generator=torch.Generator().manual_seed(1)) * 2 - 1
+        return torch.stack([field[:, 0], signs * field[:, 0]], 1)
+
+    monkeypatch.setattr(fields.diffeo, "displacement_field", tied)
+    assert fields.dependence(cut=3, draws=4000, seed=0).estimate == pytest.approx(1)
+    assert fields.dependence(cut=3, draws=4000, seed=0).n == 4000
+
+    def opposite(*arguments):
+        field = drawn(*arguments)
+        return torch.stack([field[:, 0], -field[:, 0]], 1)
+
+    monkeypatch.setattr(fields.diffeo, "displacement_field", opposite)
+    assert fields.dependence(cut=3, draws=400, seed=0).estimate == pytest.approx(1)
+
+
+def test_the_gradient_norm_of_four_modes_is_that_of_each_weighted_alike():
+    """n = 2: (π²/4)(i² + j²) over i² + j², four modes and two components; their mean over (π²/2) n² is one."""
+    found = fields.norm_without_cut(size=2, draws=4000, seed=0)
+    assert found.estimate == pytest.approx(1, abs=0.03) and found.low < 1 < found.high
+    assert found.high - found.low < 0.04 and fields.norm_without_cut(size=1, draws=30, seed=0).enough
 
 
 def test_norms_and_points_that_fold():

@@ -9,7 +9,7 @@ import torch
 
 from relbook import papers, scales
 from relbook.studies import one_hidden, toys
-from relbook.studies.sphere import figures, ntk
+from relbook.studies.sphere import claims, figures, ntk
 from relbook.studies.sphere import study as sphere
 from relstab.store import records
 from relstab.train import checkpoints
@@ -152,6 +152,63 @@ def test_claims_change_when_the_regimes_are_exchanged(rows):
 def test_claims_without_measurements_are_not_tested(rows):
     pictures = rows[rows.sign.notna()].drop(columns=["test_mse", "S", "concentration", "weight_change"])
     assert set(judged(pictures, "laptop").verdict) == {"not tested"}
+
+
+# ---- a made-up table: three seeds, feature over lazy by dimension and size, times a factor of the seed
+
+OVER = {(2, 16): 6.0, (3, 8): 1.5, (3, 16): 4.0, (3, 32): 3.0, (5, 32): 2.0}
+OF_SEED = {1: 0.25, 2: 1.0, 3: 4.0}
+
+
+def made_up():
+    lines = []
+    for (dimension, train), ratio in OVER.items():
+        for member, factor in OF_SEED.items():
+            for alpha, S, mse in (
+                (0.03, 7 * ratio * factor, 5.0),
+                (1.0, 1e-9, 1e9),
+                (100.0, 7.0, 0.5),
+                (math.inf, 1e9, 1.0),
+            ):
+                unit = {"dimension": dimension, "train": train, "member": member, "alpha": alpha}
+                lines.append(unit | {"S": S, "test_mse": mse, "concentration": 0.2})
+    picture = {"dimension": 2, "train": 16, "alpha": 0.03, "sign": 1, "u": 0.0, "v": 1.0}
+    return pd.DataFrame([*lines, picture])
+
+
+def test_the_smallest_ratio_is_over_the_sizes_asked_for():
+    rows = made_up()
+    found = claims.ratio(rows, quantity="S", dimension=3, sizes=[16, 32], seed=0)
+    assert found.estimate == pytest.approx(3) and found.units == ("seed 1", "seed 2", "seed 3") and found.enough
+    assert (found.low, found.high) == (pytest.approx(0.75), pytest.approx(12))
+    assert claims.ratio(rows, quantity="S", dimension=3, seed=0).estimate == pytest.approx(1.5)
+    assert claims.ratio(rows, quantity="S", sizes=[16], seed=0).estimate == pytest.approx(4)
+    assert claims.ratio(rows, quantity="S", seed=0).estimate == pytest.approx(1.5)
+    assert claims.ratio(rows, quantity="test_mse", seed=0).estimate == pytest.approx(10)
+    assert claims.ratio(rows, quantity="S", dimension=5, sizes=[16, 32], seed=0).n == 0
+    two = claims.ratio(rows[rows["member"].ne(3)], quantity="S", dimension=3, sizes=[16, 32], seed=0)
+    assert two.estimate == pytest.approx(1.5) and two.n == 2 and not two.enough
+    lacks = rows[~(rows["member"].eq(3) & rows["train"].eq(32) & rows["alpha"].eq(0.03))]
+    assert claims.ratio(lacks, quantity="S", dimension=3, sizes=[16, 32], seed=0).n == 0
+    assert claims.ratio(rows[rows["alpha"].ne(100.0)], quantity="S", seed=0).n == 0
+    assert claims.ratio(rows.drop(columns="test_mse"), quantity="S", seed=0).n == 0
+
+
+def test_the_concentration_farthest_from_the_start_is_found_on_either_side():
+    """Seed by seed 0.2 before; after lazy training 0.16 in one network, 0.24 in another: 0.8 is farther than 1.2."""
+    rows = made_up()
+    assert claims.kept(rows, seed=0).estimate == pytest.approx(1)
+    lazy = rows["alpha"].eq(100.0)
+    one, two = (
+        lazy & rows["dimension"].eq(d) & rows["train"].eq(p) & rows["member"].eq(m)
+        for d, p, m in ((3, 16, 2), (5, 32, 3))
+    )
+    moved = rows.assign(concentration=rows["concentration"].mask(one, 0.16).mask(two, 0.24))
+    found = claims.kept(moved, seed=0)
+    assert found.estimate == pytest.approx(0.8) and found.n == 3
+    assert (found.low, found.high) == (pytest.approx(0.8), pytest.approx(1.2))
+    moved = moved.assign(concentration=moved["concentration"].mask(two, 0.4))
+    assert claims.kept(moved, seed=0).estimate == pytest.approx(2)
 
 
 def test_pictures_hold_every_neuron_before_and_after(rows):

@@ -9,7 +9,7 @@ import torch
 
 from relbook import papers, scales
 from relbook.studies import one_hidden, toys
-from relbook.studies.stripe import figures
+from relbook.studies.stripe import claims, figures
 from relbook.studies.stripe import study as stripe
 from relstab.store import records
 from relstab.train import checkpoints
@@ -173,6 +173,50 @@ def test_slope_finds_a_power_law_and_drops_sizes_with_absent_members():
     assert stripe.complete(rows[~late], stop=0.0).index.tolist() == [512, 1024, 2048]
     assert math.isnan(stripe.slope(rows[rows.train == 512])[0])
     assert set(stripe.exponents(rows).stop) == {0.3, 0.0}
+
+
+def test_the_exponent_is_the_mean_of_the_members_own():
+    """Three members with exponents -1, -2 and -0.6; nothing of another stop, α, optimiser or incomplete size enters."""
+    exponents = {1: -1.0, 2: -2.0, 3: -0.6}
+    one = {"optimiser": "gd", "alpha": 1e-4}
+    rows = pd.DataFrame(
+        [
+            one | {"stop": stop, "train": P, "member": m, "R": 5 * m * P ** (s * k), "Lambda": P ** (-s / 4 * k)}
+            for m, s in exponents.items()
+            for P in (512, 1024, 2048, 4096)
+            for stop, k in ((1.0, 9.0), (0.3, 1.0), (0.0, 0.5))
+        ]
+    )
+    rows["R"] = rows["R"].mask(rows["train"].eq(4096) & rows["stop"].eq(0.3), 1e3)  # one member never got there
+    rows = rows[~(rows["train"].eq(4096) & rows["stop"].eq(0.3) & rows["member"].eq(2))]
+    others = [rows.assign(R=rows["train"] ** 3.0, **other) for other in ({"optimiser": "sgd"}, {"alpha": 1e-2})]
+    rows = pd.concat([*others, rows])
+    found = claims.exponent(rows, seed=0)
+    assert found.estimate == pytest.approx(-1.2) and found.units == ("seed 1", "seed 2", "seed 3") and found.enough
+    assert (found.low, found.high) == (pytest.approx(-2), pytest.approx(-0.6))
+    assert claims.exponent(rows, quantity="Lambda", seed=0).estimate == pytest.approx(0.3)
+    assert claims.exponent(rows, stop=0.0, seed=0).estimate == pytest.approx(-0.6)
+    assert not claims.exponent(rows[rows["member"].ne(2)], seed=0).enough
+    assert claims.exponent(rows[rows["train"].eq(512)], seed=0).n == 0
+    few = claims.exponent(rows[rows["train"].le(1024)], seed=0)
+    assert few.estimate == pytest.approx(-1.2) and few.units == ("P = 512", "P = 1024") and not few.enough
+
+
+def test_errors_follow_R_where_none_is_one_point():
+    """Errors of 0.16 R, but 0 where R is 1/640, which counts as one of 4,000 points: so the logs are on a line."""
+    R = [1.0, 0.1, 0.01, 1 / 640]
+    one = {"optimiser": "gd", "alpha": 1e-4, "stop": 0.3, "member": 4}
+    rows = pd.DataFrame(
+        [one | {"train": 2**k, "R": r, "test_error": 0.16 * r * (r > 0.005)} for k, r in enumerate(R)]
+        + [one | {"stop": 0.0, "train": 2**k, "R": r, "test_error": 1e-3 / r} for k, r in enumerate(R)]
+    )
+    found = claims.performance(rows, stop=0.3, seed=0)
+    assert found.estimate == pytest.approx(1)
+    assert found.units == ("P = 1, seed 4", "P = 2, seed 4", "P = 4, seed 4", "P = 8, seed 4")
+    assert claims.performance(rows, stop=0.0, seed=0).estimate == pytest.approx(-1)
+    bent = rows.iloc[:3].assign(test_error=[0.1, 0.3, 0.1])  # logs 0, -1, -2 and 0, 1, 0: no correlation
+    found = claims.performance(bent, stop=0.3, seed=0)
+    assert (found.low, found.estimate, found.high) == pytest.approx((0, 0, 0), abs=1e-12)  # of all three or left out
 
 
 def judged(rows):

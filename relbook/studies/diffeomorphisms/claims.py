@@ -20,7 +20,7 @@ def log_slope() -> Measurement:
     return exact((high - low) / math.log(4))
 
 
-def _rows_of(rows: pd.DataFrame, rule: str, cut: int) -> pd.Series:
+def _rows_of(rows: pd.DataFrame, rule: str, cut: int) -> pd.Series | None:
     found = rows[(rows["rule"] == rule) & (rows["cut"] == cut) & (rows["quantile"] == 0.5)]
     return found.iloc[0] if len(found) else None
 
