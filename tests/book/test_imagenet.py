@@ -258,6 +258,11 @@ def test_measures_keep_networks_stages_and_cuts_apart():
     assert found.estimate == pytest.approx(0.25) and found.units == ("a, 50 pictures", "b, 20 pictures")
     found = claims.least_lowered(table, seed=0)  # cut 3: 0.05 and 0.8, so 0.2; cut 10: 0.8 and 0.8
     assert found.estimate == pytest.approx(0.8) and found.units == ("a", "b")
+    init = table["stage"].eq("init")
+    found = claims.least_lowered(pd.concat([table[~init], table[init][::-1]]), seed=0)  # in whatever order
+    assert (found.low, found.estimate, found.high) == pytest.approx((0.8, 0.8, 0.8))
+    lacks = table[~(table["architecture"].eq("b") & table["cut"].eq(10) & init)]
+    assert claims.least_lowered(lacks, seed=0).units == ("a",)  # the least of cuts is known of no other
     exchanged = table.assign(stage=table["stage"].replace({"init": "trained", "trained": "init"}))
     assert claims.least_lowered(exchanged, seed=0).estimate == pytest.approx(5)
 

@@ -310,6 +310,10 @@ def test_pairs_are_averaged_over_sizes_and_seeds_or_size_by_size():
     assert claims.ratio(rows, network="fc_l2", quantity="D", seed=0).estimate == pytest.approx(2 ** (9 / 2))
     assert claims.ratio(rows, network="fc_l2", quantity="test_error", seed=0).estimate == pytest.approx(2 ** (9 / 2))
     assert claims.ratio(rows, network="fc_l2", over="start", seed=0).estimate == pytest.approx(10)
+    two = pd.concat(
+        [rows, rows.assign(dataset="y", R=rows["R"] * rows["alpha"].eq(0.03).map({True: 1 / 64, False: 1}))]
+    )
+    assert claims.ratio(two, network="fc_l2", every_size=True, seed=0).estimate == pytest.approx(2 ** (5 / 3 - 6))
     every = claims.ratio(rows, every_size=True, seed=0)
     assert (every.low, every.estimate, every.high) == pytest.approx((0.5, 0.5, 0.5)) and every.n == 7
 

@@ -191,6 +191,8 @@ def test_the_smallest_ratio_is_over_the_sizes_asked_for():
     lacks = rows[~(rows["member"].eq(3) & rows["train"].eq(32) & rows["alpha"].eq(0.03))]
     assert claims.ratio(lacks, quantity="S", dimension=3, sizes=[16, 32], seed=0).n == 0
     assert claims.ratio(rows[rows["alpha"].ne(100.0)], quantity="S", seed=0).n == 0
+    both = rows[rows["alpha"].isin([0.03, 100.0])]
+    assert claims.ratio(both, quantity="S", seed=0).estimate == pytest.approx(1.5)
     assert claims.ratio(rows.drop(columns="test_mse"), quantity="S", seed=0).n == 0
 
 
@@ -209,6 +211,9 @@ def test_the_concentration_farthest_from_the_start_is_found_on_either_side():
     assert (found.low, found.high) == (pytest.approx(0.8), pytest.approx(1.2))
     moved = moved.assign(concentration=moved["concentration"].mask(two, 0.4))
     assert claims.kept(moved, seed=0).estimate == pytest.approx(2)
+    every = lazy & rows["train"].eq(8)
+    found = claims.kept(rows.assign(concentration=rows["concentration"].mask(every, 0.16)), seed=0)
+    assert (found.low, found.high) == pytest.approx((0.8, 0.8))  # of one size in every seed, so in every resample
 
 
 def test_pictures_hold_every_neuron_before_and_after(rows):

@@ -33,12 +33,12 @@ def least_lowered(rows: pd.DataFrame, *, seed: int) -> Measurement:
     cuts = sorted(int(cut) for cut in rows["cut"].dropna().unique())
     if not cuts:
         return nothing()
-    sides = [
-        [tables.outputs(rows, stage=stage, cut=cut).set_index("architecture")["R"] for cut in cuts]
-        for stage in ("trained", "init")
-    ]
-    logs = np.log(np.array(sides[0])) - np.log(np.array(sides[1]))
-    return bootstrap(lambda x: np.exp(mean(x).max(0)), logs, units=sides[0][0].index, seed=seed)
+    trained, start = (
+        pd.DataFrame({c: tables.outputs(rows, stage=s, cut=c).set_index("architecture")["R"] for c in cuts})
+        for s in ("trained", "init")
+    )
+    logs = (np.log(trained) - np.log(start)).dropna()
+    return bootstrap(lambda x: np.exp(mean(x).max(0)), logs.to_numpy().T, units=logs.index, seed=seed)
 
 
 def rank_with_depth(rows: pd.DataFrame, *, seed: int) -> Measurement:

@@ -19,13 +19,13 @@ TRAIN = 256  # images behind the first layers
 def _over_sizes(logs: pd.Series, statistic: Callable, seed: int) -> Measurement:
     frame = logs.reset_index()
     units = [f"{line.network}, P = {line.train:g}, seed {line.seed:g}" for line in frame.itertuples()]
-    labels = frame["network"] + " " + frame["train"].astype(str)
+    labels = frame["dataset"] + " " + frame["network"] + " " + frame["train"].astype(str)
     codes = labels.factorize()[0].astype(float)
     return bootstrap(statistic, np.exp(frame["log_ratio"]), codes, units=units, seed=seed, strata=labels)
 
 
 def _smallest(ratios: np.ndarray, codes: np.ndarray) -> np.ndarray:
-    """Smallest over networks and sizes of geometric means over seeds."""
+    """Smallest over data sets, networks and sizes of geometric means over seeds."""
     logs = np.log(ratios)
     return np.exp(np.min([np.where(codes == c, logs, 0).sum(-1) / (codes == c).sum(-1) for c in np.unique(codes)], 0))
 
