@@ -198,6 +198,8 @@ def test_the_exponent_is_the_mean_of_the_members_own():
     assert claims.exponent(rows, stop=0.0, seed=0).estimate == pytest.approx(-0.6)
     assert not claims.exponent(rows[rows["member"].ne(2)], seed=0).enough
     assert claims.exponent(rows[rows["train"].eq(512)], seed=0).n == 0
+    never = rows[~(rows["member"].eq(2) & rows["stop"].eq(0.3))]  # a member that got there at no size
+    assert claims.exponent(never, seed=0).n == 0 and claims.exponent(never, stop=0.0, seed=0).n == 3
     few = claims.exponent(rows[rows["train"].le(1024)], seed=0)
     assert few.estimate == pytest.approx(-1.2) and few.units == ("P = 512", "P = 1024") and not few.enough
 
