@@ -117,11 +117,13 @@ def in_short(said: str, found: str, why: str, *, who: str = "The paper", **claim
     Here. It does.
     Why. Width.
     """
+    from relbook import shown
+
     lines = {who: said, "Here": found, "Why": why}
     if claims:
         known = _told(claims)
         lines = {name: text.format(**known) for name, text in lines.items()}
-    lines = {name: _minus(text) for name, text in lines.items()}
+    lines = {name: shown.typeset(text) for name, text in lines.items()}
     markdown = "\n>\n".join(f"> **{name}.** {text}" for name, text in lines.items())
     return Display(text_markdown=markdown, text_plain="\n".join(f"{name}. {text}" for name, text in lines.items()))
 
@@ -229,6 +231,9 @@ def table(frame: pd.DataFrame, **whole: pd.DataFrame) -> Display:
     >>> table(pd.DataFrame({"family": ["dense"], "R": [0.123456]})).bundle["text/plain"].split()
     ['family', 'R', 'dense', '0.12']
     """
+    from relbook import shown
+
+    frame = frame.map(lambda value: shown.typeset(value) if isinstance(value, str) else value)
     options = {"index": False, "float_format": lambda value: f"{value:.2f}".replace("-", "−")}
     html = f'<div class="table-frame{" long" * (len(frame) > LONG)}">{frame.to_html(border=0, **options)}</div>'
     _keep(html.encode(), {f"{name}.csv": part.to_csv(index=False).encode() for name, part in whole.items()})
@@ -279,17 +284,10 @@ def sentence(text: str) -> Display:
     >>> sentence("All hold.").bundle["text/plain"]
     'All hold.'
     """
-    text = _minus(text)
+    from relbook import shown
+
+    text = shown.typeset(text)
     return Display(text_markdown=text, text_plain=text)
-
-
-def _minus(text: str) -> str:
-    """Negative numbers with a minus sign, not a hyphen.
-
-    >>> _minus("-0.5 to +0.2 (-1), VGG-11")
-    '−0.5 to +0.2 (−1), VGG-11'
-    """
-    return re.sub(r"(?<![^ (\[])-(?=[0-9])", "−", text)
 
 
 def told(text: str, **claims: str) -> Display:
@@ -301,7 +299,9 @@ def told(text: str, **claims: str) -> Display:
             says the opposite of the table below it.
         claims: name -> id.
     """
-    text = _minus(text.format(**_told(claims)))
+    from relbook import shown
+
+    text = shown.typeset(text.format(**_told(claims)))
     return Display(text_markdown=text, text_plain=text)
 
 

@@ -54,6 +54,7 @@ SECTIONS = {
 }
 
 
+VERBATIM = {"id", "figure", "paper", "scale", "supersedes"}  # names, not text
 NAMED = 40  # networks or seeds that a row names
 
 
@@ -68,6 +69,16 @@ def in_words(verdict: str, subject: str = "", *, difference: str | None = None) 
     if verdict == Verdict.DIFFERS and difference:
         word = f"{word} ({kinds[difference]})"
     return f"{subject} {word}".strip()
+
+
+def typeset(text: str) -> str:
+    """Negative numbers with a minus sign, not a hyphen, and percent signs apart from their number.
+
+    >>> typeset("-0.5 to +0.2 (-1), VGG-11; 92%, 3 %")
+    '−0.5 to +0.2 (−1), VGG-11; 92\xa0%, 3\xa0%'
+    """
+    text = re.sub(r"(?<![^ (\[])-(?=\.?[0-9])", "−", text)
+    return re.sub(r"(?<=[0-9]) ?%", "\N{NO-BREAK SPACE}%", text)
 
 
 def number(value, digits: int = 3) -> str:
@@ -170,7 +181,8 @@ def table(lines: Iterable[Mapping], sources: Mapping[str, str] | None = None) ->
 
 
 def _row(line: Mapping, source: str | None) -> str:
-    cell = {name: html.escape("" if value is None else str(value)) for name, value in line.items()}
+    cell = {name: "" if value is None else str(value) for name, value in line.items()}
+    cell = {name: html.escape(text if name in VERBATIM else typeset(text)) for name, text in cell.items()}
     verdict = line["verdict"] or "superseded"
     mark = MARKS.get(line["verdict"], "·")
     kind = f" ({cell['difference']})" if line["difference"] else ""

@@ -79,9 +79,16 @@ def drawn(cells, stored):
         stored: as `packed` gives. A drawing that would be too heavy for a page (`vector.LARGEST`) stays as it is.
             The text alternative of the cell becomes the drawing's.
     """
+    import nbformat
+
+    bare = []  # figures of which there are no rows yet: a sentence says so, in place of a caption
     for cell in notebook.code_cells(cells):
         shown = cell.metadata.get("mystnb", {})
         label = shown.get("figure", {}).get("name")
+        kinds = {kind for output in cell.get("outputs", []) for kind in output.get("data", {})}
+        if label and kinds and not kinds & {"image/png", "text/html"}:
+            del shown["figure"]
+            bare.append((cell, label))
         found = stored.get(label, {}).get(f"{label}.svg") if label else None
         for output in cell.get("outputs", []) if label else ():
             words = output.get("metadata", {}).get("relstab", {}).get("stated")
@@ -93,6 +100,8 @@ def drawn(cells, stored):
                 )
                 if len(text) <= vector.LARGEST:
                     output["data"] = {"text/html": text}
+    for cell, label in bare:
+        cells.cells.insert(cells.cells.index(cell), nbformat.v4.new_markdown_cell(f"({label})="))
     return cells
 
 

@@ -73,6 +73,18 @@ def executed(*shown):
     return nbformat.v4.new_notebook(cells=cells)
 
 
+def test_a_figure_without_rows_is_a_sentence_without_a_caption():
+    """It keeps its place for links; a figure that was drawn keeps its caption."""
+    found = executed(b"png", b"png")
+    for cell in found.cells:
+        cell.metadata["mystnb"]["figure"]["caption"] = "What is drawn."
+    found.cells[0].outputs = [nbformat.v4.new_output("display_data", {"text/markdown": "None yet."})]
+    cells = downloads.drawn(found, {}).cells
+    assert [cell.cell_type for cell in cells] == ["markdown", "code", "code"]
+    assert cells[0].source == "(fig-1)="
+    assert "figure" not in cells[1].metadata["mystnb"] and "figure" in cells[2].metadata["mystnb"]
+
+
 def test_by_hand_nothing_is_written(tmp_path, monkeypatch):
     monkeypatch.delenv("RELSTAB_DOWNLOADS", raising=False)
     monkeypatch.chdir(tmp_path)

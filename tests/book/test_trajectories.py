@@ -242,3 +242,12 @@ def test_a_rise_of_R_is_no_fall_however_early():
     rows = pd.DataFrame(lines)
     found = claims.falls_first(rows, first="R_median", second="test_error", seed=0)
     assert found.estimate == 0.5 and len(found.units) == 4
+
+
+def test_the_text_follows_the_rows():
+    """Architectures are those with rows; what is declared and has none is said to be missing."""
+    some = made_up(2)
+    both = tables.kinds_in_words(some, ["vgg11_bn", "cifar_resnet20", "cifar_resnet20"])
+    assert "one kind of network is" in both and "(VGG11bn); a residual one (ResNet20) is declared" in both
+    all_there = tables.kinds_in_words(pd.concat([some, some.assign(architecture="cifar_resnet20")]), ["vgg11_bn"])
+    assert all_there.startswith("So two kinds of network are") and all_there.endswith("residual one (ResNet20).")

@@ -5,9 +5,12 @@
 1.5
 """
 
+from collections.abc import Iterable
+
 import numpy as np
 import pandas as pd
 
+from relbook.drawing.nets import label
 from relbook.studies.select import Kind, select
 
 UNIT = ["dataset", "architecture", "width", "epochs", "train_size", "augment", "recipe", "precision", "seed"]
@@ -71,6 +74,47 @@ def before_annealing(one: pd.DataFrame) -> int | None:
     """
     high = np.flatnonzero(one["rate"] >= one["rate"].max() / 2)
     return int(high[-1]) if 0 < high[-1] < len(one) - 1 else None
+
+
+KINDS = {
+    "lenet": "a plain one with large filters",
+    "vgg11": "a deep plain one",
+    "vgg11_bn": "a deep one with batch norm",
+    "cifar_resnet20": "a residual one",
+}
+
+
+def kinds_in_words(rows: pd.DataFrame, declared: Iterable[str]) -> str:
+    """Which architectures are followed, and which of those `declared` are still to be trained.
+
+    >>> kinds_in_words(pd.DataFrame(), ["cifar_resnet20"])
+    'None has been trained yet; a residual one (ResNet20) is declared.'
+    """
+    found = sorted(set(points(rows)["architecture"]), key=[*KINDS].index)
+    left = [name for name in dict.fromkeys(declared) if name not in found]
+    count = f"{COUNTS[len(found)]} kinds of network are" if len(found) > 1 else "one kind of network is"
+    text = (
+        f"So {count} stopped on the way, measured and sent on: {_kinds(found)}."
+        if found
+        else "None has been trained yet"
+    )
+    if left:
+        verb = "is" if len(left) == 1 else "are"
+        text = f"{text.rstrip('.')}; {_kinds(left)} {verb} declared{' and not yet trained' * bool(found)}."
+    return text
+
+
+COUNTS = ("no", "one", "two", "three", "four", "five", "six")
+
+
+def _kinds(names: Iterable[str]) -> str:
+    *first, last = [f"{KINDS[name]} ({label(name)})" for name in names]
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def not_yet(rows: pd.DataFrame) -> str:
+    """The sentence in the place of a figure for which no network has been trained."""
+    return f"The figure will stand here once networks have been trained; there are to be {rows.missing}."
 
 
 def widths_in_words(rows: pd.DataFrame) -> str:
