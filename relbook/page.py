@@ -235,7 +235,10 @@ def table(frame: pd.DataFrame, **whole: pd.DataFrame) -> Display:
 
     frame = frame.map(lambda value: shown.typeset(value) if isinstance(value, str) else value)
     options = {"index": False, "float_format": lambda value: f"{value:.2f}".replace("-", "−")}
-    html = f'<div class="table-frame{" long" * (len(frame) > LONG)}">{frame.to_html(border=0, **options)}</div>'
+    long = len(frame) > LONG
+    html = f'<div class="table-frame{" long" * long}">{frame.to_html(border=0, **options)}</div>'
+    if long:
+        html = f'<p class="table-note">{len(frame)} lines: the table scrolls in its frame ↓</p>{html}'
     _keep(html.encode(), {f"{name}.csv": part.to_csv(index=False).encode() for name, part in whole.items()})
     return Display(text_html=html, text_plain=frame.to_string(**options))
 
@@ -316,15 +319,20 @@ def findings(table: pd.DataFrame) -> Display:
     """The discrepancies of `relbook.findings.summary`, each linked to its section of the page."""
     import html
 
-    lines = []
+    from relbook import shown
+
+    lines, heads = [], ("what, where", "kind", "size of the effect", "this book")
     for row in table.to_dict("records"):
         cell = {name: re.sub("`([^`]*)`", r"<code>\1</code>", html.escape(str(v))) for name, v in row.items()}
+        cell |= {name: shown.typeset(cell[name]) for name in ("effect", "choice")}
         verdicts = f"<br><em>claims: {cell['verdicts']}</em>" if row["verdicts"] else ""
         lines.append(
-            f'<tr><td><a href="#{cell["anchor"]}">{cell["title"]}</a><br>{cell["place"]}</td><td>{cell["kind"]}</td>'
-            f"<td>{cell['effect']}{verdicts}</td><td>{cell['choice']}</td></tr>"
+            f'<tr><td><a href="#{cell["anchor"]}">{cell["title"]}</a><br>{cell["place"]}</td>'
+            f'<td data-head="{heads[1]}">{cell["kind"]}</td>'
+            f'<td data-head="{heads[2]}">{cell["effect"]}{verdicts}</td>'
+            f'<td data-head="{heads[3]}">{cell["choice"]}</td></tr>'
         )
-    heads = "".join(f"<th>{name}</th>" for name in ("what, where", "kind", "size of the effect", "this book"))
+    heads = "".join(f"<th>{name}</th>" for name in heads)
     return Display(
         text_html=f"<div "
         f'class="findings"><table><thead><tr>{heads}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>',
@@ -384,6 +392,17 @@ def tally(table: pd.DataFrame) -> pd.DataFrame:
     }
     found = pd.DataFrame(counts).T
     return found[found.sum(axis=1) > 0]
+
+
+def basis(table: pd.DataFrame) -> Display:
+    """One sentence: what was known when the intervals of these claims were set."""
+    known = table.loc[table["verdict"].notna(), "basis"].value_counts()
+    paper, prototype, after = (int(known.get(name, 0)) for name in ("paper", "prototype", "after rows"))
+    return sentence(
+        f"Of the {paper + prototype + after} rows of the ledger {prototype} have an interval that was set after "
+        f"prototypes of the same experiments, {after} one that was set when rows of the study, or some of them, were "
+        f"known, and {paper} one from the paper alone. Each row says which."
+    )
 
 
 def status() -> pd.DataFrame:

@@ -19,6 +19,13 @@ WORDS = {
     Verdict.DIFFERS: "differs",
     Verdict.NOT_TESTED: "is not tested",
 }
+MEANS = {
+    Verdict.HOLDS: "the whole interval of the measurement is accepted",
+    Verdict.FAILS: "none of the interval of the measurement is accepted",
+    Verdict.UNDECIDED: "the measurement straddles an end of what is accepted, or too few networks or seeds entered",
+    Verdict.DIFFERS: "not accepted, but in a second interval that was declared beforehand",
+    Verdict.NOT_TESTED: "nothing that was run can tell",
+}
 TITLES = {
     "tomasini2023": "Tomasini et al. 2023",
     "petrini2021": "Petrini et al. 2021",
@@ -127,6 +134,7 @@ class Told(NamedTuple):
     verdict: str
     word: str
     reason: str = ""
+    asked: str = ""
 
     @classmethod
     def of(cls, line: Mapping):
@@ -135,7 +143,8 @@ class Told(NamedTuple):
         word = in_words(line["verdict"], difference=line["difference"])
         why = re.sub(r" \([^()]*\)$", "", line.get("reason") or "")  # without the word for its cause
         why = f"{why[:1].upper()}{why[1:]}." if why else ""
-        return cls(text, number(line["estimate"], 2), str(line["n"] or "no"), line["verdict"], word, why)
+        asked = accepted(line)
+        return cls(text, number(line["estimate"], 2), str(line["n"] or "no"), line["verdict"], word, why, asked)
 
 
 def tally(lines: Iterable[Mapping]) -> dict[str, int]:
@@ -209,7 +218,8 @@ def _row(line: Mapping, source: str | None) -> str:
     more = "".join(f"<dt>{name}</dt><dd>{text}</dd>" for name, text in entries if text)
     return (
         f'<details class="claim claim-{verdict.split()[0]}" id="claim-{cell["id"]}" {data}><summary>'
-        f'<span class="verdict"><b>{mark}</b> {verdict}{kind}{check}</span><span>{cell["statement"]}</span>'
+        f'<span class="verdict" title="{MEANS.get(line["verdict"], "another row has taken its place")}"><b>{mark}</b> '
+        f"{verdict}{kind}{check}</span><span>{cell['statement']}</span>"
         f"<span>{cell['said']}</span><span>{known}</span></summary><dl>{more}</dl></details>"
     )
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from relbook.drawing import style
-from relbook.drawing.nets import drawn, legend, look, nothing
+from relbook.drawing.nets import drawn, label, legend, look, net, nothing
 from relbook.studies.measures import tables
 from relbook.studies.ruderman.figures import LOOKS
 
@@ -22,6 +22,31 @@ CONV8 = ("nets of Ruderman 2018", style.PURPLE, "*")
 def _signed(value):
     """A correlation with its sign, a minus and not a hyphen."""
     return f"{value:+.2f}".replace("-", "−") if np.isfinite(value) else "–"
+
+
+LABELS = {"real": "real", "matched": "real, as for random", "random": "random"}  # what a network was trained on
+
+
+def written(table: pd.DataFrame) -> pd.DataFrame:
+    """The table of `tables.networks` as a page prints it: three significant digits, a dash where there is no number.
+
+    >>> line = {"task": "real", "architecture": "vgg11_bn", "width": 0.25, "dataset": "mnist", "error": 0.01234}
+    >>> written(pd.DataFrame([line]).reindex(columns=tables.COLUMNS)).iloc[0].tolist()[:5]
+    ['VGG11bn ×1/4', 'MNIST', 'real', '0.0123', '–']
+    """
+    names = [
+        net(name, width).replace("conv8_", "conv8, ")
+        for name, width in zip(table["architecture"], table["width"], strict=True)
+    ]
+    found = {
+        "network": names,
+        "data": [label(name).replace("\n", " ") for name in table["dataset"]],
+        "labels": table["task"].map(LABELS),
+    }
+    for name in ("error", *tables.MEASURES):
+        heading = NAMES[name].strip("$").removesuffix("_f")
+        found[heading] = ["–" if pd.isna(value) else f"{value:.3g}" for value in table[name]]
+    return pd.DataFrame(found)
 
 
 def _points(ax, table, x, y):

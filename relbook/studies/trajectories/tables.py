@@ -10,7 +10,6 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from relbook.drawing.nets import label
 from relbook.studies.select import Kind, select
 
 UNIT = ["dataset", "architecture", "width", "epochs", "train_size", "augment", "recipe", "precision", "seed"]
@@ -77,10 +76,10 @@ def before_annealing(one: pd.DataFrame) -> int | None:
 
 
 KINDS = {
-    "lenet": "a plain one with large filters",
-    "vgg11": "a deep plain one",
-    "vgg11_bn": "a deep one with batch norm",
-    "cifar_resnet20": "a residual one",
+    "lenet": "a plain one with large filters (LeNet)",
+    "vgg11": "a deep plain one (VGG11)",
+    "vgg11_bn": "a deep one with batch norm (VGG11bn)",
+    "cifar_resnet20": "a residual one (ResNet20)",
 }
 
 
@@ -108,7 +107,7 @@ COUNTS = ("no", "one", "two", "three", "four", "five", "six")
 
 
 def _kinds(names: Iterable[str]) -> str:
-    *first, last = [f"{KINDS[name]} ({label(name)})" for name in names]
+    *first, last = [KINDS[name] for name in names]
     return f"{', '.join(first)} and {last}" if first else last
 
 

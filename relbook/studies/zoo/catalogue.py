@@ -154,7 +154,7 @@ PAPERS = {
         "cosine; over 80 % in the code",
         "not said",
     ),
-    "weight decay": ("5e-4, all parameters (code)", "5e-4, not on biases (code)", "not said"),
+    "weight decay": ("0.0005, all parameters (code)", "0.0005, not on biases (code)", "not said"),
     "epochs": ("250; 350 for Fig. 5 (code)", "250", "not said"),
     "batch": ("128 (code)", "128", "not said"),
     "augmentation": ("crops and flips on CIFAR-10", "crops and flips", "not said"),
