@@ -106,7 +106,7 @@ def rank_correlations(table: pd.DataFrame) -> Figure:
     ax.imshow(matrix, cmap="PuOr", vmin=-1, vmax=1)
     for (i, j), value in np.ndenumerate(matrix.to_numpy()):
         text = _signed(value)
-        ax.text(j, i, text, ha="center", va="center", color="white" if abs(value) > 0.75 else "black")
+        ax.text(j, i, text, ha="center", va="center", color="white" if abs(value) > 0.6 else "black")
     labels = [NAMES[name] for name in matrix]
     ax.set_xticks(range(len(labels)), labels, rotation=35, ha="right")
     ax.set_yticks(range(len(labels)), labels)
