@@ -1,8 +1,10 @@
 """`registry.shown`: an unfinished larger scale hides no finished figure."""
 
+import pandas as pd
 import pytest
 
-from relbook import registry
+from relbook import page, registry, shown
+from relbook.ledger import Verdict
 from relstab import store
 from relstab.store import Rows, origin, records
 
@@ -65,3 +67,27 @@ def test_rows_are_read_again_when_their_files_change(tmp_path, monkeypatch):
     assert rows()["value"].tolist() == [22.0]
     path.unlink()
     assert rows().empty
+
+
+def test_a_long_table_says_how_long_it_is():
+    """A short one shows itself; signs are set in strings and in numbers."""
+    short, long = (page.table(pd.DataFrame({"x": ["-0.5 to 92%"] * n, "y": -1.0})).bundle for n in (2, page.LONG + 1))
+    assert "long" not in short["text/html"] and "31 lines" in long["text/html"]
+    assert "−0.5 to 92\N{NO-BREAK SPACE}%" in short["text/html"] and "−1.00" in short["text/html"]
+
+
+def test_every_verdict_says_what_it_means():
+    assert set(shown.MEANS) == set(shown.MARKS) == set(Verdict)
+
+
+def test_the_front_page_counts_what_was_known_when_intervals_were_set():
+    """Rows that another has superseded have no verdict and do not count."""
+    table = pd.DataFrame(
+        {"verdict": ["holds", "fails", "holds", None], "basis": ["paper", "after rows", "after rows", "prototype"]}
+    )
+    said = page.basis(table).bundle["text/plain"]
+    assert (
+        said.startswith("Of the 3 rows of the ledger 0 have")
+        and "2 one that was set when" in said
+        and "and 1 one" in said
+    )

@@ -107,13 +107,16 @@ def test_the_first_thing_on_a_phone_is_the_page(address, browser, screen, page):
     assert all("scroll" in hint for hint in browser.execute_script(hints))
 
 
-@pytest.mark.parametrize("page", ["notebooks/across/all_networks.html", "notebooks/ruderman2018/02_deformations.html"])
+@pytest.mark.parametrize(
+    "page", ["notebooks/across/all_networks.html", "notebooks/ruderman2018/02_deformations.html", "book/notation.html"]
+)
 def test_a_wide_table_or_equation_says_so(address, browser, screen, page):
     screen(PHONE)
     browser.get(address + page)
     marked = "return [...document.querySelectorAll('[data-wide]')].map(e => getComputedStyle(e, '::before').content)"
     silent = (
-        "return [...document.querySelectorAll(\".bd-article :is(.table-frame, mjx-container[display='true'])\")]"
+        'return [...document.querySelectorAll(".bd-article :is(.table-frame, '
+        ".pst-scrollable-table-container, mjx-container[display='true'])\")]"
         ".filter(e => e.scrollWidth > e.clientWidth + 2 && !e.closest('[data-wide]')).length"
     )
     assert until(lambda: browser.execute_script(marked))
@@ -122,19 +125,36 @@ def test_a_wide_table_or_equation_says_so(address, browser, screen, page):
 
 
 @pytest.mark.parametrize(
-    "page", ["notebooks/petrini2021/04_error.html", "notebooks/probe.html", "notebooks/claims.html"]
+    "page",
+    [
+        "notebooks/petrini2021/04_error.html",
+        "notebooks/probe.html",
+        "notebooks/claims.html",
+        "notebooks/across/all_networks.html",
+    ],
 )
 def test_print_cuts_nothing(address, browser, screen, page):
     screen(PAPER)
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
     browser.get(address + page)
     cut = (
-        "return [...document.querySelectorAll('.bd-article :is(pre, figure, table)')].filter(e => "
-        "e.getClientRects().length"
-        " && e.scrollWidth > e.clientWidth + 2 && getComputedStyle(e).overflowX !== 'visible')"
+        "return [...document.querySelectorAll('.bd-article :is(pre, figure, table, .table-frame)')].filter(e => "
+        "e.getClientRects().length && getComputedStyle(e).overflowX !== 'visible'"
+        " && (e.scrollWidth > e.clientWidth + 2 || e.scrollHeight > e.clientHeight + 2))"
         ".map(e => e.textContent.slice(0, 60))"
     )
     assert browser.execute_script(cut) == []
+
+
+def test_a_printed_chapter_has_its_number_and_no_bars(address, browser, screen):
+    """One title, numbered; what is folded away leaves no empty bar."""
+    screen(PAPER)
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    browser.get(f"{address}notebooks/ruderman2018/03_learned_stability.html")
+    titles = [title.text for title in browser.find_elements(By.CSS_SELECTOR, "h1") if title.is_displayed()]
+    assert len(titles) == 1 and re.match(r"\d+\. ", titles[0])
+    bars = browser.find_elements(By.CSS_SELECTOR, ".bd-article details.hide > summary")
+    assert bars and not any(bar.is_displayed() for bar in bars)
 
 
 def test_every_row_of_the_ledger_is_printed(address, browser, screen):
