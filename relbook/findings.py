@@ -46,18 +46,18 @@ def largest_factor(table: pd.DataFrame) -> float:
     return float(np.exp((logs.max(axis=1) - logs.min(axis=1)).max())) if len(table) else math.nan
 
 
-def _text_temperature(cut):
+def _text_temperature(cut: int) -> float:
     """T = (8/π³)/c², the bound in B's text."""
     return 8 / math.pi**3 / cut**2
 
 
-def _fall(rows):
+def _fall(rows: pd.DataFrame) -> float:
     """T c² where half of the fields fold at c = 5, over the same at c = 20."""
     plain = effects.boundary(rows)["T c²"]
     return plain[5] / plain[20] if {5, 20} <= set(plain.index) else math.nan
 
 
-def _labels_changed(_):
+def _labels_changed(_: object) -> float:
     return effects.label_changes(image_task(1, 32, 14, gap=2), 14, 2)
 
 
@@ -83,29 +83,29 @@ class Finding:
     choice: str
     claims: tuple[str, ...] = ()
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(f"finding {self.anchor}: kind is {self.kind!r}; it must be one of {', '.join(KINDS)}")
 
 
-def _modes():
+def _modes() -> str:
     code, paper = (int(diffeo.kept_modes(3, rule=rule).sum()) for rule in diffeo.RULES)
     return f"{code} modes at c = 3 instead of {paper}"
 
 
-def _centre():
+def _centre() -> str:
     return f"δ = 1 is {diffeo.displacement(diffeo.temperature(1.0, 3, 32), 3, 32, exact=True):.2f} px at c = 3"
 
 
-def _norm():
+def _norm() -> str:
     return f"‖τ‖² = {effects.squared_norm(_text_temperature(30), 30):.1g} where ‖∇τ‖² = 1, at c = 30"
 
 
-def _blur():
+def _blur() -> str:
     return f"a picture changes by {effects.blur(effects.fashion()):.0%} of its norm at T = 0"
 
 
-def _medians():
+def _medians() -> str:
     factor = largest_factor(medians(registry.shown("zoo")))
     return (
         f"{effects.median_ratio():.2f} of the median for a normal response; R changes by a factor of "
@@ -113,31 +113,31 @@ def _medians():
     )
 
 
-def _radius():
+def _radius() -> str:
     return f"one radius for all lowers G by {effects.radii(effects.fashion())['lower by']:.0%} (Fashion-MNIST)"
 
 
-def _one_draw():
+def _one_draw() -> str:
     table = effects.draws(effects.fashion())
     return f"R varies by {table['R'].std() / table['R'].mean():.0%} between draws, for 500 images"
 
 
-def _batch_norm():
+def _batch_norm() -> str:
     table = effects.batch_norm()["R"]
     return f"R at initialisation is {table['of the batch']:.2f} or {table['as stored']:.2f} (narrow VGG11bn)"
 
 
-def _shuffle():
+def _shuffle() -> str:
     change = effects.kept_geometry("independent")
     return f"inner products of output channels change by 0, or by {change:.1f} of the largest"
 
 
-def _cosine():
+def _cosine() -> str:
     recipe = recipes.paper("vgg11_bn", reading="code")
     return f"the last of 250 epochs runs at {recipes.learning_rate(recipe, 249) / recipe.lr:.0%} of the first rate"
 
 
-def _selection():
+def _selection() -> str:
     gain = effects.optimism(effects.selection())
     return (
         f"{100 * gain['gain'].mean():.1f} points, {gain['in deviations'].mean():.1f} standard errors of a test "
@@ -145,12 +145,12 @@ def _selection():
     )
 
 
-def _hidden():
+def _hidden() -> str:
     count = sum("relu" in name for name in models.build("fc_l4").probe_points)
     return f"{count} hidden layers in FullConn-L4"
 
 
-def _gap():
+def _gap() -> str:
     counts = [int((line_task(1, 32, 11, gap=4, convention=name).labels < 0).sum()) for name in ("paper", "code")]
     return (
         f"{counts[0]} or {counts[1]} far pairs on 32 pixels, g = 4; 2-D labels change in "
@@ -158,24 +158,24 @@ def _gap():
     )
 
 
-def _diagonal():
+def _diagonal() -> str:
     task = image_task(1, 28, 14, gap=2)
     share = (task.positions[..., 0] == task.positions[..., 1]).any(1).double().mean().item()
     return f"{share:.1%} of the pairs never occur"
 
 
-def _value():
+def _value() -> str:
     task = image_task(1, 28, 14, gap=2).take(slice(1))
     norms = [task.images(value=value).square().sum().item() for value in (None, 28**2 / 2)]
     return f"‖x‖² is {norms[0]:.0f} or {norms[1]:.0f} on 28 × 28 pixels"
 
 
-def _rectified():
+def _rectified() -> str:
     exponent = {flag: effects.exponents(1, rectified=flag)["G"] for flag in (True, False)}
     return f"half the squared norm; exponent of G {exponent[True]:.2f} instead of {exponent[False]:.2f}"
 
 
-def _clock():
+def _clock() -> str:
     setting = line.PAPER[1]
     steps = ensembles.Recipe(learning_rate=0.01, ridge=0.01, clocks=1, limit=1).clock(setting["layers"])
     return (
@@ -183,29 +183,29 @@ def _clock():
     )
 
 
-def _prop():
+def _prop() -> str:
     ratio = theory.diffusion_constant(3) / theory.diffusion_constant(3, version="paper")
     return f"variance {ratio:.2g} times the printed one at F = 3"
 
 
-def _exponents():
+def _exponents() -> str:
     one = effects.exponents(1)
     return f"{one['D']:.2f}, {one['G']:.2f}, {one['R']:.2f} for −2, 1, −3 (task 1, layers 2 to 6)"
 
 
-def _stripe():
+def _stripe() -> str:
     rows = registry.shown("stripe")
     found = [(stop, stripe.slope(rows, stop=stop)[0]) for stop in (stripe.RULE["stop"], 0.1, 0.0)]
     known = [f"{value:.2f} at {stop:.0%}" for stop, value in found if math.isfinite(value)]
     return "exponent " + ", ".join(known) + " of violated margins"
 
 
-def _tv():
+def _tv() -> str:
     row = effects.roughness().loc["truncated normal"]
     return f"{row['pooled']:.3f} by the formula, {row['slices']:.3f} by single filters"
 
 
-def _spline():
+def _spline() -> str:
     size = effects.source_or_destination()
     return f"{size['difference']:.2f} px of {size['displacement']:.2f} px rms"
 

@@ -25,7 +25,7 @@ import importlib
 import inspect
 import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -96,7 +96,7 @@ class Accepted:
     low: float | int
     high: float | int
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not self.low <= self.high:
             raise ValueError(f"interval [{self.low}, {self.high}] is empty; low must not exceed high")
 
@@ -106,7 +106,7 @@ class Accepted:
             return Verdict.HOLDS
         return Verdict.FAILS if high < self.low or self.high < low else Verdict.UNDECIDED
 
-    def __str__(self):
+    def __str__(self) -> str:
         if self.low == -math.inf:
             return f"≤ {self.high:.4g}"
         if self.high == math.inf:
@@ -155,7 +155,7 @@ class Claim:
     was: Mapping = field(default_factory=dict)
 
     @property
-    def function(self):
+    def function(self) -> Callable[..., Measurement]:
         """The function that measures."""
         return getattr(importlib.import_module(f"{PACKAGE}.{self.folder}.claims"), self.measure)
 
@@ -164,7 +164,7 @@ class Claim:
         """Of the claim's resamples: a hash of its id."""
         return int.from_bytes(hashlib.sha256(self.id.encode()).digest()[:8])
 
-    def measured(self, rows) -> Measurement:
+    def measured(self, rows: Mapping) -> Measurement:
         """The claim's number from {study: rows}; `nothing` where there is no measure or a study has no rows."""
         if self.measure is None or any(rows.get(study) is None or rows[study].empty for study in self.studies):
             return nothing()
@@ -175,7 +175,7 @@ class Claim:
             return self.function(**options)
         return self.function(rows[self.studies[0]] if len(self.studies) == 1 else rows, **options)
 
-    def judge(self, rows, scale: str) -> dict:
+    def judge(self, rows: Mapping, scale: str) -> dict:
         """The claim's line in the table, judged at one scale by {study: rows}."""
         found = self.measured(rows)
         accepted = self.accept.get(scale, self.accept.get(ANY))
@@ -191,7 +191,7 @@ class Claim:
         line |= {name: getattr(found, name) if known else None for name in ("estimate", "low", "high")}
         return line | {f"accepted_{end}": _finite(getattr(accepted, end, None)) for end in ("low", "high")}
 
-    def _verdict(self, found, accepted, scale):
+    def _verdict(self, found: Measurement, accepted: Accepted | None, scale: str) -> tuple[Verdict, str]:
         if math.isnan(found.estimate):
             missing = " and ".join(self.studies) or "the measure"
             return (Verdict.NOT_TESTED, f"nothing of {missing} at scale {scale} can tell" if self.measure else "")
@@ -211,7 +211,7 @@ class Claim:
         why = {Verdict.FAILS: "outside", Verdict.UNDECIDED: "partly outside"}.get(verdict)
         return verdict, f"{found.low:.3g} to {found.high:.3g} is {why} {accepted}" if why else ""
 
-    def _explanation(self, verdict):
+    def _explanation(self, verdict: Verdict) -> str:
         return f"{self.reason.text} ({self.reason.cause})" if self.reason and self.reason.verdict == verdict else ""
 
     def retired_line(self) -> dict:
@@ -225,7 +225,7 @@ class Claim:
         return line | {f"accepted_{end}": _finite(getattr(accepted, end, None)) for end in ("low", "high")}
 
 
-def _finite(value):
+def _finite(value: float | int | None) -> float | int | None:
     return value if value is not None and math.isfinite(value) else None
 
 
@@ -256,12 +256,12 @@ def read(id_: str, table: Mapping, folder: str) -> Claim:
     return claim
 
 
-def _accepted(ends):
+def _accepted(ends: Iterable) -> Accepted:
     low, high = map(float, ends)
     return Accepted(low, high)
 
 
-def _check(claim):
+def _check(claim: Claim) -> None:
     if claim.paper not in PAPERS:
         raise ValueError(f"paper is {claim.paper!r}; it must be one of {', '.join(PAPERS)}")
     if claim.id[:2] != "abcdo"[PAPERS.index(claim.paper)] + "-":
@@ -288,7 +288,7 @@ def _check(claim):
         raise ValueError("the interval of differs overlaps the accepted one; a verdict would be ambiguous")
 
 
-def _overlap(a, b):
+def _overlap(a: Accepted, b: Accepted) -> bool:
     return a.low <= b.high and b.low <= a.high
 
 

@@ -12,8 +12,9 @@ one call. Sums and theorems have no uncertainty: `exact`.
 import contextlib
 import functools
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any, SupportsFloat
 
 import numpy as np
 import pandas as pd
@@ -27,7 +28,7 @@ _memory: dict | None = None  # what `remembered` functions gave, while `remember
 
 
 @contextlib.contextmanager
-def remembering():
+def remembering() -> Iterator[None]:
     """For its duration `remembered` functions work out a table once for the same rows,
     which must not change meanwhile.
     """
@@ -101,7 +102,7 @@ class Measurement:
         return (len(self.units) if self.groups is None else self.groups) >= self.needs
 
 
-def exact(value, units: Iterable = ()) -> Measurement:
+def exact(value: SupportsFloat, units: Iterable = ()) -> Measurement:
     """A number without uncertainty: a finite sum, a theorem. units: what it was taken over, if anything.
 
     >>> exact(0.5).low, exact(0.5).n is None
@@ -119,7 +120,7 @@ def nothing(*, needs: int = NETWORKS, what: str = "networks") -> Measurement:
     return Measurement(math.nan, math.nan, math.nan, (), needs, what)
 
 
-def bootstrap(statistic: Callable, *columns, units: Iterable, seed: int, needs: int = NETWORKS,
+def bootstrap(statistic: Callable, *columns: Iterable, units: Iterable, seed: int, needs: int = NETWORKS,
               what: str = "networks", strata: Iterable | None = None, clusters: Iterable | None = None,
               distinct: int = 1) -> Measurement:  # fmt: skip
     """`statistic` of the columns, with the 95 % interval from 10,000 resamples of the units.
@@ -175,7 +176,7 @@ def bootstrap(statistic: Callable, *columns, units: Iterable, seed: int, needs: 
     return Measurement(estimate, min(low, estimate), max(high, estimate), names, needs, what, groups)
 
 
-def share(true: Iterable, **options) -> Measurement:
+def share(true: Iterable, **options: Any) -> Measurement:
     """The share of the units of which something is true: a mean, with an interval that is never a point.
 
     Resamples of a share of none or of all show no scatter, however few units there are. So the interval also holds
@@ -200,7 +201,7 @@ def share(true: Iterable, **options) -> Measurement:
     return replace(found, low=min(found.low, max(low, 0.0)), high=max(found.high, min(high, 1.0)))
 
 
-def _picks(generator, count: int, strata) -> np.ndarray:
+def _picks(generator: np.random.Generator, count: int, strata: Iterable | None) -> np.ndarray:
     """Indices of resampled units, [draws, units]."""
     if strata is None:
         return generator.integers(count, size=(DRAWS, count))

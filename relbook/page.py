@@ -8,6 +8,7 @@ import io
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -23,7 +24,7 @@ class Display:
         self.stated = stated
         self.bundle = {kind.replace("_", "/", 1): content for kind, content in bundle.items()}
 
-    def _repr_mimebundle_(self, include=None, exclude=None):
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any] | tuple[dict, dict]:
         return (self.bundle, {"relstab": {"stated": self.stated}}) if self.stated else self.bundle
 
 
@@ -101,7 +102,7 @@ def _both(draw: Callable, rows: Sequence, show: str, drawn: Callable) -> tuple[F
     return fig, f"{words} Small and grey: computed by this page itself, at scale {scale}{where}."
 
 
-def _saved(fig: Figure, kind: str, **options) -> bytes:
+def _saved(fig: Figure, kind: str, **options: Any) -> bytes:
     buffer = io.BytesIO()
     fig.savefig(buffer, format=kind, **options)
     return buffer.getvalue()
@@ -128,7 +129,7 @@ def in_short(said: str, found: str, why: str, *, who: str = "The paper", **claim
     return Display(text_markdown=markdown, text_plain="\n".join(f"{name}. {text}" for name, text in lines.items()))
 
 
-def stated(*tables) -> str:
+def stated(*tables: object) -> str:
     """Which rows a figure was drawn from: study, networks, data, seeds, images, scale; "" for rows of no study.
 
     >>> from relstab.store import Rows
@@ -261,7 +262,7 @@ def cards(*ids: str) -> Display:
     return _judged(papers.by_id(*ids))
 
 
-def _judged(chosen, **options):
+def _judged(chosen: Iterable, **options: Any) -> Display:
     from relbook import papers, shown
 
     table = papers.evaluate(chosen, **options)

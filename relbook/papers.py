@@ -5,7 +5,7 @@
 """
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import pandas as pd
 
@@ -57,12 +57,14 @@ def on(paper: str, *figures: str) -> list:
     return [claim for claim in ledger() if claim.figure in figures] if figures else ledger(paper)
 
 
-def sources(chosen) -> dict[str, str]:
+def sources(chosen: Iterable[Claim]) -> dict[str, str]:
     """{id: dotted name of the function that measures}, for the claims that are measured."""
     return {claim.id: f"{PACKAGE}.{claim.folder}.claims.{claim.measure}" for claim in chosen if claim.measure}
 
 
-def evaluate(chosen=None, *, scale: str | None = None, rows: Mapping | None = None) -> pd.DataFrame:
+def evaluate(
+    chosen: Iterable[Claim] | None = None, *, scale: str | None = None, rows: Mapping | None = None
+) -> pd.DataFrame:
     """Judge claims; a line each, with the columns of `FIELDS`.
 
     Args:
@@ -89,7 +91,7 @@ def _judged(claim: Claim, at: Callable, scale: str | None) -> dict:
     return max(judged, key=_tells)  # of equals the first, that is the largest scale
 
 
-def populations(claim, *, scale: str | None = None, rows: Mapping | None = None) -> dict[str, tuple[str, ...]]:
+def populations(claim: Claim, *, scale: str | None = None, rows: Mapping | None = None) -> dict[str, tuple[str, ...]]:
     """{scale: the units that enter}, the largest scale first: which networks, sizes and seeds the claim's number is of.
 
     Scales at which nothing enters are left out; arguments as those of `evaluate`.

@@ -12,6 +12,8 @@ serves. ::
 import functools
 import importlib
 import importlib.util
+from collections.abc import Callable
+from typing import Any
 
 import pandas as pd
 
@@ -63,7 +65,7 @@ def configs(study: str, scale: str) -> list:
     return list(importlib.import_module(STUDIES[study]).configs(scale))
 
 
-def rows(study: str, scale: str, *, compute: bool | None = None, executor=None) -> Rows:
+def rows(study: str, scale: str, *, compute: bool | None = None, executor: Any = None) -> Rows:
     """Tidy rows of a study: one line per row of every unit, the config's fields and then the row's columns.
 
     Args:
@@ -88,7 +90,7 @@ def _load(units: tuple, state: tuple) -> Rows:
     return store.load(units)
 
 
-def shown(study: str, scale: str = "tiny", *, needs=None) -> Rows:
+def shown(study: str, scale: str = "tiny", *, needs: Callable[[Rows], object] | None = None) -> Rows:
     """Rows of the largest scale that has any, not below `scale`; computes nothing.
 
     Args:
@@ -140,5 +142,5 @@ def publish(study: str, scale: str) -> int:
     return store.publish(configs(study, scale))
 
 
-def _any(found) -> bool:
+def _any(found: Any) -> bool:
     return bool(len(found) if hasattr(found, "__len__") else found)

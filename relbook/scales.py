@@ -5,6 +5,8 @@ or a few on two cores; `gpu` about an hour on one GPU; `paper` is the papers' ow
 depends on the scale is here, and nowhere else.
 """
 
+from collections.abc import Iterable
+
 SCALES = ("tiny", "laptop", "gpu", "paper")
 
 
@@ -256,7 +258,7 @@ _FIVE = tuple(f"conv8_{name}" for name in ("subsample", "max", "average", "strid
 _MATCHED = {"kind": "network", "augment": False, "weight_decay": 0.0, "labels": ["real", "random"]}
 
 
-def _conv8(width, *epochs, names=_FIVE):
+def _conv8(width: float | int, *epochs: int, names: Iterable[str] = _FIVE) -> tuple[tuple, ...]:
     return tuple((name, width, *epochs) for name in names)
 
 

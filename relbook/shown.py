@@ -88,7 +88,7 @@ def typeset(text: str) -> str:
     return re.sub(r"(?<=[0-9]) ?%", "\N{NO-BREAK SPACE}%", text)
 
 
-def number(value, digits: int = 3) -> str:
+def number(value: float | int | None, digits: int = 3) -> str:
     """A number as a page prints it; a dash where there is none.
 
     >>> number(0.031649), number(1234.5), number(None), number(-0.0)
@@ -137,7 +137,7 @@ class Told(NamedTuple):
     asked: str = ""
 
     @classmethod
-    def of(cls, line: Mapping):
+    def of(cls, line: Mapping) -> "Told":
         """From a line of `relbook.papers.evaluate`."""
         text = measured(line).partition(", n = ")[0]
         word = in_words(line["verdict"], difference=line["difference"])

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from relbook import registry
 from relbook.audit import changes
@@ -63,7 +64,7 @@ class Comparison:
         """Whether the rows agree."""
         return self.difference <= self.allowed
 
-    def __str__(self):
+    def __str__(self) -> str:
         verdict, what = "agrees" if self.ok else "DIFFERS", "largest" if self.same_machine else "90 % below"
         allowed = f"(allowed {self.allowed:.2g}), {self.seconds:.0f} s"
         return f"{self.name}: {verdict}, relative differences: {what} {self.difference:.2g} {allowed}"
@@ -80,7 +81,7 @@ def published(study: str, scale: str) -> Iterator[tuple[object, dict]]:
                     yield config, record
 
 
-def verify(config, record: dict, *, progress: Callable | None = None) -> Comparison:
+def verify(config: Any, record: dict, *, progress: Callable | None = None) -> Comparison:
     """Compute a published unit again, in a folder of its own, and compare all rows.
 
     On one kind of processor and one torch build all numbers are the same to 7 digits. Elsewhere sums round
@@ -117,7 +118,7 @@ def differences(before: list[dict], after: list[dict]) -> list[float]:
     ) or [0.0]
 
 
-def _apart(old, new) -> float:
+def _apart(old: Any, new: Any) -> float:
     if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
         return max((_apart(a, b) for a, b in zip(old, new, strict=True)), default=0.0)
     numbers = [isinstance(value, int | float) and not isinstance(value, bool) for value in (old, new)]

@@ -159,7 +159,7 @@ def _target(module: _Module, modules: Mapping[str, _Module], node: ast.expr) -> 
     return None
 
 
-def _references(module, modules, statement: ast.stmt) -> list[tuple[str, str]]:
+def _references(module: _Module, modules: Mapping[str, _Module], statement: ast.stmt) -> list[tuple[str, str]]:
     nodes = (node for node in _meaning(statement) if isinstance(node, ast.Name | ast.Attribute))
     targets = (_target(module, modules, node) for node in nodes)
     return [target for target in targets if target is not None and target[1]]
@@ -192,7 +192,7 @@ class _Normal(ast.NodeTransformer):
     def __init__(self, module: _Module, modules: Mapping[str, _Module]):
         self.module, self.modules = module, modules
 
-    def generic_visit(self, node):
+    def generic_visit(self, node: ast.AST) -> ast.AST:
         if isinstance(getattr(node, "body", None), list):
             kept = [line for line in node.body if not _is_left_out(line) and not _is_text(line)]
             node.body = kept or [ast.Pass()]
@@ -201,13 +201,13 @@ class _Normal(ast.NodeTransformer):
                 setattr(node, field, ast.Constant(None) if isinstance(node, ast.AnnAssign) else None)
         return super().generic_visit(node)
 
-    def visit_Attribute(self, node):
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
         target = _target(self.module, self.modules, node)
         if target is not None and target[1]:
             return ast.Name(target[1], node.ctx)
         return self.generic_visit(node)
 
-    def visit_Name(self, node):
+    def visit_Name(self, node: ast.Name) -> ast.AST:
         target = _target(self.module, self.modules, node)
         return ast.Name(target[1], node.ctx) if target is not None and target[1] else node
 

@@ -1,8 +1,12 @@
 """Small multiples of `relbook.studies.zoo.against_scale.table`: a panel a claim, a line a kind of networks."""
 
 import textwrap
+from collections.abc import Iterable
 
 import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from relbook.drawing import style
 from relbook.drawing.nets import drawn, nothing
@@ -17,7 +21,7 @@ SIGNS = {
 
 
 @drawn
-def panels(table, places):
+def panels(table: pd.DataFrame, places: Iterable[str]) -> Figure:
     """Estimates with their 95 % intervals from the least compute, at the top, to the most; shaded: what is accepted.
 
     The sign before a statement: → towards the paper, ← away, = flat, ✓ within all along. Hollow: networks of others.
@@ -38,7 +42,7 @@ def panels(table, places):
     return fig
 
 
-def _panel(ax, lines, used):
+def _panel(ax: Axes, lines: pd.DataFrame, used: list[str]) -> None:
     first = lines.iloc[0]
     low, high = lines["low"].min(), lines["high"].max()
     ends = [end for end in (first["accepted_low"], first["accepted_high"]) if np.isfinite(end)]

@@ -16,10 +16,14 @@ only guide the eye do not.
 """
 
 import re
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from relbook.drawing import style
@@ -31,7 +35,7 @@ _LEFT_OUT = re.compile(
 _STATISTICS = re.compile(r"^\s*(?:[0-9]|all |trained here: |(?:rank )?correlation)", re.IGNORECASE)
 
 
-def beside(fig, other, label) -> int:
+def beside(fig: Figure, other: Figure, label: str) -> int:
     """Draw the curves and marks of figure `other` into `fig`, small and grey; the number of those drawn.
 
     Args:
@@ -49,7 +53,7 @@ def beside(fig, other, label) -> int:
     return count
 
 
-def _panels(fig):
+def _panels(fig: Figure) -> dict[tuple, Axes]:
     """The panels with axes by what they are about: {(words of the title, label of x, number of equal ones): axes}."""
     found = {}
     for ax in fig.axes:
@@ -62,16 +66,16 @@ def _panels(fig):
     return found
 
 
-def _subject(ax):
+def _subject(ax: Axes) -> str:
     title = (_title(ax) or _title(_top(ax))).replace("\n", ", ")
     return "" if _STATISTICS.match(title) else _LEFT_OUT.sub("", title).strip(" ,")
 
 
-def _title(ax):
+def _title(ax: Axes) -> str:
     return ax.get_title() or ax.get_title(loc="left")
 
 
-def _top(ax):
+def _top(ax: Axes) -> Axes:
     """The uppermost panel of the same column, which bears the title of all below; the panel itself if there is none."""
     spec = ax.get_subplotspec()
     if spec is None:
@@ -86,7 +90,7 @@ def _top(ax):
     return min(column, key=lambda pair: pair[0])[1]
 
 
-def _copied(ax, other, label):
+def _copied(ax: Axes, other: Axes, label: str) -> int:
     mine = [line.get_xydata() for line in ax.lines if line.get_transform() == ax.transData]
     limits, count = (ax.get_xlim(), ax.get_ylim()), 0
     shift, drawn = _names(other, ax), []
@@ -106,12 +110,12 @@ def _copied(ax, other, label):
     return count
 
 
-def _same(points, known):
+def _same(points: np.ndarray, known: np.ndarray) -> bool:
     """Whether two curves differ by the rounding of another machine only; drawn once, they would hide each other."""
     return points.shape == known.shape and np.allclose(points, known, rtol=1e-3, atol=1e-6, equal_nan=True)
 
 
-def _widen(ax, axis, low, high, values):
+def _widen(ax: Axes, axis: str, low: float | int, high: float | int, values: np.ndarray) -> None:
     """Limits that hold the old ones and the new values, with a little room; an axis of names keeps its own."""
     log = getattr(ax, f"get_{axis}scale")() == "log"
     values = values[np.isfinite(values) & ((values > 0) | (not log))]
@@ -124,7 +128,7 @@ def _widen(ax, axis, low, high, values):
     getattr(ax, f"set_{axis}lim")(*(ends * np.exp(outside) if log else ends + outside))
 
 
-def _marks(ax):
+def _marks(ax: Axes) -> Iterator[tuple]:
     """(series, x, y, marker, dashes) of what stands for data: coloured lines, any marks, scattered points,
     tops of bars.
     """
@@ -143,12 +147,12 @@ def _marks(ax):
             yield _series(group), places, [bar.get_height() for bar in bars], "_", ""
 
 
-def _series(artist):
+def _series(artist: Any) -> str:
     name = str(artist.get_label())
     return "" if name.startswith("_") else f"{name}, "
 
 
-def _names(other, ax):
+def _names(other: Axes, ax: Axes) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
     """How places on an axis of names go from one panel to the other: (x) -> (x there, which of them exist there)."""
     here, there = _written(other), _written(ax)
     if not here or not there:
@@ -168,7 +172,7 @@ def _names(other, ax):
     return shift
 
 
-def _written(ax):
+def _written(ax: Axes) -> dict[str, Any]:
     """The names below an axis and their places; empty where it holds plain numbers."""
     axis = ax.xaxis
     given = isinstance(axis.get_major_formatter(), mpl.ticker.FixedFormatter | mpl.ticker.FuncFormatter)
@@ -178,12 +182,12 @@ def _written(ax):
     return dict(zip(names, ax.get_xticks(), strict=False))
 
 
-def _short(name):
+def _short(name: str) -> str:
     """A name below an axis without its width and its second line."""
     return _LEFT_OUT.sub("", name).replace("-\n", "-").partition("\n")[0].strip()
 
 
-def _legend(fig, label):
+def _legend(fig: Figure, label: str) -> None:
     """The legend below the figure once more, with a line for the grey marks."""
     handle = Line2D([], [], color=style.GREY, marker="o", ms=SIZE, lw=0.8, mew=0, label=label)
     old = fig.legends[0] if fig.legends else None

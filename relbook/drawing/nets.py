@@ -5,12 +5,14 @@
 """
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
+from typing import SupportsIndex
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
@@ -56,7 +58,7 @@ def look(architecture: str) -> tuple[str, str, str]:
     return style.FAMILIES[style.family(architecture.removeprefix("cifar_"))]
 
 
-def shade(colour, index):
+def shade(colour: str | tuple, index: int) -> str:
     """The colour of the `index`-th member of a family: lighter from one to the next.
 
     >>> shade("#000000", 0), shade("#000000", 1)
@@ -169,7 +171,7 @@ def drawn(function: Callable) -> Callable:
     return inner
 
 
-def _plain(axis) -> None:
+def _plain(axis: Axis) -> None:
     low, high = axis.get_view_interval()
     inches = axis.axes.get_position().width * axis.axes.figure.get_figwidth()
     narrow = axis.axis_name == "x" and inches < 2.5  # room for fewer numbers
@@ -181,7 +183,7 @@ def _plain(axis) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def _inside(low: float | int, high: float | int, steps):
+def _inside(low: float | int, high: float | int, steps: Iterable[float | int]) -> SupportsIndex:
     """How many of the numbers step x 10^k lie between low and high."""
     decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
     return sum(low <= step * 10.0**k <= high for k in decades for step in steps)

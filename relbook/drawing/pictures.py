@@ -59,6 +59,6 @@ def clothing(index: int = 0) -> Float[Tensor, "1 28 28"]:
     return images[index].float() / 255
 
 
-def _check(size):
+def _check(size: int) -> None:
     if size < 2:
         raise ValueError(f"size is {size}; a picture needs at least 2 pixels a side")

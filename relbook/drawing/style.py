@@ -11,9 +11,9 @@ widths or cut-offs, is told by shades (`graded`), never by dashes.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import matplotlib as mpl
 from matplotlib.colors import to_hex, to_rgb
@@ -104,7 +104,7 @@ def stroke(condition: str, colour: str) -> dict:
     return {"color": colour, "ls": line, **face}
 
 
-def key(*conditions, marker: str = "o") -> list:
+def key(*conditions: str, marker: str = "o") -> list:
     """Handles of a legend that explain conditions, in grey.
 
     >>> [handle.get_label() for handle in key("trained", "init")]
@@ -135,7 +135,7 @@ def family(architecture: str) -> str:
 
 
 @contextmanager
-def applied():
+def applied() -> Iterator[None]:
     """The house style for whatever is drawn inside."""
     with mpl.rc_context(RC):
         yield
@@ -153,7 +153,7 @@ def styled(function: Callable) -> Callable:
 
 
 def figure(
-    rows: int = 1, columns: int = 1, *, width: float | int = 6.6, height: float | None = None, **options
+    rows: int = 1, columns: int = 1, *, width: float | int = 6.6, height: float | None = None, **options: Any
 ) -> tuple:
     """A new Figure and its axes; width and height in inches. Call it in a `styled` function.
 

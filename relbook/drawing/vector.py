@@ -10,10 +10,14 @@ into the text's colour and white into the page's. Text stays text, and can be se
 
 import html
 import re
+from collections.abc import Iterator
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
 
 LARGEST = 260_000  # characters of an SVG that goes into a page; a larger one stays a picture of pixels
 _HEAD = re.compile(r"<\?xml.*?\?>|<!DOCTYPE.*?>|<metadata>.*?</metadata>|<!--.*?-->", re.DOTALL)
@@ -34,7 +38,7 @@ def themed(svg: str, text: str) -> str:
     return opening + _COLOUR.sub(r"var(--ink-\1, #\1)", body)
 
 
-def plotted(fig) -> pd.DataFrame:
+def plotted(fig: Figure) -> pd.DataFrame:
     """What a figure shows, one line a point: panel, kind, series, x, y, low, high, in the units of the axes.
 
     panel: number and title of the axes; series: the label of the legend; kind: "line", "points", "bar", "interval"
@@ -75,7 +79,7 @@ def plotted(fig) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=columns).dropna(axis="columns", how="all")
 
 
-def _intervals(found):
+def _intervals(found: LineCollection) -> Iterator[dict[str, Any]]:
     """Error bars, upright ones as x, low, high, level ones as y, low, high."""
     for segment in found.get_segments():
         if len(segment) == 2:
@@ -86,7 +90,7 @@ def _intervals(found):
                 yield {"y": b, "low": min(a, c), "high": max(a, c)}
 
 
-def _label(artist):
+def _label(artist: Any) -> str:
     """What the legend calls it; the grey marks of `relbook.drawing.beside` stand in none,
     and keep their name all the same.
     """

@@ -10,11 +10,15 @@ import base64
 import html
 import io
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
+from jaxtyping import Float
 from PIL import Image
+from torch import Tensor
 
 from relbook.page import Display
 from relstab import diffeo
@@ -30,7 +34,14 @@ PANELS = {
 TICKS = (0.001, 0.01, 0.1, 1, 10)
 
 
-def bend_or_noise(rows, pictures, *, draws=6, start=(1.0, 3), seed=0):
+def bend_or_noise(
+    rows: pd.DataFrame,
+    pictures: Iterable[Tensor],
+    *,
+    draws: int = 6,
+    start: tuple[float | int, int] = (1.0, 3),
+    seed: int = 0,
+) -> Display:
     """The explorer, as a display: x, τx and x + η of one norm, and D, G, R of the networks in `rows` beside them.
 
     Args:
@@ -79,13 +90,13 @@ def bend_or_noise(rows, pictures, *, draws=6, start=(1.0, 3), seed=0):
     return Display(text_html=text, text_plain="explorer: bend or noise")
 
 
-def coefficients(cut, draws, seed):
+def coefficients(cut: int, draws: int, seed: int) -> list:
     """The coefficients of `draws` fields as nested lists [draw][2][c][c], to five digits."""
     drawn = diffeo.sample_coefficients(draws, cut, generator=torch.Generator().manual_seed(seed))
     return np.round(drawn.double().numpy(), 5).tolist()
 
 
-def tables(rows, displacements, cuts):
+def tables(rows: pd.DataFrame, displacements: list, cuts: list) -> dict[str, dict[str, list]]:
     """{quantity: {stage: [δ][c]}} of one network, to three digits."""
     found = {}
     for name in PANELS:
@@ -97,7 +108,7 @@ def tables(rows, displacements, cuts):
     return found
 
 
-def _source(image):
+def _source(image: Float[Tensor, "3 height width"]) -> str:
     """A picture as a hidden <img>, from which the script reads its pixels."""
     pixels = (image.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
     buffer, small = io.BytesIO(), image.shape[-1] <= SIDE
@@ -106,7 +117,7 @@ def _source(image):
     return f'<img data-picture alt="" src="data:image/webp;base64,{data}">'
 
 
-def _row(index, size):
+def _row(index: int, size: int) -> str:
     texts = ("the picture", "bent", "with noise of the same norm")
     return (
         f'<div data-row="{index}">'
@@ -115,14 +126,14 @@ def _row(index, size):
     )
 
 
-def _slider(name, label, count, value):
+def _slider(name: str, label: str, count: int, value: int) -> str:
     return (
         f'<label><span>{label}</span><input type="range" name="{name}" min="0" max="{count - 1}" value="{value}" '
         f'aria-label="{label}"><output></output></label>'
     )
 
 
-def _plot(name, networks, limits):
+def _plot(name: str, networks: list[str], limits: tuple[float, float]) -> str:
     """One quantity: a logarithmic track for each network, from before training (hollow) to after it (filled)."""
     low, high = limits
     title, what = PANELS[name]

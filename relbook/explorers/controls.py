@@ -1,5 +1,8 @@
 """What explorers are made of: three kinds of controls, frames, and stacks of frames that follow the controls."""
 
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
 CSS = """
 .explorer { max-width: 100%; --jp-widgets-font-size: 0.95rem; }
 .explorer .frame { font-size: 0.95rem; line-height: 1.4; }
@@ -12,21 +15,21 @@ CSS = """
 """  # the first name of the colour is the book theme's, the second JupyterLab's
 
 
-def slider(label, values, start=0):
+def slider(label: str, values: Iterable[str], start: int = 0) -> Any:
     """A slider over the texts `values`; `.index` says which."""
     import ipywidgets as widgets
 
     return widgets.SelectionSlider(options=list(values), index=start, description=label, tooltip=label, **_shape())
 
 
-def choice(label, values, start=0):
+def choice(label: str, values: Iterable[str], start: int = 0) -> Any:
     """A drop-down list of the texts `values`; `.index` says which."""
     import ipywidgets as widgets
 
     return widgets.Dropdown(options=list(values), index=start, description=label, tooltip=label, **_shape())
 
 
-def switch(label, name):
+def switch(label: str, name: str) -> Any:
     """A check box, set at first; while it is not, what has the class `name` in the explorer is hidden (`hiding`)."""
     import ipywidgets as widgets
 
@@ -35,14 +38,14 @@ def switch(label, name):
     return box
 
 
-def hiding(*names):
+def hiding(*names: str) -> str:
     """The rules that make switches of these names work."""
     return "".join(
         f".explorer:has(.switch-{name} input:not(:checked)) .frame .{name} {{ display: none; }}\n" for name in names
     )
 
 
-def follow(controls, draw):
+def follow(controls: Sequence, draw: Callable[..., str]) -> Any:
     """Stacks in stacks of frames: draw(i, j, ...) is the frame (HTML) for the indices of the controls."""
     import ipywidgets as widgets
     from ipywidgets.widgets.widget_string import HTMLStyle
@@ -59,7 +62,7 @@ def follow(controls, draw):
     return below(())
 
 
-def stack(control, children, layout=None):
+def stack(control: Any, children: Sequence, layout: Any = None) -> Any:
     """The child that the control's index chooses."""
     import ipywidgets as widgets
 
@@ -69,7 +72,7 @@ def stack(control, children, layout=None):
     return found
 
 
-def explorer(*parts, css=""):
+def explorer(*parts: Any, css: str = "") -> Any:
     """The parts one below the other, with the style that all explorers share and `css`."""
     import ipywidgets as widgets
 
@@ -79,19 +82,19 @@ def explorer(*parts, css=""):
     return whole
 
 
-def column(*parts):
+def column(*parts: Any) -> Any:
     """The parts one below the other."""
     import ipywidgets as widgets
 
     return widgets.VBox(parts, layout={"overflow": "visible"})
 
 
-def row(*parts):
+def row(*parts: Any) -> Any:
     """The parts side by side, or below each other where there is no room."""
     import ipywidgets as widgets
 
     return widgets.HBox(parts, layout={"flex_flow": "row wrap", "overflow": "visible"})
 
 
-def _shape():
+def _shape() -> dict[str, dict[str, str]]:
     return {"style": {"description_width": "9em"}, "layout": {"width": "32em", "max_width": "100%"}}

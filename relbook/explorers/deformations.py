@@ -5,9 +5,13 @@ B Fig. 1 alive.
 import base64
 import html
 import io
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
+from jaxtyping import Float
 from PIL import Image
+from torch import Tensor
 
 from relbook.explorers import controls
 from relstab import diffeo
@@ -16,7 +20,13 @@ PAIR = ".explorer .pair { display: flex; gap: 0.5rem; } .explorer .pair img { wi
 SMALL = 64  # pixels; a picture of no more is shown as it is, its pixels as squares
 
 
-def temperature_and_cut(pictures, *, cuts=(2, 3, 5, 10, 20), displacements=(0, 0.4, 0.8, 1.6, 3.1, 6.2, 12.5), seed=0):
+def temperature_and_cut(
+    pictures: Mapping[str, Tensor],
+    *,
+    cuts: Sequence[int] = (2, 3, 5, 10, 20),
+    displacements: Sequence[float | int] = (0, 0.4, 0.8, 1.6, 3.1, 6.2, 12.5),
+    seed: int = 0,
+) -> Any:
     """Pictures under one diffeomorphism for each cut-off c and displacement of the centre (B Fig. 1), and x + η.
 
     The Gaussian coefficients of a cut-off are drawn once, so that the displacement slider grows one and the
@@ -56,12 +66,12 @@ def temperature_and_cut(pictures, *, cuts=(2, 3, 5, 10, 20), displacements=(0, 0
     return controls.explorer(chosen, cut_slider, amplitude, follows, css=PAIR)
 
 
-def same_norm(noise, change):
+def same_norm(noise: Tensor, change: Tensor) -> Tensor:
     """The noise scaled to the norm of the change."""
     return noise * (change.norm() / noise.norm())
 
 
-def picture(image, text, *, quality=60):
+def picture(image: Float[Tensor, "channel height width"], text: str, *, quality: int = 60) -> str:
     """An image [channel, n, n] in [0, 1] as an <img> with its data inside."""
     pixels = (image.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).squeeze(-1).numpy()
     small = image.shape[-1] <= SMALL

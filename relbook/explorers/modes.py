@@ -1,8 +1,12 @@
 """The filters' Laplacian modes by layer, step by step through training: A Fig. 4 alive."""
 
 import html
+from typing import Any
 
 import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from torch import Tensor
 
 from relbook.drawing import nets
 from relbook.explorers import controls
@@ -17,7 +21,7 @@ LIGHT_TEXT = (-4, -3, 4)
 GLYPH = 24  # CSS pixels
 
 
-def mode_growth(rows, *, first="vgg11_bn"):
+def mode_growth(rows: pd.DataFrame, *, first: str = "vgg11_bn") -> Any:
     """γ(t)/γ(0) of every layer (lines) and grid mode (columns) of a network at each time of its training.
 
     Modes of one eigenvalue are averaged (one of them is drawn); seeds are averaged. Of an architecture the widest and
@@ -47,7 +51,7 @@ def mode_growth(rows, *, first="vgg11_bn"):
     return controls.explorer(network, time, controls.follow((network, time), draw), css=_css())
 
 
-def growth_table(lines, title):
+def growth_table(lines: pd.DataFrame, title: str) -> str:
     """Growth by layer and eigenvalue as a table of HTML, shaded by factors of two.
 
     Args:
@@ -65,12 +69,12 @@ def growth_table(lines, title):
     )
 
 
-def _shade(value):
+def _shade(value: float) -> int:
     """The number of the shade as in class names: "4" to "0", and "-1" to "-4"."""
     return int(np.clip(np.round(np.log2(value)), -FURTHEST, FURTHEST))
 
 
-def _css():
+def _css() -> str:
     """Shades of cells and drawings of modes; classes, so that a frame is little more than its numbers."""
     rules = [
         ".explorer .growth { border-collapse: collapse; margin: 0.3rem 0; width: 100%; max-width: 34rem; }",
@@ -90,7 +94,7 @@ def _css():
     return "\n".join(rules)
 
 
-def _drawing(mode):
+def _drawing(mode: Float[Tensor, "3 3"]) -> str:
     """A 3 x 3 mode as a picture: white the largest weight, black the most negative."""
     grey = (127.5 * (1 + mode / mode.abs().max())).round().int().tolist()
     cells = "".join(

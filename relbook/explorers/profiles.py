@@ -1,8 +1,11 @@
 """D, G and R by layer, for every network and data set that was measured: A Figs. 3 and 11, B Fig. 14 alive."""
 
 import html
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from relbook.drawing import nets, style
 from relbook.explorers import controls
@@ -21,7 +24,7 @@ KEY = ((4, 6), (28, 6))  # a piece of curve for the line of text
 LEFT, RIGHT, TOP, BASE = 46, 352, 10, 214  # the frame of the plot in a picture of 360 x 256
 
 
-def depth_profiles(rows, *, first="vgg11_bn"):
+def depth_profiles(rows: pd.DataFrame, *, first: str = "vgg11_bn") -> Any:
     """D, G or R against relative depth of one network, with switches for its three conditions.
 
     Of an architecture the widest and longest trained network, trained on all images. Axes are the same for all
@@ -44,7 +47,7 @@ def depth_profiles(rows, *, first="vgg11_bn"):
     )
 
 
-def _networks(table, quantity, limits, first):
+def _networks(table: pd.DataFrame, quantity: Any, limits: Mapping[str, tuple[float, float]], first: str) -> Any:
     """The networks of one data set: a list to choose from, and what is chosen."""
     found = dict(iter(table.groupby(["architecture", "width"], sort=False)))
     names = [nets.net(*key) for key in found]
@@ -60,7 +63,7 @@ def _networks(table, quantity, limits, first):
     return controls.column(network, controls.follow((network, quantity), draw))
 
 
-def profile(lines, quantity, limits, label):
+def profile(lines: pd.DataFrame, quantity: str, limits: tuple[float, float], label: str) -> str:
     """One network's curves as SVG with a text alternative, and their values at the output below.
 
     Args:
@@ -88,7 +91,7 @@ def profile(lines, quantity, limits, label):
     )
 
 
-def _curve(points, stage, colour):
+def _curve(points: Iterable[tuple], stage: str, colour: str) -> str:
     """A line through points with a mark at each, as SVG."""
     places = [f"{x:.0f} {y:.1f}" for x, y in points]
     filled = colour if stage == "trained" else PAPER
@@ -99,17 +102,17 @@ def _curve(points, stage, colour):
     )
 
 
-def _limits(values):
+def _limits(values: pd.Series) -> tuple[float, float]:
     """Powers of ten a little beyond the values."""
     logs = np.log10(values)
     return float(logs.min()) - 0.05, float(logs.max()) + 0.05
 
 
-def _height(logs, limits):
+def _height(logs: np.ndarray | float, limits: tuple[float, float]) -> np.ndarray | float:
     return BASE - (BASE - TOP) * (logs - limits[0]) / (limits[1] - limits[0])
 
 
-def _frame(limits):
+def _frame(limits: tuple[float, float]) -> str:
     """Axes, tick labels at 1, 2, 5 times powers of ten, and names of the axes."""
     ticks = [step * 10.0**power for power in range(-6, 3) for step in (1, 2, 5)]
     shown = [tick for tick in ticks if limits[0] <= np.log10(tick) <= limits[1]]
@@ -131,5 +134,5 @@ def _frame(limits):
     )
 
 
-def _name(dataset):
+def _name(dataset: str) -> str:
     return nets.label(dataset).replace("\n", " ")

@@ -1,6 +1,10 @@
 """Two active pixels in the network with homogeneous filters, by filter size, stride and depth: A Fig. 8 alive."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
+import pandas as pd
 
 from relbook.drawing import style
 from relbook.explorers import controls
@@ -15,7 +19,7 @@ CSS = (
 )
 
 
-def diffusion(*, filter_sizes=(2, 3, 5), layers=5, sites=128, apart=10):
+def diffusion(*, filter_sizes: Sequence[int] = (2, 3, 5), layers: int = 5, sites: int = 128, apart: int = 10) -> Any:
     """The activity that two active pixels cause, by filter size, stride (1 or F) and depth (A Fig. 8), and D, G and R.
 
     The sensitivities are exact, of task 1 at stride 1 and of task 2 at stride F, whose scale is a quarter of the line
@@ -56,7 +60,7 @@ def diffusion(*, filter_sizes=(2, 3, 5), layers=5, sites=128, apart=10):
     return controls.explorer(*sliders, controls.follow(sliders, draw), css=CSS)
 
 
-def sensitivity_table(exact, k, task):
+def sensitivity_table(exact: pd.DataFrame, k: int, task: str) -> str:
     """D, G and R of the layers as a table of HTML, the shown layer marked.
 
     Args:
@@ -76,11 +80,11 @@ def sensitivity_table(exact, k, task):
     )
 
 
-def _mark(layer, k):
+def _mark(layer: int, k: int) -> str:
     return ' class="now"' if layer == k else ""
 
 
-def profile_frame(stack, k, areas, filter_size, stride, *, note=""):
+def profile_frame(stack: Sequence, k: int, areas: Sequence, filter_size: int, stride: int, *, note: str = "") -> str:
     """f_k as an SVG picture with its description: the units' activities over the input pixels, and A_k as a red bar."""
     profile, length = stack[k], len(stack[0])
     wide, base, tall = 360, 130, 100

@@ -18,7 +18,9 @@ cache together or not at all. `offer` takes them out again when the book is rend
 import base64
 import json
 import zlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from relbook import page
 from relbook.drawing import vector
@@ -38,7 +40,7 @@ def kept(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(Path(folder).glob("*"))}
 
 
-def packed(files: dict[str, bytes], executed) -> dict[str, dict[str, str]]:
+def packed(files: dict[str, bytes], executed: Any) -> dict[str, dict[str, str]]:
     """The files of each figure of an executed notebook, compressed, base64: {label: {file name: content}}.
 
     Args:
@@ -60,7 +62,7 @@ def packed(files: dict[str, bytes], executed) -> dict[str, dict[str, str]]:
     return found
 
 
-def _outputs(executed):
+def _outputs(executed: Any) -> Iterator[tuple[str, bytes]]:
     """(label of the figure or "", bytes shown) of every output that files may belong to."""
     for cell in notebook.code_cells(executed):
         label = cell.metadata.get("mystnb", {}).get("figure", {}).get("name", "")
@@ -72,7 +74,7 @@ def _outputs(executed):
                 yield label, "".join(data["text/html"]).encode()
 
 
-def drawn(cells, stored):
+def drawn(cells: Any, stored: Mapping[str, Mapping[str, str]]) -> Any:
     """The notebook with its captioned pictures as SVG in the theme's colours, and captions that name the rows drawn.
 
     Args:
@@ -105,7 +107,7 @@ def drawn(cells, stored):
     return cells
 
 
-def offer(source: notebook.Source, cells, executed) -> tuple[dict[str, bytes], str]:
+def offer(source: notebook.Source, cells: Any, executed: Any) -> tuple[dict[str, bytes], str]:
     """The files of a page by name, and the box at its end that links them, in MyST Markdown.
 
     Args:
@@ -143,7 +145,7 @@ def offer(source: notebook.Source, cells, executed) -> tuple[dict[str, bytes], s
     )
 
 
-def _about(executed):
+def _about(executed: Any) -> str:
     """When, how long, from which code and with which parameters the page was executed, in words."""
     record = executed.metadata["relstab"]
     given = ", ".join(

@@ -18,10 +18,11 @@ import shutil
 import subprocess
 import time
 import tomllib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from relbook import scales
 from relbook.press import downloads, fingerprint, notebook, reach, runner
@@ -71,7 +72,7 @@ class _Plan:
     def files(self) -> Path:
         return self.result.executed.with_name(f".{self.result.executed.stem}.tmp.files")
 
-    def discard(self):
+    def discard(self) -> None:
         shutil.rmtree(self.files, ignore_errors=True)
         self.temporary.unlink(missing_ok=True)
         self.raw.unlink(missing_ok=True)
@@ -84,8 +85,8 @@ def execute(
     *,
     parameters: dict[str, object] | None = None,
     timeout: float | int | None = None,
-    root=ROOT,
-    sources=SOURCES,
+    root: str | Path = ROOT,
+    sources: Sequence = SOURCES,
     say: Callable[[str], object] = print,
 ) -> list[Result]:
     """Bring the executed notebooks of one scale up to date; one Result a notebook, in their order.
@@ -130,7 +131,14 @@ def execute(
     return [results[source.name] for source in chosen]
 
 
-def status(scale: str = "tiny", names=None, *, ran: Iterable[str] = (), root=ROOT, sources=SOURCES) -> list[Result]:
+def status(
+    scale: str = "tiny",
+    names: Iterable[str] | None = None,
+    *,
+    ran: Iterable[str] = (),
+    root: str | Path = ROOT,
+    sources: Sequence = SOURCES,
+) -> list[Result]:
     """The same list, nothing run: each "current", "refused", or "out of date" with the reason in `why`.
 
     Args:
@@ -145,11 +153,13 @@ def status(scale: str = "tiny", names=None, *, ran: Iterable[str] = (), root=ROO
     return [found[source.name] for source in chosen]
 
 
-def _folder(root, scale) -> Path:
+def _folder(root: str | Path, scale: str) -> Path:
     return Path(root).resolve() / "build" / "executed" / scale
 
 
-def _plans(group, given, root, sources, ran=()) -> list[_Plan]:
+def _plans(
+    group: list[notebook.Source], given: dict, root: str | Path, sources: Sequence, ran: Iterable[str] = ()
+) -> list[_Plan]:
     """A plan for each source of one kind (all summaries or none)."""
     if not group:
         return []
@@ -165,7 +175,9 @@ def _plans(group, given, root, sources, ran=()) -> list[_Plan]:
     return [_plan(source, given, shared, own, folder / f"{source.name}.ipynb", source.name in ran) for source in group]
 
 
-def _plan(source, given, shared, own, target, ran) -> _Plan:
+def _plan(
+    source: notebook.Source, given: dict, shared: dict, own: Callable[..., dict[str, str]], target: Path, ran: bool
+) -> _Plan:
     result = Result(source.name, "current", "", 0.0, target, target.with_suffix(".log"))
     try:
         cells = notebook.read(source)
@@ -182,7 +194,7 @@ def _plan(source, given, shared, own, target, ran) -> _Plan:
     return _Plan(result, cells, given, parts)
 
 
-def _stored(path, cells, given) -> tuple[dict | None, str]:
+def _stored(path: Path, cells: Any, given: dict) -> tuple[dict | None, str]:
     """The record in an executed notebook's metadata, and what is wrong with the notebook."""
     import nbformat
 
@@ -200,13 +212,15 @@ def _stored(path, cells, given) -> tuple[dict | None, str]:
     return record, "; ".join(notebook.problems(stored, cells, given))
 
 
-def _forbidden(waiting, say) -> dict[str, Result]:
+def _forbidden(waiting: list[_Plan], say: Callable[[str], object]) -> dict[str, Result]:
     for plan in waiting:
         say(f"RELSTAB_NO_RUN is set, but {plan.result.name} would have to run: {plan.result.why}")
     return {plan.result.name: replace(plan.result, status="failed") for plan in waiting}
 
 
-def _run(waiting, jobs, timeout, root, say) -> dict[str, Result]:
+def _run(
+    waiting: list[_Plan], jobs: int, timeout: float | int | None, root: str | Path, say: Callable[[str], object]
+) -> dict[str, Result]:
     """Run the plans, the longest first, and report as they start and end."""
     queue = _longest_first(waiting, root)
     began, total, done = time.monotonic(), len(queue), {}
@@ -244,7 +258,7 @@ def _run(waiting, jobs, timeout, root, say) -> dict[str, Result]:
     return done
 
 
-def _longest_first(waiting, root) -> list[_Plan]:
+def _longest_first(waiting: list[_Plan], root: str | Path) -> list[_Plan]:
     """The plans by what they took last time or, if that was more, usually take (notebooks/seconds.toml).
 
     Those of which nothing is known come first: a long one that starts last runs alone.
@@ -254,7 +268,7 @@ def _longest_first(waiting, root) -> list[_Plan]:
     return sorted(waiting, key=lambda plan: -(max(plan.result.seconds, usual.get(plan.result.name, 0)) or float("inf")))
 
 
-def _start(plan, root) -> subprocess.Popen:
+def _start(plan: _Plan, root: str | Path) -> subprocess.Popen:
     import nbformat
 
     plan.raw.parent.mkdir(parents=True, exist_ok=True)
@@ -265,7 +279,7 @@ def _start(plan, root) -> subprocess.Popen:
     )
 
 
-def _finish(plan, code, seconds, late) -> Result:
+def _finish(plan: _Plan, code: int | None, seconds: float, late: str) -> Result:
     """Promote the temporary notebook if every cell completed; else leave what was there before."""
     import nbformat
 
@@ -295,7 +309,7 @@ def _finish(plan, code, seconds, late) -> Result:
         plan.discard()
 
 
-def _outcome(result, number, total) -> str:
+def _outcome(result: Result, number: int, total: int) -> str:
     if result.ok:
         return f"{result.seconds:.0f} s  ({number} of {total})"
     lines = result.log.read_text(errors="replace").splitlines()[-TAIL:]
@@ -303,7 +317,7 @@ def _outcome(result, number, total) -> str:
     return f"{result.why}  ({number} of {total})\n    the last lines of {result.log}:\n{tail}"
 
 
-def _summarise(results, scale, say) -> None:
+def _summarise(results: list[Result], scale: str, say: Callable[[str], object]) -> None:
     count = {
         word: sum(result.status == word for result in results) for word in ("current", "executed", "failed", "refused")
     }

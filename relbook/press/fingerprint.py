@@ -17,6 +17,7 @@ import ast
 import hashlib
 import json
 import platform
+from collections.abc import Collection, Iterable
 from importlib import metadata
 from pathlib import Path
 
@@ -58,7 +59,7 @@ def code(source: str) -> str:
     return ast.dump(tree) + (";" if source.rstrip().endswith(";") else "")
 
 
-def package(*folders) -> str:
+def package(*folders: str | Path) -> str:
     """The sources of the packages in `folders`, and the bytes of their other files (the images they ship).
 
     Without the folders of studies, and what only publishes.
@@ -92,12 +93,12 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _contents(folder: Path, studies=None) -> str:
+def _contents(folder: Path, studies: Collection[str] | None = None) -> str:
     paths = sorted(path for path in folder.rglob("*.json") if studies is None or path.parent.name in studies)
     return digest(*(part for path in paths for part in (path.relative_to(folder).as_posix(), path.read_bytes())))
 
 
-def _stored(folder: Path, wanted, studies) -> str:
+def _stored(folder: Path, wanted: Iterable[str], studies: Collection[str] | None) -> str:
     """Names of the records in the working store; a record's name holds its key, so names are enough."""
     return digest(
         *(
@@ -118,7 +119,7 @@ def _data() -> str:
     return digest(*(f"{path.name} {path.stat().st_size if path.is_file() else 'folder'}" for path in entries))
 
 
-def surroundings(root, *, sources) -> dict[str, str]:
+def surroundings(root: str | Path, *, sources: Iterable) -> dict[str, str]:
     """Every part of the key that all notebooks share. root: the project; sources: folders of the packages."""
     return {
         "the package": package(*sources),
@@ -128,7 +129,9 @@ def surroundings(root, *, sources) -> dict[str, str]:
     }
 
 
-def studied(root, scale: str, studies: reach.Studies, names, *, summary: bool) -> dict[str, str]:
+def studied(
+    root: str | Path, scale: str, studies: reach.Studies, names: Collection[str] | None, *, summary: bool
+) -> dict[str, str]:
     """The parts of the key that belong to the studies `names` (None: all): their folders and their rows.
 
     A notebook fills the store at its own scale itself, so only results of the other scales tell that it is out of

@@ -12,10 +12,11 @@ write. Links to other sites are counted and not followed.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 _LOADED = {"script": "src", "img": "src", "source": "src", "iframe": "src", "video": "src", "audio": "src",
            "embed": "src", "object": "data", "input": "src"}  # fmt: skip
@@ -47,12 +48,12 @@ class Report:
 class _Page(HTMLParser):
     """The anchors of one page, what it links to and what it loads."""
 
-    def __init__(self, text):
+    def __init__(self, text: str):
         super().__init__()
         self.anchors, self.links, self.loads, self._style = set(), [], [], False
         self.feed(text)
 
-    def handle_starttag(self, tag, attributes):
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         values = {name: value or "" for name, value in attributes}
         self.anchors |= {values[name] for name in ("id", "name") if values.get(name)}
         self._style = tag == "style"
@@ -65,15 +66,15 @@ class _Page(HTMLParser):
         self.loads += [part.split()[0] for part in values.get("srcset", "").split(",") if part.strip()]
         self.loads += _CSS_LOAD.findall(values.get("style", ""))
 
-    def handle_data(self, data):
+    def handle_data(self, data: str) -> None:
         if self._style:
             self.loads += _CSS_LOAD.findall(data)
 
-    def handle_endtag(self, tag):
+    def handle_endtag(self, tag: str) -> None:
         self._style = False
 
 
-def check(folder) -> Report:
+def check(folder: str | Path) -> Report:
     """Read every page and style sheet of the site in `folder`.
 
     FileNotFoundError: there is no page. A link counts as leading somewhere when the file exists and, for one
@@ -107,7 +108,7 @@ def check(folder) -> Report:
     return Report(len(pages), links, tuple(dict.fromkeys(problems)), tuple(sorted(outside)))
 
 
-def _exists(page: Path, parts, pages, folder: Path) -> bool:
+def _exists(page: Path, parts: SplitResult, pages: Mapping[Path, _Page], folder: Path) -> bool:
     target = (page.parent / unquote(parts.path)).resolve() if parts.path else page
     if target.is_dir():
         target /= "index.html"

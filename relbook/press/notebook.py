@@ -16,8 +16,10 @@ import ast
 import json
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from relbook.press import fingerprint
 
@@ -39,7 +41,7 @@ class Source:
         return "/" not in self.name
 
 
-def discover(root) -> list[Source]:
+def discover(root: str | Path) -> list[Source]:
     """All notebooks of the project, by name; FileNotFoundError when there is none."""
     folder = Path(root) / "notebooks"
     found = [
@@ -52,13 +54,13 @@ def discover(root) -> list[Source]:
     return found
 
 
-def figures(root) -> dict[str, str]:
+def figures(root: str | Path) -> dict[str, str]:
     """The notebook that draws each labelled figure: {label: name of the source}. `(fig-b-19)=` is a second label."""
     label = re.compile(r"^(?:    name: |\()(fig-[a-z0-9-]+)(?:\)=)?$", re.MULTILINE)
     return {name: source.name for source in discover(root) for name in label.findall(source.path.read_text())}
 
 
-def linked(cells, source: Source, pages: dict[str, str]):
+def linked(cells: Any, source: Source, pages: dict[str, str]) -> Any:
     """The notebook with links to figures (`href="#..." data-figure="LABEL"`) leading to the page that draws them.
 
     Args:
@@ -86,7 +88,7 @@ def linked(cells, source: Source, pages: dict[str, str]):
     return cells
 
 
-def select(sources: list[Source], names=None) -> list[Source]:
+def select(sources: list[Source], names: Iterable[str] | None = None) -> list[Source]:
     """The notebooks whose name contains one of `names` (None: all); ValueError for a name that fits none."""
     for name in names or ():
         if not name or not any(name in source.name for source in sources):
@@ -95,7 +97,7 @@ def select(sources: list[Source], names=None) -> list[Source]:
     return [source for source in sources if not names or any(name in source.name for name in names)]
 
 
-def read(source: Source):
+def read(source: Source) -> Any:
     """The source as a notebook, with cell ids made of name and position; ValueError if it is none."""
     import jupytext
 
@@ -109,17 +111,17 @@ def read(source: Source):
     return cells
 
 
-def code_cells(cells) -> list:
+def code_cells(cells: Any) -> list:
     """The code cells that papermill will run: all that are not blank."""
     return [cell for cell in cells.cells if cell.cell_type == "code" and cell.source.strip()]
 
 
-def tags(cell) -> list[str]:
+def tags(cell: Any) -> list[str]:
     """The cell's tags."""
     return cell.metadata.get("tags", [])
 
 
-def parameters(cells, name: str) -> dict[str, object]:
+def parameters(cells: Any, name: str) -> dict[str, object]:
     """The parameters with their defaults: the assignments of literals in the one cell tagged `parameters`.
 
     ValueError when there is no such cell, more than one, or something else than literals in it.
@@ -140,7 +142,7 @@ def parameters(cells, name: str) -> dict[str, object]:
     return found
 
 
-def _tree(cell, name: str) -> ast.Module:
+def _tree(cell: Any, name: str) -> ast.Module:
     try:
         return ast.parse(cell.source)
     except SyntaxError as error:
@@ -148,7 +150,7 @@ def _tree(cell, name: str) -> ast.Module:
         raise ValueError(f"notebook {name}: the line {line!r} is not Python ({error.msg})") from None
 
 
-def check(cells, source: Source, given: dict[str, object]) -> None:
+def check(cells: Any, source: Source, given: dict[str, object]) -> None:
     """ValueError unless each given parameter exists, has its default's type and is read by a later cell.
 
     Also refuses cells tagged `raises-exception`: papermill runs on behind them, and the error would be
@@ -174,18 +176,18 @@ def check(cells, source: Source, given: dict[str, object]) -> None:
         raise ValueError(f"notebook {name} has a cell tagged 'raises-exception'; a page must not show an error")
 
 
-def parts(cells, given: dict[str, object]) -> dict[str, str]:
+def parts(cells: Any, given: dict[str, object]) -> dict[str, str]:
     """The notebook's own parts of the key: what its code cells mean, and the parameters given."""
     meaning = [f"{'parameters' in tags(cell)} {fingerprint.code(cell.source)}" for cell in code_cells(cells)]
     return {"its code": fingerprint.digest(*meaning), "its parameters": fingerprint.digest(repr(sorted(given.items())))}
 
 
-def injected(cell) -> bool:
+def injected(cell: Any) -> bool:
     """Whether papermill put the cell there to set parameters."""
     return "injected-parameters" in tags(cell)
 
 
-def sealed(executed) -> str:
+def sealed(executed: Any) -> str:
     """The text of an executed notebook, with a digest of all that is in it, outputs and pictures too.
 
     >>> import nbformat
@@ -199,19 +201,19 @@ def sealed(executed) -> str:
     return nbformat.writes(executed)
 
 
-def intact(executed) -> bool:
+def intact(executed: Any) -> bool:
     """Whether a notebook that was read is the one that was written; an older one without a digest counts as such."""
     stated = executed.metadata["relstab"].get("digest")
     return stated is None or stated == _digest(executed)
 
 
-def _digest(executed):
+def _digest(executed: Any) -> str:
     record = {name: value for name, value in executed.metadata["relstab"].items() if name != "digest"}
     whole = {**executed, "metadata": {**executed.metadata, "relstab": record}}
     return fingerprint.digest(json.dumps(whole, sort_keys=True))
 
 
-def problems(executed, cells, given: dict[str, object]) -> list[str]:
+def problems(executed: Any, cells: Any, given: dict[str, object]) -> list[str]:
     """Why the executed copy of `cells` must not be shown, one phrase each; empty when it is complete."""
     record = executed.metadata.get("papermill", {})
     found = []

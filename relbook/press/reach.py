@@ -12,6 +12,7 @@ True
 import ast
 import re
 import tomllib
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 
@@ -21,7 +22,7 @@ _ALL = re.compile(r"\bregistry\.(names|STUDIES)\b|\bpapers\.(evaluate|ledger)\(\
 class Studies:
     """The folders of studies below the packages in `sources`."""
 
-    def __init__(self, sources):
+    def __init__(self, sources: Iterable[str | Path]):
         homes = [Path(source) / "studies" for source in sources]
         self.folders = {
             path.name: path

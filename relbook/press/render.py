@@ -22,9 +22,10 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from relbook import scales
 from relbook.press import downloads, execute, links, notebook
@@ -50,8 +51,8 @@ def build(
     names: Iterable[str] | None = None,
     *,
     ran: Iterable[str] = (),
-    root=execute.ROOT,
-    sources=execute.SOURCES,
+    root: str | Path = execute.ROOT,
+    sources: Sequence = execute.SOURCES,
     say: Callable[[str], object] = print,
 ) -> Path | None:
     """The front page of the rendered book; None when rendering or the link check failed (defects are said).
@@ -83,7 +84,9 @@ def build(
         return _built(root, site, files, sources, draft=bool(missing), say=say)
 
 
-def _built(root: Path, site: Path, files: dict[str, bytes], sources, *, draft: bool, say) -> Path | None:
+def _built(
+    root: Path, site: Path, files: dict[str, bytes], sources: Sequence, *, draft: bool, say: Callable[[str], object]
+) -> Path | None:
     """`build`, once it is known what is to be rendered and nobody else renders it."""
     page = "_build/html/index.html"
     digest = _digest(files | _documented(sources))
@@ -126,7 +129,7 @@ def _replace(site: Path, fresh: Path, before: Path) -> None:
     shutil.rmtree(before, ignore_errors=True)
 
 
-def merge(cells, executed, result: execute.Result):
+def merge(cells: Any, executed: Any, result: execute.Result) -> Any:
     """The page made of what `filled` gives, which stays as it is.
 
     Cells that only serve the machinery are left out, pictures become drawings in the theme's colours
@@ -143,7 +146,7 @@ def merge(cells, executed, result: execute.Result):
     return downloads.drawn(cells, executed.metadata["relstab"].get("downloads", {}))
 
 
-def filled(source: notebook.Source, result: execute.Result):
+def filled(source: notebook.Source, result: execute.Result) -> tuple[Any, Any]:
     """Today's cells with the stored outputs, widget state and parameters that ran, and the notebook as it ran.
 
     Where the notebook is not current: without outputs, and None.
@@ -167,7 +170,7 @@ def filled(source: notebook.Source, result: execute.Result):
     return cells, executed
 
 
-def _staged(root: Path, scale: str, found) -> dict[str, bytes]:
+def _staged(root: Path, scale: str, found: list[execute.Result]) -> dict[str, bytes]:
     """Path below the stage -> content, for everything that Jupyter Book will read."""
     import nbformat
 
@@ -188,7 +191,7 @@ def _staged(root: Path, scale: str, found) -> dict[str, bytes]:
     return files
 
 
-def _documented(sources) -> dict[str, bytes]:
+def _documented(sources: Sequence) -> dict[str, bytes]:
     """The packages' modules, whose docstrings are the API reference."""
     return {
         f"sources/{Path(folder).name}/{path.relative_to(folder).as_posix()}": path.read_bytes()
@@ -229,7 +232,7 @@ def _sizes(folder: Path) -> str:
     return hashlib.sha256(listing.encode()).hexdigest()
 
 
-def _render(stage: Path, target: Path, log: Path, *, draft: bool, say) -> bool:
+def _render(stage: Path, target: Path, log: Path, *, draft: bool, say: Callable[[str], object]) -> bool:
     log.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-c", _JUPYTER_BOOK, "build", str(stage)]
     path = os.pathsep.join(filter(None, [str(origin.PACKAGE.parent), os.environ.get("PYTHONPATH")]))
@@ -250,7 +253,7 @@ def _render(stage: Path, target: Path, log: Path, *, draft: bool, say) -> bool:
     return done.returncode == 0
 
 
-def _sound(html: Path, listed: list[str], *, draft: bool, say) -> bool:
+def _sound(html: Path, listed: list[str], *, draft: bool, say: Callable[[str], object]) -> bool:
     report = links.check(html)
     problems = list(report.problems)
     for name in listed:

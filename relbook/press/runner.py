@@ -19,7 +19,7 @@ from pathlib import Path
 from relstab.store import atomic, environment
 
 
-def argument(name: str, value) -> list[str]:
+def argument(name: str, value: object) -> list[str]:
     """A parameter for papermill's command line, of the type it has here.
 
     papermill would turn "-p flag no" into a string and "-p count 3" into a number by guesswork: strings go
