@@ -10,6 +10,7 @@ measures what the encoding does.
 
 from dataclasses import replace
 from functools import lru_cache
+from typing import Any
 
 import torch
 
@@ -40,7 +41,7 @@ def require(dataset: str, *, download: bool = True) -> None:
         data.require(name, download=download)
 
 
-def encodings(unit) -> tuple:
+def encodings(unit: Any) -> tuple:
     """What serves where a unit's data set is not found: of CIFAR-10 the JPEG copy. The row keeps its own name."""
     return (replace(unit, dataset="cifar10-jpeg"),) if unit.dataset == "cifar10" else ()
 
@@ -66,7 +67,7 @@ class OfArchitecture:
         return 2 if models.has_dropout(self.architecture) else 1
 
 
-def untrained(unit, dataset: Dataset) -> torch.nn.Module:
+def untrained(unit: Any, dataset: Dataset) -> torch.nn.Module:
     """A unit's network before training on `dataset`, which follows from its architecture, width and seed."""
     shape = dataset.test.images.shape
     return models.build(
@@ -82,7 +83,7 @@ def untrained(unit, dataset: Dataset) -> torch.nn.Module:
 SIZES = {"fashion-mini": 3000, "cifar10-lossless-8k": 8068}  # training images; the full sets have about 50,000
 
 
-def training_images(unit, dataset: str | None = None) -> int:
+def training_images(unit: Any, dataset: str | None = None) -> int:
     """Number of a unit's training images, for estimates of cost, without reading them; `dataset`:
     None is the unit's own.
     """

@@ -18,6 +18,7 @@ torch.Size([2, 7])
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -47,7 +48,7 @@ class OneHidden:
         """The same network in memory of its own."""
         return OneHidden(self.weights.clone(), self.readout.clone())
 
-    def to(self, *target) -> "OneHidden":
+    def to(self, *target: Any) -> "OneHidden":
         """The network on another device or in another precision."""
         return OneHidden(self.weights.to(*target), self.readout.to(*target))
 

@@ -23,7 +23,7 @@ from torch import Tensor
 INTERFACES = (-0.3, 1.18549)  # Phi(1.18549) - Phi(-0.3) = 0.5000
 
 
-def _check(points, dimension):
+def _check(points: int, dimension: int) -> None:
     if points < 1:
         raise ValueError(f"points is {points}; it must be at least 1")
     if dimension < 2:

@@ -3,6 +3,8 @@
 A unit is a kind of network and a deformation of its training images; seeds are averaged in the logarithm.
 """
 
+from collections.abc import Iterable
+
 import numpy as np
 import pandas as pd
 
@@ -22,7 +24,7 @@ def _pairs(rows: pd.DataFrame, quantity: str, over: str) -> pd.Series:
     return logs.groupby([pairs[name] for name in kind]).mean()
 
 
-def _units(index) -> list[str]:
+def _units(index: Iterable) -> list[str]:
     return [
         f"{net} on {data}, {'crops and flips' if crops else 'plain'}, δ = {delta:g}"
         for net, data, _, crops, delta in index

@@ -3,10 +3,15 @@
 `draws` takes an image, the other functions rows of the study `augmentation`.
 """
 
+from collections.abc import Sequence
+
 import pandas as pd
 import torch
+from jaxtyping import Float
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from pandas.api.typing import DataFrameGroupBy
+from torch import Tensor
 
 from relbook.drawing import style
 from relbook.drawing.nets import drawn, in_order, label, legend, look, net, nothing
@@ -18,7 +23,7 @@ STROKE = {False: "plain", True: "augmented"}  # by whether there are crops and f
 
 
 @style.styled
-def draws(image, settings, *, count: int = 7, seed: int = 0) -> Figure:
+def draws(image: Float[Tensor, "channel height width"], settings: Sequence, *, count: int = 7, seed: int = 0) -> Figure:
     """An image and `count` random deformations of it, a row a setting (δ, c); a heavy frame around those that fold.
 
     Args:
@@ -43,7 +48,7 @@ def draws(image, settings, *, count: int = 7, seed: int = 0) -> Figure:
 
 
 @drawn
-def with_and_without(rows: pd.DataFrame, zoo=None) -> Figure:
+def with_and_without(rows: pd.DataFrame, zoo: pd.DataFrame | None = None) -> Figure:
     """B Fig. 12: R of the same network trained without and with crops and flips, a pair a seed, a panel a data set.
 
     rows: of this study, of which the networks trained without deformations count; zoo: the pairs of
@@ -132,7 +137,7 @@ def error_against_stability(rows: pd.DataFrame) -> Figure:
     return fig
 
 
-def _lines(table, dataset):
+def _lines(table: pd.DataFrame, dataset: str) -> DataFrameGroupBy:
     """One group a kind of network, with and without crops and flips, in the order of δ."""
     part = table[table["dataset"] == dataset].sort_values("displacement")
     return part.groupby(["architecture", "width", "augment"], sort=False)

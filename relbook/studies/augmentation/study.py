@@ -21,7 +21,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float, Int64
@@ -113,12 +113,12 @@ class Augmented(OnImages, OfArchitecture):
             row |= self.measure(model, "", **COARSE) | self.measure(model, "_fine", **FINE)
         return [row]
 
-    def recipe(self):
+    def recipe(self) -> recipes.Recipe:
         """The book's one-cycle recipe with this unit's augmentations."""
         plain = recipes.one_cycle(self.architecture, epochs=self.epochs, augment=self.augment, precision=self.precision)
         return replace(plain, displacement=self.displacement, cut=self.cut)
 
-    def measure(self, model, suffix, **options):
+    def measure(self, model: nn.Module, suffix: str, **options: Any) -> dict[str, float]:
         """D, G and R at the output under `suffix`; the same deformations and noise for every network."""
         images = test_images(self.dataset, probe_sets(self.dataset)[0]).images[: self.probes]
         table = point_values(

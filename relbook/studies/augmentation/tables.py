@@ -3,8 +3,11 @@
 Networks that diverged or collapsed are left out; means over seeds are geometric, as in B.
 """
 
+from collections.abc import Collection
+
 import numpy as np
 import pandas as pd
+import torch
 
 from relstab import diffeo
 
@@ -80,7 +83,14 @@ def in_words(effects: pd.DataFrame) -> str:
     )
 
 
-def folding(displacements, cuts, size: int, *, draws: int = 500, generator=None) -> pd.DataFrame:
+def folding(
+    displacements: Collection,
+    cuts: Collection,
+    size: int,
+    *,
+    draws: int = 500,
+    generator: torch.Generator | None = None,
+) -> pd.DataFrame:
     """The share of random fields that fold, by δ in pixels (columns) and c (rows), on size x size pixels."""
     table = pd.DataFrame(index=pd.Index(cuts, name="c"), columns=pd.Index(displacements, name="δ"), dtype=float)
     for cut in cuts:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import torch
+from torch import nn
 
 from relbook import scales
 from relbook.studies.datasets import loaded, probe_sets
@@ -56,7 +57,7 @@ class Swept(zoo.Network):
             training |= errors(self, model)
         return [{"kind": "training", **training}, *rows]
 
-    def measure(self, model, stage):
+    def measure(self, model: nn.Module, stage: str) -> list[dict]:
         """The rows of one stage."""
         name = probe_sets(self.dataset)[0]
         images = probe_images(self, name, model)

@@ -8,7 +8,7 @@ from relbook.studies.zoo import tables as zoo_tables
 NAMES = {"fc_l2": "fully connected network", "lenet": "LeNet", "cifar_resnet20": "ResNet20"}
 
 
-def at(rows: pd.DataFrame, displacement: float | int = 1.0, cut: int = 3):
+def at(rows: pd.DataFrame, displacement: float | int = 1.0, cut: int = 3) -> pd.DataFrame:
     """D, G, R and the test error of each network at one (δ, c): index architecture, columns (stage, quantity), error.
 
     >>> import pandas as pd
@@ -26,7 +26,7 @@ def at(rows: pd.DataFrame, displacement: float | int = 1.0, cut: int = 3):
     return table.reindex([name for name in NAMES if name in table.index])
 
 
-def networks_in_words(rows: pd.DataFrame):
+def networks_in_words(rows: pd.DataFrame) -> str:
     """Which networks the front page shows, on which pictures: sentences in Markdown."""
     training = rows[rows["kind"] == "training"].set_index("architecture")
     parts = []
@@ -47,7 +47,7 @@ def networks_in_words(rows: pd.DataFrame):
     )
 
 
-def in_words(rows: pd.DataFrame, zoo):
+def in_words(rows: pd.DataFrame, zoo: pd.DataFrame) -> str:
     """Three sentences of takeaway in Markdown; rows: of the study bend_or_noise, zoo: of the study zoo."""
     table = at(rows)
     last = table.iloc[-1]

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from torch import Tensor
 
 from relbook.measurement import Measurement, bootstrap, correlation, exact, mean, nothing
 from relbook.studies.omissions.effects import fashion, squared_norm
@@ -79,7 +80,7 @@ def local_folds(*, cuts: Sequence, draws: int = 500, seed: int) -> Measurement:
                        tuple(f"draw {i}" for i in range(draws)), 100, "draws")  # fmt: skip
 
 
-def _folded_points(coefficients, cut: int, size: int = 64) -> np.ndarray:
+def _folded_points(coefficients: Tensor, cut: int, size: int = 64) -> np.ndarray:
     field = diffeo.displacement_field(coefficients, 8 / math.pi**3 / cut**2, size).double().numpy()
     (xy, xx), (yy, yx) = np.gradient(field[:, 0], axis=(1, 2)), np.gradient(field[:, 1], axis=(1, 2))
     return ((1 - xx) * (1 - yy) - xy * yx <= 0).mean((1, 2))

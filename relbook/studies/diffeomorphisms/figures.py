@@ -5,10 +5,12 @@ import math
 import numpy as np
 import pandas as pd
 import torch
+from jaxtyping import Float
 from matplotlib.figure import Figure
 from matplotlib.legend_handler import HandlerTuple
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle, Patch
+from torch import Tensor
 
 from relbook.drawing import style
 from relstab import diffeo
@@ -19,14 +21,14 @@ SAMPLE_FACTORS = (0.012, 0.25, 0.8, 20.0)  # their temperatures, in units of the
 LINES = 9  # of the grid that is deformed with these images, each way
 
 
-def fold_boundary(rows: pd.DataFrame, quantile: float = 0.5, rule: str = "code"):
+def fold_boundary(rows: pd.DataFrame, quantile: float = 0.5, rule: str = "code") -> tuple[np.ndarray, np.ndarray]:
     """cut -> temperature below which a fraction 1 - quantile of the draws is free of folds."""
     chosen = rows[(rows["rule"] == rule) & (rows["quantile"] == quantile)].sort_values("cut")
     return chosen["cut"].to_numpy(), chosen["critical_temperature"].to_numpy()
 
 
 @style.styled
-def phase_diagram(rows: pd.DataFrame, image, *, seed: int = 0) -> Figure:
+def phase_diagram(rows: pd.DataFrame, image: Float[Tensor, "channel height width"], *, seed: int = 0) -> Figure:
     """B Fig. 1: temperature against cut-off, with the region of visible diffeomorphisms, and pictures deformed there.
 
     Coloured points: where the measurements on networks are made. A grid is deformed with each picture; its letter says
@@ -100,7 +102,9 @@ def phase_diagram(rows: pd.DataFrame, image, *, seed: int = 0) -> Figure:
     return fig
 
 
-def deformed(image, cut, temperature, *, seed: int = 0):
+def deformed(
+    image: Float[Tensor, "channel height width"], cut: int, temperature: float, *, seed: int = 0
+) -> np.ndarray:
     """The image [channel, n, n] under one draw, as an array [n, n(, 3)] for imshow."""
     generator = torch.Generator().manual_seed(seed)
     out = diffeo.deform(image[None], temperature=temperature, cut=cut, generator=generator)[0]
@@ -108,7 +112,9 @@ def deformed(image, cut, temperature, *, seed: int = 0):
 
 
 @style.styled
-def noise_and_deformation(image, *, displacement: float | int = 1.0, cut: int = 3, seed: int = 0) -> Figure:
+def noise_and_deformation(
+    image: Float[Tensor, "channel height width"], *, displacement: float | int = 1.0, cut: int = 3, seed: int = 0
+) -> Figure:
     """B Fig. 2: an image x, a diffeomorphism τx and the image with white noise of exactly the same norm.
 
     Left, the sphere of all images as far from x as τx is, seen along three of its directions (`on_sphere`).
@@ -141,7 +147,7 @@ def noise_and_deformation(image, *, displacement: float | int = 1.0, cut: int = 
     return fig
 
 
-def _seen(points):
+def _seen(points: np.ndarray) -> np.ndarray:
     """Points [3, ...] as somebody sees them from a little above the plane of the first two axes: [2, ...]."""
     x, y, z = points
     turn, tilt = math.radians(-35), math.radians(20)
@@ -150,7 +156,14 @@ def _seen(points):
     return np.stack([across, math.cos(tilt) * z + math.sin(tilt) * away])
 
 
-def on_sphere(image, *, displacement: float | int = 1.0, cut: int = 3, seed: int = 0, count: int = 49):
+def on_sphere(
+    image: Float[Tensor, "channel height width"],
+    *,
+    displacement: float | int = 1.0,
+    cut: int = 3,
+    seed: int = 0,
+    count: int = 49,
+) -> tuple[Tensor, Tensor, np.ndarray, np.ndarray]:
     """A deformed image, noise of its norm, and where bends lie on the sphere around the image, computed.
 
     The bends are those of τ_θ = cos θ τ_1 + sin θ τ_2, two draws mixed in every proportion, each rescaled until its
@@ -183,7 +196,14 @@ def on_sphere(image, *, displacement: float | int = 1.0, cut: int = 3, seed: int
 
 
 @style.styled
-def example(image, *, displacement: float | int = 1.0, cut: int = 3, arrows: int = 16, seed: int = 0) -> Figure:
+def example(
+    image: Float[Tensor, "channel height width"],
+    *,
+    displacement: float | int = 1.0,
+    cut: int = 3,
+    arrows: int = 16,
+    seed: int = 0,
+) -> Figure:
     """A Fig. 1, left: an image, the displacement field of one draw, and the deformed image. image: [channel, n, n]."""
     size = image.shape[-1]
     generator = torch.Generator().manual_seed(seed)

@@ -1,11 +1,14 @@
 """Figures of paper C on deformations: Figs. 1 and 2, the tasks of Fig. 5, and the ensemble beside that of B."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
+from jaxtyping import Float
 from matplotlib import patheffects
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from torch import Tensor
 
 from relbook.drawing import style
 from relbook.studies.ruderman import random_fields
@@ -14,7 +17,7 @@ from relstab.diffeo import thin_plate
 from relstab.diffeo.fields import warp
 
 
-def _show(ax, image, title: str = ""):
+def _show(ax: Axes, image: Float[Tensor, "channel height width"], title: str = "") -> None:
     """An image [channel, height, width] in [0, 1] without axes."""
     ax.imshow(image.permute(1, 2, 0).clamp(0, 1).squeeze(-1).numpy(), cmap="gray", vmin=0, vmax=1)
     ax.set(title=title, xticks=[], yticks=[])
@@ -24,7 +27,7 @@ def _show(ax, image, title: str = ""):
 
 
 @style.styled
-def examples(images, *, copies: int = 4, seed: int = 0) -> Figure:
+def examples(images: Sequence[tuple], *, copies: int = 4, seed: int = 0) -> Figure:
     """C Fig. 1: originals on the left, deformed copies of each to their right.
 
     Args:
@@ -45,7 +48,14 @@ def examples(images, *, copies: int = 4, seed: int = 0) -> Figure:
 
 
 @style.styled
-def construction(image, *, points: int = 4, maximum: float = 40.0, arrows: int = 14, seed: int = 0) -> Figure:
+def construction(
+    image: Float[Tensor, "channel height width"],
+    *,
+    points: int = 4,
+    maximum: float = 40.0,
+    arrows: int = 14,
+    seed: int = 0,
+) -> Figure:
     """C Fig. 2: how a deformation is made, in four steps. image: [channel, n, n] in [0, 1]; maximum: pixels.
 
     Arrows are drawn to scale from the source p − τ(p) to the pixel p, as in the caption of C.
@@ -75,7 +85,7 @@ def construction(image, *, points: int = 4, maximum: float = 40.0, arrows: int =
     return fig
 
 
-def _arrows(ax, x, y, dx, dy, *, colour, width: float | int = 0.005):
+def _arrows(ax: Axes, x: Tensor, y: Tensor, dx: Tensor, dy: Tensor, *, colour: str, width: float | int = 0.005) -> None:
     """Arrows (dx, dy) that end at (x, y), in pixels; white ones have a dark rim."""
     rim = [patheffects.withStroke(linewidth=1.6, foreground=style.BLACK)] if colour == "white" else []
     ax.quiver(
@@ -85,7 +95,12 @@ def _arrows(ax, x, y, dx, dy, *, colour, width: float | int = 0.005):
 
 @style.styled
 def templates(
-    images, *, strengths: Sequence = (1, 2, 3, 4), columns: int = 8, points: int = 3, seed: int = 0
+    images: Float[Tensor, "image channel height width"],
+    *,
+    strengths: Sequence = (1, 2, 3, 4),
+    columns: int = 8,
+    points: int = 3,
+    seed: int = 0,
 ) -> Figure:
     """C Fig. 5, left: what the classes of the synthetic tasks look like, one row a strength.
 
@@ -112,7 +127,7 @@ def templates(
 
 @style.styled
 def ensembles(
-    *, size: int = 32, setting=thin_plate.PAPER["cifar10"], displacement: float | int = 1.0, cut: int = 3
+    *, size: int = 32, setting: Mapping = thin_plate.PAPER["cifar10"], displacement: float | int = 1.0, cut: int = 3
 ) -> Figure:
     """The ensemble of C beside that of B, exactly: how far pixels move along the middle row,
     and at which wave numbers.

@@ -83,7 +83,9 @@ class Ensemble:
         ]
 
 
-def derivatives(coefficients: Float[Tensor, "batch 2 cut cut"], grid: int):
+def derivatives(
+    coefficients: Float[Tensor, "batch 2 cut cut"], grid: int
+) -> tuple[Float[Tensor, "batch 2 grid grid"], Float[Tensor, "batch 2 2 grid grid"]]:
     """Field [batch, 2, grid, grid] at T = 1 in image widths and its exact gradient [batch, 2 (component), 2 (x, y),
     grid, grid].
 

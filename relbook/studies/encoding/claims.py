@@ -1,5 +1,7 @@
 """What is measured for the claims on JPEG copies as training images: factors between the two networks of a pair."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -9,7 +11,7 @@ from relbook.studies.encoding import tables
 EARLY = 1 / 3  # of the depth: where "early" ends
 
 
-def factor(rows: pd.DataFrame, *, seed: int, **options) -> Measurement:
+def factor(rows: pd.DataFrame, *, seed: int, **options: Any) -> Measurement:
     """The geometric mean over pairs of one quantity at the output, copies over originals (`encoding_tables.factor`)."""
     return tables.factor(rows, seed=seed, **options)
 

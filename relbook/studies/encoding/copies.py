@@ -57,7 +57,7 @@ class Encoding:
     subsampling: str = "4:2:0"
     planes: str = "all"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not 1 <= self.quality <= 95:
             raise ValueError(f"quality is {self.quality}; it must be from 1 to 95")
         for name, allowed in (("subsampling", SUBSAMPLINGS), ("planes", PLANES)):
@@ -154,7 +154,7 @@ def encoding_digest(original: str, train: Split, encoding: Encoding) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _copy(picture, encoding):
+def _copy(picture: np.ndarray, encoding: Encoding) -> np.ndarray:
     file = io.BytesIO()
     grey = picture.shape[-1] == 1
     options = {} if grey else {"subsampling": encoding.subsampling}
@@ -164,7 +164,7 @@ def _copy(picture, encoding):
     return pixels[..., None] if grey else pixels
 
 
-def _mixed(pictures, copies, planes):
+def _mixed(pictures: np.ndarray, copies: np.ndarray, planes: str) -> np.ndarray:
     """Luminance of the one and chrominance of the other, as whole grey levels."""
     original, copy = (pixels.astype(np.float64) @ TO_LUMINANCE.T for pixels in (pictures, copies))
     luminance, chrominance = (copy, original) if planes == "luminance" else (original, copy)

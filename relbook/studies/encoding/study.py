@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import torch
+from torch import Tensor, nn
 
 from relbook import scales
 from relbook.studies.datasets import OfArchitecture, training_images, untrained
@@ -66,7 +67,7 @@ class Encoded(OfArchitecture):
     probes: int = 1000
 
     @property
-    def original(self):
+    def original(self) -> str:
         """The data set that is probed: the originals of what is trained on."""
         return ENCODINGS[self.dataset].original if self.dataset in ENCODINGS else self.dataset
 
@@ -121,11 +122,11 @@ class Encoded(OfArchitecture):
         """The network at its own initialisation, which depends on architecture, width and seed."""
         return untrained(self, loaded(self.original))
 
-    def training(self):
+    def training(self) -> recipes.Recipe:
         """The book's one-cycle recipe with this unit's epochs, augmentation and precision."""
         return recipes.one_cycle(self.architecture, epochs=self.epochs, augment=self.augment, precision=self.precision)
 
-    def measure(self, model, stage):
+    def measure(self, model: nn.Module, stage: str) -> list[dict]:
         """The sensitivity rows of one stage; the same deformations and the same noise for every network."""
         dataset = loaded(self.original)
         images = dataset.normalise(dataset.test.images[: self.probes]).to(next(model.parameters()).device)
@@ -146,12 +147,12 @@ class Encoded(OfArchitecture):
 
 
 @functools.cache
-def _digest(name, folder):
+def _digest(name: str, folder: object) -> str:
     """The digest of an image set in RELSTAB_DATA; copies are encoded anew for it, which takes a second."""
     return copies.digest(name)
 
 
-def same_norm(part, noise):
+def same_norm(part: Tensor, noise: Tensor) -> Tensor:
     """`part`, scaled for each image to the norm of `noise`."""
     norms = [one.flatten(1).square().sum(1).sqrt() for one in (noise, part)]
     return part * (norms[0] / norms[1]).view(-1, 1, 1, 1)

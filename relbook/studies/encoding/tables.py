@@ -8,6 +8,7 @@ epochs, augmentation, precision and seed. Networks that diverged or collapsed ar
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -46,7 +47,7 @@ def layers(rows: pd.DataFrame, *, statistic: str = "mean", stage: str = "trained
     return networks(rows).merge(chosen[[*unit, "layer", "depth", "relative_depth", *"DGR", *parts]], on=unit)
 
 
-def outputs(rows: pd.DataFrame, **probe) -> pd.DataFrame:
+def outputs(rows: pd.DataFrame, **probe: Any) -> pd.DataFrame:
     """`layers`, the output alone: one line a network."""
     table = layers(rows, **probe)
     return select(table, layer="output").reset_index(drop=True)

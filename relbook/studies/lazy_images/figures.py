@@ -9,6 +9,7 @@ import math
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
@@ -140,12 +141,12 @@ def pixels(rows: pd.DataFrame) -> Figure:
     return fig
 
 
-def _reached(rows):
+def _reached(rows: pd.DataFrame) -> pd.DataFrame:
     found = lazy_images.networks(rows)
     return found[found.status == "reached"]
 
 
-def _line(ax, part, across, quantity, look):
+def _line(ax: Axes, part: pd.DataFrame, across: str, quantity: str, look: tuple) -> None:
     """Geometric mean over seeds with its standard error; nothing for an empty part or where all is zero."""
     label, colour, marker, line = look
     part = part[part[quantity] > 0]

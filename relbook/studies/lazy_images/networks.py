@@ -77,7 +77,7 @@ class Predictor(nn.Module):
         base = self.start(images) if base is None else base
         return self.alpha * (functional_call(self.net, self.weights(), (images,)) - base)
 
-    def _tangent(self, images):
+    def _tangent(self, images: Tensor) -> Tensor:
         """∇f · m. Reverse mode alone: u -> uᵀ∇f is linear in u, and m times its own gradient is ∇f · m."""
         start = dict(self.start.named_parameters())
         outputs, pull = vjp(lambda weights: functional_call(self.net, weights, (images,)), start)

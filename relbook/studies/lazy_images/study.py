@@ -31,10 +31,11 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pandas as pd
 import torch
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from relbook import scales
@@ -129,7 +130,7 @@ class LazyImages:
             rows += [{"kind": "sensitivity", "stage": stage, **row} for row in found.to_dict("records")]
         return rows
 
-    def build(self, dataset):
+    def build(self, dataset: data.Dataset) -> nn.Module:
         """The network at its start, which depends on its name, its width and the seed, not on P or α."""
         shape = dataset.train.images.shape
         return models.build(
@@ -142,7 +143,9 @@ class LazyImages:
         )
 
 
-def descend(predictor, images, labels, *, step, limit, stop=STOP):
+def descend(
+    predictor: Predictor, images: Tensor, labels: Tensor, *, step: float | int, limit: int, stop: float = STOP
+) -> dict[str, Any]:
     """Move `predictor.moves` down the cross-entropy of all `images` until it is at most `stop`.
 
     Args:

@@ -5,6 +5,7 @@ Functions take tables of `relbook.studies.measures.tables`, but `agreement`, whi
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -19,7 +20,7 @@ NAMES = {"error": "test error", "D": "$D_f$", "G": "$G_f$", "R": "$R_f$", "cosin
 CONV8 = ("nets of Ruderman 2018", style.PURPLE, "*")
 
 
-def _signed(value):
+def _signed(value: float) -> str:
     """A correlation with its sign, a minus and not a hyphen."""
     return f"{value:+.2f}".replace("-", "−") if np.isfinite(value) else "–"
 
@@ -49,7 +50,7 @@ def written(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(found)
 
 
-def _points(ax, table, x, y):
+def _points(ax: Axes, table: pd.DataFrame, x: str, y: str) -> list[Line2D]:
     """Scatter of a table, a mark and colour a family; the handles."""
     handles = []
     for line in table.dropna(subset=[x, y]).to_dict("records"):

@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import torch
+from torch import Tensor, nn
 
 from relbook.studies.datasets import OfArchitecture, OnImages, loaded, probe_sets
 from relbook.studies.zoo import study as zoo
@@ -63,7 +64,7 @@ class Measured(OnImages, OfArchitecture):
     augment: bool
     seed: int
 
-    def network(self):
+    def network(self) -> zoo.Network:
         """The unit of the zoo."""
         units = (one for unit in _whole(self.scale) for one in (unit, *unit.alternatives()))
         return next(unit for unit in units if _name(unit) == self)
@@ -99,14 +100,14 @@ class Measured(OnImages, OfArchitecture):
         return [row | {f"{name}_init": value for name, value in before.items()}]
 
 
-def _error(unit, model):
+def _error(unit: zoo.Network, model: nn.Module) -> float:
     if unit.recipe == "published":
         return zoo.PUBLISHED_ERROR[unit.architecture]
     test = loaded(unit.dataset).test
     return error_rate(model, test.images, test.labels, normalise=unit.normalise)
 
 
-def distances(model, images):
+def distances(model: nn.Module, images: Tensor) -> dict[str, float]:
     """D, G, R, D_spline, cosine, cosine_output and cosine_maxent of a trained network on normalised images."""
     ((clean, moved, noisy),) = perturbations(images, generator=seeded("probe"))(len(images), images.device)
     bent = thin_plate.deform(images, **thin_plate.PAPER["cifar10"], generator=seeded("thin plate"))
@@ -119,7 +120,7 @@ def distances(model, images):
     return row | {"cosine_maxent": float(table["sensitivity"].iloc[0])}
 
 
-def interpolations(model, images):
+def interpolations(model: nn.Module, images: Tensor) -> dict[str, float]:
     """R2, R4 and their variants: whether a difference between interpolations is in τ or in the blur of the images."""
     still = torch.zeros(len(images), 2, *images.shape[-2:])
     blurred = diffeo.warp(images, still.to(images), "gaussian")
@@ -138,7 +139,7 @@ def interpolations(model, images):
     return row
 
 
-def smoothness(model):
+def smoothness(model: nn.Module) -> dict[str, float]:
     """tv and low: means over the layers with 3 x 3 filters, NaN if there are none."""
     layers = [part for part in model.parameters() if part.ndim == 4 and part.shape[-1] == 3]
     if not layers:
@@ -150,7 +151,7 @@ def smoothness(model):
     }
 
 
-def _name(unit):
+def _name(unit: zoo.Network) -> Measured:
     chosen = {field.name: getattr(unit, field.name) for field in fields(Measured)}
     return Measured(**chosen)
 
@@ -160,5 +161,5 @@ def configs(scale: str) -> list:
     return list(dict.fromkeys(_name(unit) for unit in _whole(scale)))
 
 
-def _whole(scale):
+def _whole(scale: str) -> list[zoo.Network]:
     return [unit for unit in zoo.configs(scale) if unit.train_size == 0 and unit.noise == 0]

@@ -23,7 +23,7 @@ def networks(measured: pd.DataFrame, ruderman: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=COLUMNS)
 
 
-def _conv8(rows: pd.DataFrame, task):
+def _conv8(rows: pd.DataFrame, task: str) -> pd.DataFrame:
     training = ruderman_tables.chosen(rows, task, "training")
     if training.empty:
         return training

@@ -9,6 +9,7 @@ from the published rows of the studies.
 """
 
 import math
+from collections.abc import Iterable
 from functools import lru_cache
 
 import numpy as np
@@ -31,7 +32,7 @@ SIERPINSKI = math.pi * (2 * np.euler_gamma + 2 * math.log(2) + 3 * math.log(math
 LAWS = ("truncated normal", "normal", "uniform")
 
 
-def displacements(cuts, size: int = 32) -> pd.DataFrame:
+def displacements(cuts: Iterable[int], size: int = 32) -> pd.DataFrame:
     r"""The rms displacement of the centre, pixels, at the temperature that B Eq. 3 calls δ = 1, a line a cut-off.
 
     code, paper: exact, with the modes that the authors' code or B's text keeps. with constant: B Eq. 3 with its next

@@ -5,6 +5,8 @@
 >>> fig = figures.modes(effects.displacements([2, 3, 5]), 3)
 """
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -16,7 +18,7 @@ from relstab import diffeo
 
 
 @style.styled
-def modes(table: pd.DataFrame, cut) -> Figure:
+def modes(table: pd.DataFrame, cut: int) -> Figure:
     """Which modes either rule keeps at one cut-off, and the true displacement at nominal δ = 1 against the cut-off.
 
     Args:
@@ -111,7 +113,7 @@ def medians(table: pd.DataFrame) -> Figure:
 
 
 @style.styled
-def learning_rates(curves) -> Figure:
+def learning_rates(curves: Mapping[str, Sequence]) -> Figure:
     """Learning rates against the epoch: curves is {label: rates}, the first what the text says."""
     fig, ax = style.figure(height=2.9)
     looks = zip(curves.items(), (style.BLUE, style.RED), (style.PAPER, style.CODE), strict=True)
@@ -125,7 +127,7 @@ def learning_rates(curves) -> Figure:
 
 
 @style.styled
-def selection(rows: pd.DataFrame, gains, *, seed: int = 0) -> Figure:
+def selection(rows: pd.DataFrame, gains: pd.DataFrame, *, seed: int = 0) -> Figure:
     """Left, the error of one network on two halves of the test images; right, what picking the best epoch gains.
 
     Args:
@@ -160,7 +162,7 @@ def selection(rows: pd.DataFrame, gains, *, seed: int = 0) -> Figure:
 
 
 @style.styled
-def baseline(table: pd.DataFrame, quoted) -> Figure:
+def baseline(table: pd.DataFrame, quoted: float | int) -> Figure:
     """Mean TV/L1 of untrained filters, a line a law and a mark a reading, and the quoted value.
 
     Args:

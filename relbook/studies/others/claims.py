@@ -6,7 +6,7 @@ were not trained to be robust; "fitted" means a training error below 0.1, "not f
 error on the lossless test images; R, D, G are at the output, δ = 1, c = 3.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -58,7 +58,7 @@ GROUPS = {"all": lambda table: table, "fitted": tables.fitted, "not fitted": tab
 
 
 def _over(
-    statistic: Callable, table: pd.DataFrame, *columns, seed: int, distinct: int = 4, needs: int = NETWORKS
+    statistic: Callable, table: pd.DataFrame, *columns: Iterable, seed: int, distinct: int = 4, needs: int = NETWORKS
 ) -> Measurement:
     """The statistic of the columns with repositories resampled."""
     if len(table) < 3:
@@ -74,7 +74,7 @@ def _share(table: pd.DataFrame, true: np.ndarray | pd.Series, *, seed: int) -> M
     return share(true, units=table["name"], clusters=table["repository"], seed=seed, needs=NETWORKS)
 
 
-def _logs(table: pd.DataFrame, *names) -> list[np.ndarray]:
+def _logs(table: pd.DataFrame, *names: str) -> list[np.ndarray]:
     return [np.log(table[name].to_numpy(float)) for name in names]
 
 

@@ -5,6 +5,7 @@ the training error, the symbol the family; a ring marks networks trained to be r
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -51,7 +52,7 @@ def _bar(fig: Figure, axes: Axes | np.ndarray) -> None:
     fig.colorbar(ScalarMappable(SHADES, COLOURS), ax=axes, label="training error", extend="max", shrink=0.8)
 
 
-def _law(ax: Axes, table: pd.DataFrame, x: str, y: str, **look) -> float:
+def _law(ax: Axes, table: pd.DataFrame, x: str, y: str, **look: Any) -> float:
     """The least-squares line of the logs, repositories weighted alike; its slope, NaN where x does not vary."""
     if np.ptp(np.log(table[x])) < 1e-9:
         return np.nan

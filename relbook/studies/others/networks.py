@@ -15,8 +15,9 @@ torch.Size([2, 4])
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -54,7 +55,7 @@ def norm(name: str, channels: int) -> tuple[tuple[float, ...], tuple[float, ...]
 # Chains ---------------------------------------------------------------------------------------------------------------
 
 
-def _convolution(inputs, outputs, size, stride, padding, groups, bias):
+def _convolution(inputs: int, outputs: int, size: int, stride: int, padding: int, groups: int, bias: bool) -> nn.Conv2d:
     return nn.Conv2d(inputs, outputs, size, stride, padding, groups=groups, bias=bias)
 
 
@@ -93,7 +94,7 @@ LAYERS = {
 }
 
 
-def chain(layers) -> nn.Sequential:
+def chain(layers: Sequence) -> nn.Sequential:
     """The layers one after the other; ValueError for a layer that is none of `LAYERS`."""
     unknown = [name for name, *_ in layers if name not in LAYERS]
     if unknown:
@@ -113,7 +114,9 @@ def named(**parts: nn.Module | None) -> nn.Sequential:
     return sequence
 
 
-def conv(inputs, outputs, size=3, stride=1, *, bias=False, groups=1):
+def conv(
+    inputs: int, outputs: int, size: int = 3, stride: int = 1, *, bias: bool = False, groups: int = 1
+) -> nn.Conv2d:
     """A convolution that keeps the size of the picture (at stride 1)."""
     return nn.Conv2d(inputs, outputs, size, stride, size // 2, groups=groups, bias=bias)
 
@@ -124,7 +127,14 @@ class Block(nn.Module):
     All parts lie side by side in the block, under their names. Without `beside` it is x itself.
     """
 
-    def __init__(self, main: Mapping[str, nn.Module], beside=None, after=None, *, join="add"):
+    def __init__(
+        self,
+        main: Mapping[str, nn.Module],
+        beside: Mapping[str, nn.Module] | None = None,
+        after: Mapping[str, nn.Module] | None = None,
+        *,
+        join: str = "add",
+    ):
         super().__init__()
         self.main, self.beside, self.after = tuple(main), tuple(beside or ()), tuple(after or ())
         self.join = join
@@ -136,7 +146,7 @@ class Block(nn.Module):
         y, z = self._through(self.main, x), self._through(self.beside, x)
         return self._through(self.after, y + z if self.join == "add" else torch.cat([z, y], 1))
 
-    def _through(self, names, x):
+    def _through(self, names: Iterable[str], x: Tensor) -> Tensor:
         for name in names:
             x = getattr(self, name)(x)
         return x
@@ -159,12 +169,14 @@ class Centred(nn.Sequential):
         return super().forward(self.scale * x - self.mean)
 
 
-def pooled_head(**parts):
+def pooled_head(**parts: nn.Module) -> dict[str, nn.Module]:
     """Average over the picture, then the parts: the end of most networks here."""
     return {"pool": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten(), **parts}
 
 
-def stages(widths, counts, block, inputs, name="layer"):
+def stages(
+    widths: Sequence[int], counts: Sequence[int], block: Callable[..., nn.Module], inputs: int, name: str = "layer"
+) -> dict[str, nn.Module]:
     """{layer1: ..., layer2: ...}: count blocks each, every stage but the first halving the picture."""
     parts = {}
     for index, (width, count) in enumerate(zip(widths, counts, strict=True)):
@@ -179,16 +191,25 @@ def stages(widths, counts, block, inputs, name="layer"):
 # Residual networks ----------------------------------------------------------------------------------------------------
 
 
-def _two_convolutions(inputs, outputs, stride):
+def _two_convolutions(inputs: int, outputs: int, stride: int) -> dict[str, nn.Module]:
     return {"conv1": conv(inputs, outputs, stride=stride), "bn1": nn.BatchNorm2d(outputs), "relu1": nn.ReLU(),
             "conv2": conv(outputs, outputs), "bn2": nn.BatchNorm2d(outputs)}  # fmt: skip
 
 
-def _projection(inputs, outputs, stride, size=1):
+def _projection(inputs: int, outputs: int, stride: int, size: int = 1) -> nn.Sequential:
     return named(**{"0": conv(inputs, outputs, size, stride), "1": nn.BatchNorm2d(outputs)})
 
 
-def _residual(inputs, outputs, stride, *, option="A", after=None, name="shortcut", size=1):
+def _residual(
+    inputs: int,
+    outputs: int,
+    stride: int,
+    *,
+    option: str = "A",
+    after: Callable[[int], dict] | None = None,
+    name: str = "shortcut",
+    size: int = 1,
+) -> Block:
     """A basic block; where the shape changes the shortcut is padded (option A) or a projection (B)."""
     beside = None
     if stride != 1 or inputs != outputs:
@@ -199,7 +220,14 @@ def _residual(inputs, outputs, stride, *, option="A", after=None, name="shortcut
     return Block(_two_convolutions(inputs, outputs, stride), beside, {**extra, "relu2": nn.ReLU()})
 
 
-def cifar_resnet(n=3, widths=(16, 32, 64), option="A", classes=10, blocks=None, after=None):
+def cifar_resnet(
+    n: int = 3,
+    widths: Sequence[int] = (16, 32, 64),
+    option: str = "A",
+    classes: int = 10,
+    blocks: Sequence[int] | None = None,
+    after: Callable[[int], dict] | None = None,
+) -> nn.Module:
     """He et al.'s networks of 6n + 2 layers."""
     block = partial(_residual, option=option, after=after)
     return named(
@@ -211,21 +239,21 @@ def cifar_resnet(n=3, widths=(16, 32, 64), option="A", classes=10, blocks=None, 
     )
 
 
-def third_norm_resnet(n=9, mode="sum"):
+def third_norm_resnet(n: int = 9, mode: str = "sum") -> nn.Module:
     """A CIFAR ResNet with a third BatchNorm, of the sum."""
     if mode != "sum":
         raise ValueError(f"mode is {mode!r}; only the network that normalises the sum ('sum') is known")
     return cifar_resnet(n, option="B", after=lambda width: {"bn3": nn.BatchNorm2d(width)})
 
 
-def wide_shortcut_resnet(blocks=(3, 4, 6)):
+def wide_shortcut_resnet(blocks: Sequence[int] = (3, 4, 6)) -> nn.Module:
     """16, 32 and 64 channels; 3 x 3 shortcuts where the size changes."""
     block = partial(_residual, option="B", name="downsample", size=3)
     return named(conv=conv(3, 16), bn=nn.BatchNorm2d(16), relu=nn.ReLU(),
                  **stages((16, 32, 64), blocks, block, 16), **pooled_head(fc=nn.Linear(64, 10)))  # fmt: skip
 
 
-def four_block_resnet():
+def four_block_resnet() -> nn.Module:
     """Four blocks whose sum passes no ReLU."""
 
     def block(inputs, outputs, stride):
@@ -247,7 +275,7 @@ def four_block_resnet():
     )
 
 
-def folded_resnet():
+def folded_resnet() -> nn.Module:
     """Blocks without BatchNorm, whose statistics were folded into the biases."""
 
     def block(inputs, outputs, stride):
@@ -272,7 +300,7 @@ def folded_resnet():
     )
 
 
-def keras_resnet(n=3, scale=1.0, **options):
+def keras_resnet(n: int = 3, scale: float | int = 1.0, **options: Any) -> nn.Module:
     """Keras's example: convolutions with biases, shortcuts without BatchNorm, padding below and to the right."""
     norm = partial(nn.BatchNorm2d, eps=1e-3)
     names, shortcuts = {"convs.0": "stem", "bns.0": "bn"}, 0
@@ -303,7 +331,7 @@ def keras_resnet(n=3, scale=1.0, **options):
 # Dense, mobile and Caffe networks -------------------------------------------------------------------------------------
 
 
-def _dense(config, growth, channels, inner):
+def _dense(config: Sequence[int], growth: int, channels: int, inner: str) -> tuple[dict[str, nn.Module], int]:
     """Dense blocks with a transition between them, and the channels at the end."""
 
     def layer(inputs):
@@ -324,7 +352,7 @@ def _dense(config, growth, channels, inner):
     return parts, channels
 
 
-def dense_52(config=(16, 16, 16), growth=12, init=24):
+def dense_52(config: Sequence[int] = (16, 16, 16), growth: int = 12, init: int = 24) -> nn.Module:
     """A DenseNet with a normalised stem."""
     parts, channels = _dense(config, growth, init, "layers")
     features = named(
@@ -336,14 +364,14 @@ def dense_52(config=(16, 16, 16), growth=12, init=24):
     return named(features=features, **pooled_head(classifier=nn.Linear(channels, 10)))
 
 
-def dense_bare_stem(config=(6, 12, 24), growth=12, init=24):
+def dense_bare_stem(config: Sequence[int] = (6, 12, 24), growth: int = 12, init: int = 24) -> nn.Module:
     """A DenseNet whose stem is a convolution alone."""
     parts, channels = _dense(config, growth, init, "block")
     return named(conv0=conv(3, init), features=named(**parts), bn=nn.BatchNorm2d(channels), relu=nn.ReLU(),
                  **pooled_head(fc=nn.Linear(channels, 10)))  # fmt: skip
 
 
-def mobile():
+def mobile() -> nn.Module:
     """Depthwise separable and inverted bottleneck convolutions with GELU."""
 
     def normed(convolution):
@@ -363,7 +391,7 @@ def mobile():
     return named(stem=stem, features=features, **pooled_head(fc=nn.Linear(512, 10)))
 
 
-def caffe_quick(which="quick"):
+def caffe_quick(which: str = "quick") -> nn.Module:
     """Caffe's example for CIFAR-10; it takes pixels from 0 to 255, less their mean picture, which it keeps."""
     if which != "quick":
         raise ValueError(f"which is {which!r}; only the 'quick' network is known")
@@ -402,7 +430,9 @@ class VisionTransformer(nn.Module):
     embedding, blocks and head are (name, module); the class token and the positions start as N(0, 0.02²).
     """
 
-    def __init__(self, width, embedding, blocks, head):
+    def __init__(
+        self, width: int, embedding: tuple[str, nn.Module], blocks: tuple[str, nn.Module], head: tuple[str, nn.Module]
+    ):
         super().__init__()
         self.cls_token = nn.Parameter(torch.empty(1, 1, width))
         self.pos_embed = nn.Parameter(torch.empty(1, 65, width))
@@ -420,7 +450,7 @@ class VisionTransformer(nn.Module):
         return head(blocks(tokens)[:, 0])
 
 
-def prenorm_transformer(d=64, heads=4, depth=4, conv=False):
+def prenorm_transformer(d: int = 64, heads: int = 4, depth: int = 4, conv: bool = False) -> VisionTransformer:
     """Blocks that normalise first; with `conv` a convolution follows the patches."""
     enrich = nn.Conv2d(d, d, 3, padding=1) if conv else None
     return VisionTransformer(
@@ -431,7 +461,7 @@ def prenorm_transformer(d=64, heads=4, depth=4, conv=False):
     )
 
 
-def postnorm_transformer(d=128, depth=6, heads=8, mlp=256):
+def postnorm_transformer(d: int = 128, depth: int = 6, heads: int = 8, mlp: int = 256) -> VisionTransformer:
     """torch's encoder layers, which normalise after each sum."""
     layers = (nn.TransformerEncoderLayer(d, heads, mlp, batch_first=True) for _ in range(depth))
     return VisionTransformer(
@@ -442,7 +472,7 @@ def postnorm_transformer(d=128, depth=6, heads=8, mlp=256):
     )
 
 
-def patches_and_perceptron(d=128, mlp=256):
+def patches_and_perceptron(d: int = 128, mlp: int = 256) -> nn.Module:
     """One convolution of patches, averaged over the picture, and a fully connected network."""
     cnn = nn.Sequential(nn.Conv2d(3, d, 4, 4), nn.ReLU(), nn.BatchNorm2d(d))
     layers = nn.Sequential(nn.Linear(d, mlp), nn.ReLU(), nn.BatchNorm1d(mlp), nn.Identity(), nn.Linear(mlp, 10))

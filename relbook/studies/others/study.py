@@ -25,15 +25,15 @@ two networks are trained on the spot, in seconds.
 import copy
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from relbook import scales
 from relbook.studies.datasets import loaded, test_images
@@ -123,7 +123,7 @@ class Network:
     epochs: int = 0
 
     @property
-    def entry(self):
+    def entry(self) -> dict[str, Any]:
         """The network's line of the table."""
         return entries(self.scale)[self.name]
 
@@ -151,7 +151,7 @@ class Network:
         )
         return self._minutes(0.1, images + 3 * 2 * self.init_probes + TRAINING_IMAGES)
 
-    def _minutes(self, start, images):
+    def _minutes(self, start: float | int, images: int) -> float:
         """A start and the passes of so many images."""
         minutes = start + images * self.entry["million_macs"] / 8e3 / 60
         return round(minutes / (50 if self.scale in ("gpu", "paper") else 1), 2)
@@ -194,26 +194,27 @@ class Network:
                 )
         return [row, *rows]
 
-    def fresh(self, device):
+    def fresh(self, device: str | torch.device) -> nn.Module:
         """The architecture at a fresh initialisation."""
         return networks.build(self.entry["spec"], seed=self.seed).to(device, memory_format=torch.channels_last)
 
-    def trained(self, device):
+    def trained(self, device: str | torch.device) -> nn.Module:
         """The network with its tensors."""
         model = networks.fill(networks.build(self.entry["spec"]), tensors(self))
         return model.to(device, memory_format=torch.channels_last)
 
-    def normalise(self, images):
+    def normalise(self, images: Tensor) -> Tensor:
         """Pixels as the network's source normalised them."""
         return data.normalise(images, *networks.norm(self.entry["norm"], images.shape[1]))
 
-    def inputs(self, model, split, probes):
+    def inputs(self, model: nn.Module, split: data.Split, probes: int) -> Tensor:
         """The first `probes` images as the network takes them."""
         images = self.normalise(split.images[:probes]).to(next(model.parameters()).device)
         return images.contiguous(memory_format=torch.channels_last)
 
-    def label(self, stage, *, kind="sensitivity", images=None, shuffle=-1, displacement=1.0, cut=None,
-              interpolation="bilinear", **more):  # fmt: skip
+    def label(self, stage: str, *, kind: str = "sensitivity", images: str | None = None, shuffle: int = -1,
+              displacement: float | int = 1.0, cut: int | None = None, interpolation: str = "bilinear",
+              **more: Any) -> dict[str, Any]:  # fmt: skip
         """The columns that say what a row was measured with."""
         return {
             "kind": kind,
@@ -226,8 +227,9 @@ class Network:
             **more,
         }
 
-    def outputs(self, model, split, stage, *, draws=1, probes=None, displacement=1.0, cut=None,
-                interpolation="bilinear", noise="white", **label):  # fmt: skip
+    def outputs(self, model: nn.Module, split: data.Split, stage: str, *, draws: int = 1, probes: int | None = None,
+                displacement: float | int = 1.0, cut: int | None = None, interpolation: str = "bilinear",
+                noise: str = "white", **label: Any) -> list[dict]:  # fmt: skip
         """Rows of D, G, R at the output, one a statistic, with the interval of R."""
         fresh = stage == "init"
         images = self.inputs(model, split, probes or (self.init_probes if fresh else self.probes))
@@ -249,7 +251,9 @@ class Network:
             for statistic, numbers in summaries(found, resamples=RESAMPLES if draws > 1 else FEW_RESAMPLES).items()
         ]
 
-    def profile(self, model, stage, *, probes=None, noise="white", **label):
+    def profile(
+        self, model: nn.Module, stage: str, *, probes: int | None = None, noise: str = "white", **label: Any
+    ) -> list[dict]:
         """Rows of D, G, R by layer, statistic "mean", one draw."""
         fresh = stage == "init"
         images = self.inputs(
@@ -290,8 +294,16 @@ class Matched(Network):
 
 
 def responses(
-    model, images, *, displacement, cut, interpolation="bilinear", noise="white", draw=0, batch_statistics=False
-):
+    model: nn.Module,
+    images: Tensor,
+    *,
+    displacement: float | int,
+    cut: int,
+    interpolation: str = "bilinear",
+    noise: str = "white",
+    draw: int = 0,
+    batch_statistics: bool = False,
+) -> np.ndarray:
     """f(x), f(τx) and f(x + η) at the output, float64 [3, image, component]; draw 0 is the zoo's τ and η."""
     chunks = perturbations(
         images,
@@ -308,7 +320,7 @@ def responses(
     return torch.cat(parts, 1).numpy()
 
 
-def summaries(found, *, resamples=RESAMPLES):
+def summaries(found: Sequence[np.ndarray], *, resamples: int = RESAMPLES) -> dict[str, dict[str, float]]:
     r"""D, G, R of every statistic, from responses [3, image, component], one set a draw, and R's 95 % interval.
 
     Means and medians are over images and draws together. The interval is the bootstrap over images, each with all its
@@ -337,7 +349,7 @@ def summaries(found, *, resamples=RESAMPLES):
     return table
 
 
-def numerator(changes, statistic):
+def numerator(changes: np.ndarray, statistic: str) -> float:
     """Mean or median over images and draws of the squared norm, or the sum over components of medians."""
     if statistic == "component_median":
         return np.median(changes.reshape(-1, changes.shape[-1]), 0).sum()
@@ -346,7 +358,7 @@ def numerator(changes, statistic):
 
 
 @torch.no_grad()
-def with_statistics_of(model, images):
+def with_statistics_of(model: nn.Module, images: Tensor) -> nn.Module:
     """Copy of a network whose BatchNorm layers carry the statistics of these images, and nothing of older ones."""
     model = copy.deepcopy(model)
     norms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
@@ -363,7 +375,7 @@ def with_statistics_of(model, images):
 
 
 @lru_cache(maxsize=2)
-def image_sets(dataset):
+def image_sets(dataset: str) -> dict[str, data.Split]:
     """{"test", "train" and, for CIFAR-10, "jpeg"}: the images on which the networks of a data set are measured."""
     known = loaded(dataset)
     if dataset != "cifar10-lossless":
@@ -371,12 +383,12 @@ def image_sets(dataset):
     return {"test": known.test, "train": loaded(CIFAR).train, "jpeg": test_images("cifar10-jpeg", "cifar10-jpeg")}
 
 
-def sources(dataset):
+def sources(dataset: str) -> tuple[str, ...]:
     """The data sets from which `image_sets` takes its images."""
     return (dataset, CIFAR, "cifar10-jpeg") if dataset == "cifar10-lossless" else (dataset,)
 
 
-def weights_file(entry):
+def weights_file(entry: Mapping) -> Path:
     """The file with a network's tensors; FileNotFoundError says where it was looked for and where they come from."""
     places = data.user_folders()
     name = entry.get("file") or f"{WEIGHTS}/{entry['name']}.pt"
@@ -397,7 +409,7 @@ def weights_file(entry):
     )
 
 
-def tensors(unit):
+def tensors(unit: Network) -> dict[str, Tensor]:
     """The state dict of a unit's network; ValueError where it is not the one of the table."""
     if unit.scale == "tiny":
         return trained_on_the_spot(unit)
@@ -409,7 +421,7 @@ def tensors(unit):
     return state
 
 
-def trained_on_the_spot(unit):
+def trained_on_the_spot(unit: Network) -> dict[str, Tensor]:
     """The state dict of a small network after a few epochs on the training images."""
     model = networks.build(unit.entry["spec"], seed=unit.seed)
     recipe = Recipe(epochs=6, lr=0.05, weight_decay=0.0)
@@ -418,7 +430,7 @@ def trained_on_the_spot(unit):
 
 
 @lru_cache(maxsize=2)
-def entries(scale):
+def entries(scale: str) -> dict[str, dict]:
     """{name: line of the table}; at scale tiny the networks made on the spot."""
     table = ON_THE_SPOT if scale == "tiny" else json.loads(TABLE.read_text(encoding="utf-8"))
     return {entry["name"]: entry for entry in table}

@@ -5,11 +5,12 @@
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from relbook.measurement import remembered
+from relbook.measurement import Measurement, remembered
 from relbook.studies.select import UNSHUFFLED, Kind, Stage, Statistic, select
 
 QUANTITIES = ["D", "G", "R"]
@@ -74,7 +75,12 @@ def found(rows: pd.DataFrame) -> pd.DataFrame:
 
 @remembered
 def measured(
-    rows: pd.DataFrame, *, statistic: str = "component_median", stage: str = "trained", cut: int = 3, images=None
+    rows: pd.DataFrame,
+    *,
+    statistic: str = "component_median",
+    stage: str = "trained",
+    cut: int = 3,
+    images: str | None = None,
 ) -> pd.DataFrame:
     """D, G, R at the output with R's interval, a line a network: on its data set's images, or on `images`."""
     chosen = select(rows, kind=Kind.SENSITIVITY, stage=stage, cut=cut, statistic=statistic)
@@ -96,7 +102,7 @@ def networks(
     return table.merge(fresh, left_on="name", right_index=True)
 
 
-def matched(rows: pd.DataFrame, **options) -> pd.DataFrame:
+def matched(rows: pd.DataFrame, **options: Any) -> pd.DataFrame:
     """Those of `natural` that were measured with noise of the deformation's spectrum, too.
 
     Columns more: G_matched, R_matched, R_matched_init.
@@ -109,7 +115,7 @@ def matched(rows: pd.DataFrame, **options) -> pd.DataFrame:
     return table
 
 
-def natural(rows: pd.DataFrame, **options) -> pd.DataFrame:
+def natural(rows: pd.DataFrame, **options: Any) -> pd.DataFrame:
     """Those of `networks` that were not trained to be robust."""
     table = networks(rows, **options)
     return table[~table["robust"].astype(bool)].reset_index(drop=True)
@@ -134,7 +140,7 @@ def sweep(rows: pd.DataFrame, *, statistic: str = "component_median") -> pd.Data
     return table.merge(accepted, on="name", suffixes=("_row", ""))[SWEEP]
 
 
-def interpolations(rows: pd.DataFrame, displacement: float, **options) -> pd.DataFrame:
+def interpolations(rows: pd.DataFrame, displacement: float, **options: Any) -> pd.DataFrame:
     """R with bilinear over R with Gaussian interpolation at one δ, a line a natural network on CIFAR-10."""
     table = sweep(rows, **options)
     table = table[np.isclose(table["displacement"], displacement) & (table["dataset"] == "cifar10-lossless")]
@@ -217,7 +223,9 @@ def by_family(rows: pd.DataFrame, dataset: str = "cifar10-lossless") -> pd.DataF
     return pd.DataFrame(lines)
 
 
-def everything(rows: pd.DataFrame, entries, imagenet: pd.DataFrame | None = None) -> pd.DataFrame:
+def everything(
+    rows: pd.DataFrame, entries: Mapping[str, Mapping], imagenet: pd.DataFrame | None = None
+) -> pd.DataFrame:
     """All networks, refused ones too, with their sources: what the page offers as CSV.
 
     Args:
@@ -236,7 +244,7 @@ def everything(rows: pd.DataFrame, entries, imagenet: pd.DataFrame | None = None
     return pd.concat([table, lites.assign(name=lites["architecture"], refused="")], ignore_index=True)
 
 
-def _with_sources_and_numbers(table: pd.DataFrame, rows: pd.DataFrame, entries):
+def _with_sources_and_numbers(table: pd.DataFrame, rows: pd.DataFrame, entries: Mapping[str, Mapping]) -> pd.DataFrame:
     described = pd.DataFrame([entries.get(name, {"name": name}) for name in table["name"]])
     sources = ["name", "commit", "path", "licence", "note", "digest"]
     table = table.merge(described.reindex(columns=sources), on="name", how="left")
@@ -267,7 +275,7 @@ def factors(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def outliers(rows: pd.DataFrame, count: int = 6, **options) -> pd.DataFrame:
+def outliers(rows: pd.DataFrame, count: int = 6, **options: Any) -> pd.DataFrame:
     """The networks farthest from the line of the fitted natural ones in log ε, and by which factor."""
     table = networks(rows, **options)
     line = fitted(table[~table["robust"].astype(bool)])
@@ -283,7 +291,7 @@ def outliers(rows: pd.DataFrame, count: int = 6, **options) -> pd.DataFrame:
     return table.loc[order[:count], columns]
 
 
-def in_words(measurement) -> str:
+def in_words(measurement: Measurement) -> str:
     """An estimate with its interval.
 
     >>> from relbook.measurement import Measurement

@@ -46,7 +46,7 @@ def _codes(table: pd.DataFrame, level: str = "architecture") -> np.ndarray:
     return np.array([order.get(value, value) for value in table.index.get_level_values(level)], float)
 
 
-def _means(values, codes):
+def _means(values: np.ndarray, codes: np.ndarray) -> np.ndarray:
     """Means over seeds, [downsamplings, ...]."""
     return np.stack([np.where(codes == c, values, 0).sum(-1) / (codes == c).sum(-1) for c in np.unique(codes)])
 

@@ -4,8 +4,11 @@ Functions take the rows of the study `ruderman` at one scale. Layers have C's nu
 convolutions and, at 3, 6, 9 and 12, the downsamplings.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from relbook.drawing import style
@@ -38,7 +41,7 @@ def labels(rows: pd.DataFrame) -> Figure:
     )
 
 
-def _profiles(rows, panels):
+def _profiles(rows: pd.DataFrame, panels: Sequence[tuple]) -> Figure:
     """One panel per (task, stage, title): a line a downsampling, small marks its seeds."""
     fig, axes = style.figure(1, len(panels), height=3.7, sharey=True)
     handles = []
@@ -63,7 +66,7 @@ def _profiles(rows, panels):
     return fig
 
 
-def _halvings(ax):
+def _halvings(ax: Axes) -> None:
     for layer in HALVINGS:
         ax.axvline(layer, **style.GUIDE)
 

@@ -104,7 +104,7 @@ def spectrum(fields: Float[Tensor, "pixel variable"]) -> Float[Tensor, " wavenum
     return torch.zeros(int(radius.max()) + 1, dtype=fields.dtype).index_add(0, radius.flatten(), power.flatten())
 
 
-def _side(fields):
+def _side(fields: Tensor) -> int:
     """The side in pixels of the square image that fields are for."""
     size = math.isqrt(len(fields))
     if size * size != len(fields):
@@ -156,7 +156,7 @@ def comparison(*, draws: int = 500, seed: int = 0) -> pd.DataFrame:
     return pd.DataFrame.from_dict(lines, orient="index")
 
 
-def _thin_plate_line(points, maximum, size, draws, seed):
+def _thin_plate_line(points: int, maximum: float | int, size: int, draws: int, seed: int) -> dict[str, float]:
     generator = torch.Generator().manual_seed(seed)
     drawn = thin_plate.sample_displacements(draws, points, maximum, generator=generator)
     largest = largest_gradient(points, maximum, size)
@@ -164,16 +164,16 @@ def _thin_plate_line(points, maximum, size, draws, seed):
     return line | {"folds": _folding(thin_plate.displacement_field(drawn, size))}
 
 
-def _maximum_entropy_line(displacement, cut, size, draws, seed):
+def _maximum_entropy_line(displacement: float | int, cut: int, size: int, draws: int, seed: int) -> dict[str, float]:
     drawn = diffeo.sample_coefficients(draws, cut, generator=torch.Generator().manual_seed(seed))
     field = diffeo.displacement_field(drawn, diffeo.temperature(displacement, cut, size), size)
     return moments(maximum_entropy_fields(displacement, cut, size)) | {"folds": _folding(field)}
 
 
-def _folding(field):
+def _folding(field: Tensor) -> float:
     return 1 - diffeo.is_bijective(field).double().mean().item()
 
 
-def _root(values):
+def _root(values: Tensor) -> float:
     """Root of the mean over pixels of the variance of both components."""
     return math.sqrt(2 * values.square().sum(-1).mean().item())

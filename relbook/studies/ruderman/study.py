@@ -23,9 +23,11 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from relbook import scales
 from relbook.studies.datasets import OnImages, digest, loaded, probe_sets, test_images, training_images
@@ -93,12 +95,12 @@ class _Trained(OnImages):
             rows += measure(self, model, "trained")
         return [training, *rows]
 
-    def recipe(self):
+    def recipe(self) -> recipes.Recipe:
         """The book's one-cycle recipe with this unit's choices."""
         plain = recipes.one_cycle(self.architecture, epochs=self.epochs, augment=self.augment, precision=self.precision)
         return replace(plain, weight_decay=self.weight_decay)
 
-    def normalise(self, images):
+    def normalise(self, images: Tensor) -> Tensor:
         """Raw images of the data set to what the network takes."""
         return loaded(self.dataset).normalise(images)
 
@@ -131,16 +133,16 @@ class Network(_Trained):
         return digest(self.dataset)
 
     @property
-    def images(self):
+    def images(self) -> int:
         """Number of training images, for the estimate of costs."""
         return training_images(self)
 
     @property
-    def classes(self):
+    def classes(self) -> int:
         """Number of classes of the data set."""
         return len(loaded(self.dataset).classes)
 
-    def splits(self):
+    def splits(self) -> tuple[data.Split, data.Split]:
         """The training images with the labels asked for, and the test images with the true ones."""
         if self.labels not in ("real", "random"):
             raise ValueError(f"labels is {self.labels!r}; it must be one of real, random")
@@ -153,7 +155,7 @@ class Network(_Trained):
             train = data.Split(train.images, drawn)
         return train, dataset.test
 
-    def probes(self, count):
+    def probes(self, count: int) -> Float[Tensor, "image channel height width"]:
         """The first test images, as the network takes them, before normalisation: floats in [0, 1]."""
         name = probe_sets(self.dataset)[0]
         return test_images(self.dataset, name).images[:count].float() / 255
@@ -187,16 +189,16 @@ class Templates(_Trained):
         return data.digest(self.dataset)
 
     @property
-    def images(self):
+    def images(self) -> int:
         """Number of training images, for the estimate of costs."""
         return self.classes * self.per_class
 
-    def pictures(self):
+    def pictures(self) -> Float[Tensor, "image channel height width"]:
         """The pictures that are deformed: test images by seed, every kind as often as any other."""
         chosen = data.random_subset(loaded(self.dataset).test, self.classes, seed=self.seed, balanced=True)
         return chosen.images.float() / 255
 
-    def splits(self):
+    def splits(self) -> list[data.Split]:
         """Training and test copies, independent deformations of the same pictures; floats in [0, 1]."""
         sets = []
         for part, count in (("train", self.per_class), ("test", min(20, self.per_class))):
@@ -204,7 +206,7 @@ class Templates(_Trained):
             sets.append(data.Split(*deformed_templates(self.pictures(), count, self.strength, generator=generator)))
         return sets
 
-    def probes(self, count):
+    def probes(self, count: int) -> Float[Tensor, "image channel height width"]:
         """The first test images of the data set, floats in [0, 1]."""
         return loaded(self.dataset).test.images[:count].float() / 255
 
@@ -244,7 +246,7 @@ class Smoothed(OnImages):
         return rows
 
 
-def measure(unit, model, stage):
+def measure(unit: Any, model: nn.Module, stage: str) -> list[dict]:
     """The rows of one stage, under all measures; the same deformations and noise for every network."""
     rows = cosine_rows(model, unit.probes(PROBES), unit.normalise, stage)
     table = point_values(
@@ -257,7 +259,9 @@ def measure(unit, model, stage):
     return rows + filter_rows(model, stage)
 
 
-def cosine_rows(model, images, normalise, stage, **labels):
+def cosine_rows(
+    model: nn.Module, images: Tensor, normalise: Callable[[Tensor], Tensor], stage: str, **labels: Any
+) -> list[dict]:
     """C's sensitivity at the input and every probe point; images: floats in [0, 1]."""
     images = images.to(next(model.parameters()).device)
     deformed = thin_plate.deform(images, **thin_plate.PAPER["cifar10"], generator=seeded("thin plate"))
@@ -265,7 +269,7 @@ def cosine_rows(model, images, normalise, stage, **labels):
     return [{"kind": "cosine", "stage": stage, **labels, **row} for row in table.to_dict("records")]
 
 
-def filter_rows(model, stage, **labels):
+def filter_rows(model: nn.Module, stage: str, **labels: Any) -> list[dict]:
     """Smoothness and Laplacian modes of the filters of every convolution; depth is C's layer number."""
     rows = []
     for depth, name in enumerate(model.probe_points, start=1):

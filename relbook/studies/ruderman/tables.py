@@ -65,7 +65,7 @@ def smoothness(rows: pd.DataFrame, task: str, stage: str, reading: str = "tv") -
     return _by_architecture(part[part.stage.eq(stage) & part["size"].eq(3)] if len(part) else part, reading)
 
 
-def _by_architecture(part, value):
+def _by_architecture(part: pd.DataFrame, value: str) -> pd.DataFrame:
     if part.empty:
         return pd.DataFrame()
     table = part.pivot_table(index="architecture", columns="depth", values=value, aggfunc="mean")

@@ -8,6 +8,7 @@ authors' probes hold as many pairs of either class, which `balanced` gives in th
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -106,7 +107,7 @@ def homogeneous(rows: pd.DataFrame, *, task: int, seed: int) -> Measurement:
 # ---- exact
 
 
-def exponent(*, quantity: str, layers: int, network: Sequence, window: Sequence, **options) -> Measurement:
+def exponent(*, quantity: str, layers: int, network: Sequence, window: Sequence, **options: Any) -> Measurement:
     """The exponent of D, G or R in A_k, fitted to the exact theory over the layers of `window`."""
     table = theory.homogeneous_sensitivities(layers, *network, **options)
     table = table[table["k"].between(*window)]

@@ -18,9 +18,10 @@ input, several times faster on small networks than one member at a time (benchma
 [(2, 8, 5, 16), (2, 8, 5, 16), (2, 8, 5, 16)]
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import sqrt
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -36,7 +37,7 @@ class Architecture:
     filter_size: int
     stride: int = 1
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.stride not in (1, self.filter_size):
             raise ValueError(f"stride is {self.stride}; it must be 1 or the filter size {self.filter_size}")
 
@@ -66,7 +67,7 @@ class Ensemble:
         """A copy of some members."""
         return self.with_parameters([p.detach()[list(members)].clone() for p in self.parameters])
 
-    def to(self, *target) -> "Ensemble":
+    def to(self, *target: Any) -> "Ensemble":
         """The ensemble on another device or in another precision."""
         return self.with_parameters([p.to(*target) for p in self.parameters])
 
@@ -96,7 +97,7 @@ def homogeneous(architecture: Architecture, members: int = 1) -> Ensemble:
 # Inside, arrays are [member, channel, site, image]: rolling by a site then moves whole blocks of memory.
 
 
-def _patches(z, filter_size, stride):
+def _patches(z: Float[Tensor, "member channel site image"], filter_size: int, stride: int) -> Tensor:
     """[member, channel, site, image] -> [member, F * channel, site' * image]: what each filter looks at."""
     members, channels, sites, images = z.shape
     if stride == 1:
@@ -106,7 +107,9 @@ def _patches(z, filter_size, stride):
     return stacked.reshape(members, filter_size * channels, sites // stride * images)
 
 
-def _unpatches(patches, shape, filter_size, stride):
+def _unpatches(
+    patches: Tensor, shape: Sequence[int], filter_size: int, stride: int
+) -> Float[Tensor, "member channel site image"]:
     """The transpose of `_patches`, which takes gradients back: [member, channel, site, image]."""
     members, channels, sites, images = shape
     stacked = patches.view(members, filter_size, channels, sites // stride, images)
@@ -120,11 +123,11 @@ def _unpatches(patches, shape, filter_size, stride):
     return total
 
 
-def _shifts(filter_size):
+def _shifts(filter_size: int) -> range:
     return range((filter_size - 1) // 2, (filter_size - 1) // 2 - filter_size, -1)
 
 
-def _layers(ensemble, images):
+def _layers(ensemble: Ensemble, images: Tensor) -> Iterator[Tensor]:
     """f_0 (the images) to f_K as [member, channel, site, image]."""
     architecture = ensemble.architecture
     K, F, stride = architecture.layers, architecture.filter_size, architecture.stride
@@ -139,7 +142,7 @@ def _layers(ensemble, images):
         yield z
 
 
-def _read(ensemble, pooled):
+def _read(ensemble: Ensemble, pooled: Float[Tensor, "member width image"]) -> Float[Tensor, "member image"]:
     """f(x) [member, image] from the means over positions [member, width, image]."""
     return torch.bmm(ensemble.readout, pooled).squeeze(1) / ensemble.architecture.width + ensemble.offset
 

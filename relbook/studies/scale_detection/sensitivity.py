@@ -14,6 +14,8 @@ full one if all channels do the same (A Fig. 9, dotted).
 (0.363, 0.178)
 """
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 
@@ -58,33 +60,33 @@ def sensitivities(
     return _rows(ensemble, tally, len(task))
 
 
-def _power(task, ways):
+def _power(task: TwoPixelTask, ways: Iterable[tuple]) -> float:
     """Mean over inputs, translations and pixels of (tau(x) - x)²."""
     clean = task.images()
     return sum(p * (task.images(positions) - clean).square().mean().item() for p, positions in ways)
 
 
-def _read(ensemble, images):
+def _read(ensemble: Ensemble, images: Tensor) -> dict[tuple, Tensor]:
     """{(layer, reading): [member, channel, image, site]}."""
     stack = simple_cnn.representations(ensemble, images)
     return {(k, name): reading(f) for k, f in enumerate(stack, 1) for name, reading in READINGS.items()}
 
 
-def _norms(f):
+def _norms(f: Tensor) -> Tensor:
     """Squared norm per [member, image]; summed in double, since images differ little in deep layers."""
     return f.square().sum(1).sum(-1, dtype=torch.float64)
 
 
-def _add(tally, key, value):
+def _add(tally: dict, key: tuple, value: Tensor) -> None:
     tally[key] = tally[key] + value if key in tally else value
 
 
-def _compare(tally, quantity, clean, changed, weight):
+def _compare(tally: dict, quantity: str, clean: dict, changed: dict, weight: float | int) -> None:
     for key, f in clean.items():
         _add(tally, (*key, quantity), weight * _norms(changed[key] - f).sum(1))
 
 
-def _rows(ensemble, tally, count):
+def _rows(ensemble: Ensemble, tally: dict, count: int) -> list[dict]:
     architecture = ensemble.architecture
     area = effective_receptive_field(architecture.layers, architecture.filter_size, architecture.stride)
     members = range(len(ensemble.offset))
@@ -105,7 +107,7 @@ def _rows(ensemble, tally, count):
     return [row for member in rows for row in member]
 
 
-def _ratios(sums, count, name):
+def _ratios(sums: dict[str, Tensor], count: int, name: str) -> dict[str, float]:
     """D, G, R from sums over inputs; the normaliser is twice the variance of the representation."""
     square = sums["square"].item() / count
     spread = 2 * (square - (sums["sum"] / count).square().sum().item())

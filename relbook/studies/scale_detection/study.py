@@ -18,6 +18,7 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 
 from relbook import scales
 from relbook.studies.scale_detection import networks as simple_cnn
@@ -126,12 +127,12 @@ class LineEnsemble:
 
 
 @torch.no_grad()
-def _errors(ensemble, images, labels):
+def _errors(ensemble: simple_cnn.Ensemble, images: Tensor, labels: Tensor) -> list[float]:
     return (simple_cnn.outputs(ensemble, images) * labels <= 0).double().mean(1).tolist()
 
 
 @torch.no_grad()
-def _outputs(ensemble, images):
+def _outputs(ensemble: simple_cnn.Ensemble, images: Tensor) -> list[float]:
     return torch.cat([simple_cnn.outputs(ensemble, part) for part in images.split(1024)], 1).std(1).tolist()
 
 
@@ -202,7 +203,7 @@ def exponents(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(table)
 
 
-def _slope(x, y):
+def _slope(x: np.ndarray | pd.Series, y: np.ndarray | pd.Series) -> float:
     return np.polyfit(np.log(x), np.log(y), 1)[0] if (y > 0).all() else float("nan")
 
 

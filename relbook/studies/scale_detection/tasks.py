@@ -109,7 +109,9 @@ def image_task(
     return _task(task, positions, (size, size), xi, gap, convention)
 
 
-def _task(task, positions, shape, xi, gap, convention):
+def _task(
+    task: int, positions: Tensor, shape: tuple[int, ...], xi: float | int, gap: float | int, convention: str
+) -> TwoPixelTask:
     if convention not in CONVENTIONS:
         raise ValueError(f"convention is {convention!r}; it must be one of {', '.join(CONVENTIONS)}")
     if not (shape[0] >= 2 and 0 < xi < float("inf") and 0 <= gap < float("inf")):

@@ -16,6 +16,7 @@ solution is reached once it is gone, long after the data are fitted (interpolati
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -134,13 +135,13 @@ def fit(
     return Fit(ensemble.with_parameters(tensors), members)
 
 
-def _batches(seeds, epoch, count, batch):
+def _batches(seeds: Sequence[int], epoch: int, count: int, batch: int) -> Tensor:
     """Image indices [member, step, image in batch] of one epoch: a permutation per member."""
     orders = [torch.randperm(count, generator=seeded("batches", seed, epoch)) for seed in seeds]
     return torch.stack(orders).unflatten(1, (count // batch, batch))
 
 
-def _patience(recipe, interpolation):
+def _patience(recipe: Recipe, interpolation: int | None) -> float | int:
     """The step before which the paper's rule keeps a member training."""
     if not recipe.interpolations:
         return 0
@@ -148,7 +149,9 @@ def _patience(recipe, interpolation):
 
 
 @torch.no_grad()
-def _check(ensemble, train, validation, active):
+def _check(
+    ensemble: Ensemble, train: Sequence[Tensor], validation: Sequence[Tensor], active: Any
+) -> tuple[list[float], list[float]]:
     """Mean hinge on the training set and error on the validation set, per active member."""
     loss = simple_cnn.hinge(ensemble, train[0][active], train[1][active]).mean(1)
     wrong = simple_cnn.outputs(ensemble, validation[0][active]) * validation[1][active] <= 0

@@ -6,6 +6,7 @@ VGG11bn at that width. Networks whose training collapsed enter nowhere. Each see
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,7 @@ from relbook.studies.zoo import tables as zoo_tables
 CONNECTED = ("fc_l",)
 
 
-def _points(rows: pd.DataFrame, families: str = "all", **options) -> pd.DataFrame:
+def _points(rows: pd.DataFrame, families: str = "all", **options: Any) -> pd.DataFrame:
     table = tables.compared(rows, **options)
     if families == "convolutional":
         table = table[~table["architecture"].str.startswith(CONNECTED)]

@@ -114,7 +114,7 @@ def shuffling_by_width(rows: pd.DataFrame, architectures: Sequence = ("vgg11_bn"
 
 
 @drawn
-def mode_growth(rows: pd.DataFrame, architecture: str = "vgg11_bn"):
+def mode_growth(rows: pd.DataFrame, architecture: str = "vgg11_bn") -> Figure:
     """A Fig. 4, second row: growth of the filters' Laplacian modes on scale detection, a panel a layer."""
     table = tables.growth(rows, architecture)
     return zoo_layers.growth_panels(table, net(architecture, table.attrs["width"]))

@@ -17,18 +17,25 @@ the scale ξ (task 1, hinge loss), and is probed before and after, with its chan
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from types import SimpleNamespace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
+from torch import Tensor, nn
 
 from relbook import scales
 from relbook.studies.datasets import OfArchitecture
-from relbook.studies.scale_detection.tasks import balanced_split, image_task, random_translation, sphere_noise
+from relbook.studies.scale_detection.tasks import (
+    TwoPixelTask,
+    balanced_split,
+    image_task,
+    random_translation,
+    sphere_noise,
+)
 from relbook.studies.zoo.probes import modes
 from relbook.studies.zoo.study import expand, step_ms
 from relstab import models
@@ -135,11 +142,11 @@ def scale_detection(architecture: str, *, reading: str = "code", epochs: int = 3
 
 
 @lru_cache(maxsize=1)
-def _task(image_size, xi, gap):
+def _task(image_size: int, xi: float | int, gap: float | int) -> TwoPixelTask:
     return image_task(1, image_size, xi, gap)
 
 
-def pictures(unit):
+def pictures(unit: Any) -> tuple[SimpleNamespace, SimpleNamespace, tuple[Tensor, Tensor, Tensor]]:
     """(training split, test split, probes): labels 0 (far) and 1 (near); probes are x, τx and x + η."""
     task = _task(unit.image_size, unit.xi, unit.gap)
     train, test, _ = balanced_split(task, unit.train, unit.test, seed=unit.seed)
@@ -155,7 +162,7 @@ def pictures(unit):
     return *sets, (clean, deformed, clean + sphere_noise(norms, probed.shape, generator=generator))
 
 
-def measure(model, stage, probes, *, shuffles=0):
+def measure(model: nn.Module, stage: str, probes: Sequence[Tensor], *, shuffles: int = 0) -> list[dict]:
     """The sensitivity rows of one stage: means at every depth, medians at the output, means when shuffled."""
     nets = {-1: model} | {
         draw: surgery.shuffle_channels(model, generator=seeded("shuffle", draw)) for draw in range(shuffles)

@@ -11,6 +11,8 @@ Averages over seeds and shuffles are geometric. An error of zero on n test pictu
 0.81
 """
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -29,7 +31,7 @@ def _trained(rows: pd.DataFrame) -> pd.DataFrame:
     return select(rows, kind=Kind.TRAINING, status="ok")
 
 
-def failures(rows: pd.DataFrame):
+def failures(rows: pd.DataFrame) -> pd.DataFrame:
     """The networks whose training diverged or collapsed: one line each, with the status."""
     return zoo_tables.failures(rows, unit=UNIT)
 
@@ -48,7 +50,7 @@ def networks(rows: pd.DataFrame, *, statistic: str = "mean", stage: str = "train
     return table[[*UNIT, *QUANTITIES]].merge(errors, on=UNIT)
 
 
-def compared(rows: pd.DataFrame, **options) -> pd.DataFrame:
+def compared(rows: pd.DataFrame, **options: Any) -> pd.DataFrame:
     """One line an architecture (A Fig. 6), seeds averaged, at the width most convolutional networks have.
 
     Empty with fewer than `ENOUGH` architectures. Options as `networks`.
@@ -61,7 +63,7 @@ def compared(rows: pd.DataFrame, **options) -> pd.DataFrame:
     return means if len(means) >= ENOUGH else means.iloc[:0]
 
 
-def error_correlation(rows: pd.DataFrame, quantity, **options):
+def error_correlation(rows: pd.DataFrame, quantity: str, **options: Any) -> float:
     """Correlation of log error with log D, G or R over the architectures; NaN with too few."""
     table = compared(rows, **options)
     return correlation(table[quantity], table["error"])
@@ -89,7 +91,7 @@ def main_profile(rows: pd.DataFrame, architecture: str, stage: str = "trained") 
     return table.sort_values("depth").reset_index(drop=True)
 
 
-def shuffling(rows: pd.DataFrame, architecture: str = "vgg11_bn"):
+def shuffling(rows: pd.DataFrame, architecture: str = "vgg11_bn") -> pd.DataFrame:
     """Shuffled over unshuffled D, G, R (columns), a line per width and hidden layer or output."""
     table = profiles(rows, architecture)
     by = ["width", "depth", "relative_depth"]
@@ -100,14 +102,14 @@ def shuffling(rows: pd.DataFrame, architecture: str = "vgg11_bn"):
     return ratios[ratios["depth"] > 0].reset_index(drop=True)
 
 
-def early_share(profile):
+def early_share(profile: pd.DataFrame) -> float:
     """Which part of the fall of log R, from the first layer to the last, happens in the first half of the depth."""
     first, last = np.log(profile["R"].iloc[[1, -1]])
     middle = np.interp(0.5, profile["relative_depth"], np.log(profile["R"]))
     return float((first - middle) / (first - last))
 
 
-def growth(rows: pd.DataFrame, architecture: str = "vgg11_bn"):
+def growth(rows: pd.DataFrame, architecture: str = "vgg11_bn") -> pd.DataFrame:
     """Laplacian modes of an architecture at the width of `compared`: depth, epoch, eigenvalue, growth γ(t)/γ(0)."""
     table = zoo_tables.growth(rows.merge(_trained(rows)[UNIT], on=UNIT), unit=UNIT)
     table = table[(table["architecture"] == architecture) & (table["epoch"] > 0)]

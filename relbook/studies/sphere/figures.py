@@ -9,7 +9,9 @@ import math
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from pandas.api.typing import DataFrameGroupBy, SeriesGroupBy
 
 from relbook.drawing import style
 from relbook.studies.sphere import study as sphere
@@ -81,7 +83,7 @@ def lazy_and_feature(rows: pd.DataFrame) -> Figure:
     return fig
 
 
-def _curves(ax, logs, dimension):
+def _curves(ax: Axes, logs: DataFrameGroupBy | SeriesGroupBy, dimension: int | None) -> None:
     """One line per regime: geometric mean over members and its standard error."""
     mean, error = logs.mean(), logs.sem()
     for alpha, (label, colour, marker, line) in REGIMES.items():

@@ -18,14 +18,16 @@ networks (`relbook.studies.sphere.ntk`), and appears as α = ∞.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pandas as pd
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from relbook import scales
 from relbook.studies import one_hidden, toys
@@ -129,12 +131,19 @@ class Neurons:
         return rows
 
 
-def _folder(workspace, alpha):
+def _folder(workspace: Path | None, alpha: float | int) -> Path | None:
     """Where the descent at one α keeps its checkpoints."""
     return workspace and workspace / f"alpha-{alpha:g}"
 
 
-def descend(start, x, *, alpha, limit, checkpoint=None):
+def descend(
+    start: one_hidden.OneHidden,
+    x: Tensor,
+    *,
+    alpha: float | int,
+    limit: int,
+    checkpoint: checkpoints.Regularly | None = None,
+) -> tuple[one_hidden.OneHidden, dict[str, list]]:
     """Gradient descent on mean (F - 1)²/2 from `start`, each member until its mse is below FITTED.
 
     The step is STEP H / (α max(1, α)) times the gradient, so that F moves at a rate of order one at every α.
@@ -164,11 +173,11 @@ def descend(start, x, *, alpha, limit, checkpoint=None):
         net.readout.sub_(pull.readout, alpha=STEP)
 
 
-def _state(net, steps, done, step):
+def _state(net: one_hidden.OneHidden, steps: Tensor, done: Tensor, step: int) -> dict[str, Any]:
     return {"weights": net.weights, "readout": net.readout, "steps": steps, "done": done, "step": step}
 
 
-def concentration(net):
+def concentration(net: one_hidden.OneHidden) -> Float[Tensor, " member"]:
     """κ of each member: 1 if all mass has one direction; if isotropic, it falls with dimension and width."""
     norm = net.weights.norm(dim=-1)
     mass = norm * net.readout.abs()
@@ -178,7 +187,7 @@ def concentration(net):
     return (share.unsqueeze(1) @ near @ share.unsqueeze(-1)).flatten()
 
 
-def _points(seeds, dimension, count):
+def _points(seeds: Sequence[int], dimension: int, count: int) -> tuple[Tensor, Tensor, Tensor]:
     """Training points, test points and the test points turned by ANGLE: [member, point, dimension] each."""
     train, test, turned = [], [], []
     for seed in seeds:
@@ -189,7 +198,15 @@ def _points(seeds, dimension, count):
     return torch.stack(train), torch.stack(test), torch.stack(turned)
 
 
-def _measures(seeds, alpha, fit, clean, turned, net, start):
+def _measures(
+    seeds: Sequence[int],
+    alpha: float | int,
+    fit: dict[str, list],
+    clean: Tensor,
+    turned: Tensor,
+    net: one_hidden.OneHidden,
+    start: one_hidden.OneHidden,
+) -> list[dict]:
     change = (net.weights - start.weights).flatten(1).norm(dim=1) / start.weights.flatten(1).norm(dim=1)
     columns = {
         "member": list(seeds),
@@ -221,7 +238,7 @@ def measures(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[rows.test_mse.notna()].astype({"dimension": int, "train": int})
 
 
-def ratio(rows: pd.DataFrame, quantity: str, *, dimension: int, sizes, over: float = LAZY) -> float:
+def ratio(rows: pd.DataFrame, quantity: str, *, dimension: int, sizes: Collection[int], over: float = LAZY) -> float:
     """Feature over lazy: smallest ratio over `sizes` of geometric means over members; NaN if one lacks."""
     part = measures(rows)
     if part.empty:

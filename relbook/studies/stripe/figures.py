@@ -8,6 +8,7 @@
 import numpy as np
 import pandas as pd
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
@@ -99,19 +100,19 @@ def rules(rows: pd.DataFrame) -> Figure:
     return fig
 
 
-def _exponent(rows, quantity):
+def _exponent(rows: pd.DataFrame, quantity: str) -> str:
     value, error = stripe.slope(rows, quantity)
     return rf"${value:.2f} \pm {error:.2f}$"
 
 
-def _scatter(ax, rows, quantity, marker, colour, label):
+def _scatter(ax: Axes, rows: pd.DataFrame, quantity: str, marker: str, colour: str, label: str) -> None:
     part = stripe.chosen(rows)
     ax.plot(part.train, part[quantity], marker, color=colour, ms=3, alpha=0.6)
     mean = np.log(part.set_index("train")[quantity]).groupby(level=0).mean().map(np.exp)
     ax.plot(mean.index, mean, "-", color=colour, label=label)
 
 
-def _guide(ax, rows, quantity, power, label):
+def _guide(ax: Axes, rows: pd.DataFrame, quantity: str, power: float | int, label: str) -> None:
     """A line of the paper's exponent through the middle of the measured means."""
     table = np.log(stripe.complete(rows, quantity)).mean(axis=1)
     sizes = table.index.to_numpy(float)
@@ -119,7 +120,7 @@ def _guide(ax, rows, quantity, power, label):
     ax.plot(sizes, np.exp(middle), ls=style.PAPER, color=style.BLACK, lw=1.2, label=label)
 
 
-def _sizes(ax, sizes):
+def _sizes(ax: Axes, sizes: pd.Series) -> None:
     ticks = sorted(sizes.unique())
     shown = ticks[:: 1 if len(ticks) <= 4 else 2]  # as many as stand side by side
     ax.set_xticks(shown, [str(int(tick)) for tick in shown])

@@ -18,15 +18,16 @@ the margins are still violated. The other stops, α's and optimisers show how mu
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 
 from relbook import scales
 from relbook.studies import one_hidden, toys
@@ -133,18 +134,22 @@ class Stripe:
                 step += 1
 
 
-def _state(net, optimiser, order, rows, due, step):
+def _state(
+    net: one_hidden.OneHidden, optimiser: torch.optim.Optimizer, order: torch.Generator, rows: list, due: Any, step: int
+) -> dict[str, Any]:
     state = {"weights": net.weights, "readout": net.readout, "optimiser": optimiser.state_dict()}
     return state | {"order": order.get_state(), "rows": rows, "due": due, "step": step}
 
 
-def _descend(optimiser, net, x, hidden, slope):
+def _descend(
+    optimiser: torch.optim.Optimizer, net: one_hidden.OneHidden, x: Tensor, hidden: Tensor, slope: Tensor
+) -> None:
     pull = one_hidden.gradient(net, x, hidden, slope)
     net.weights.grad, net.readout.grad = pull.weights, pull.readout
     optimiser.step()
 
 
-def _points(seeds, count, part="train"):
+def _points(seeds: Sequence[int], count: int, part: str = "train") -> tuple[Tensor, ...]:
     """Inputs [member, point, d] and labels, each member its own; different sizes are independent draws."""
     draws = [toys.stripe(count, DIMENSION, generator=seeded("stripe", part, seed, count)) for seed in seeds]
     return tuple(torch.stack(same) for same in zip(*draws, strict=True))
@@ -160,7 +165,7 @@ class _Probes:
     labels: torch.Tensor
 
     @classmethod
-    def draw(cls, seeds, device):
+    def draw(cls, seeds: Sequence[int], device: str | torch.device) -> "_Probes":
         x, labels = _points(seeds, TEST, "test")
         generator = seeded("stripe noise", *seeds)
         radius = NOISE * math.sqrt(DIMENSION)
@@ -170,7 +175,7 @@ class _Probes:
         lifted = (one_hidden.lift(part).to(device) for part in (x, moved, noisy))
         return cls(*lifted, labels.to(device))
 
-    def measure(self, net, start):
+    def measure(self, net: one_hidden.OneHidden, start: one_hidden.OneHidden | None) -> list[dict]:
         """R, Lambda and test_error of each member's predictor f - f₀ (start None: of f)."""
         clean, moved, noisy = (
             net(x) - (0 if start is None else start(x)) for x in (self.clean, self.moved, self.noisy)
@@ -205,14 +210,14 @@ def chosen(
     return rows[(rows.optimiser == optimiser) & (rows.alpha == alpha) & (rows.stop == stop)]
 
 
-def complete(rows: pd.DataFrame, quantity: str = "R", **protocol) -> pd.DataFrame:
+def complete(rows: pd.DataFrame, quantity: str = "R", **protocol: Any) -> pd.DataFrame:
     """`quantity` by size (rows) and member (columns), for the sizes at which every member got to the stop."""
     members = chosen(rows, **protocol | {"stop": 1.0}).member.unique()
     part = chosen(rows, **protocol)
     return part.pivot_table(index="train", columns="member", values=quantity).reindex(columns=members).dropna()
 
 
-def slope(rows: pd.DataFrame, quantity: str = "R", **protocol) -> tuple[float, float]:
+def slope(rows: pd.DataFrame, quantity: str = "R", **protocol: Any) -> tuple[float, float]:
     """Exponent of `quantity` in P and its standard error: the mean over members of a line through the logs.
 
     protocol: as `chosen`. Sizes as `complete`; NaN with fewer than two of them.
@@ -239,7 +244,7 @@ def exponents(rows: pd.DataFrame, quantity: str = "R") -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def isotropic_relation(Lambda):
+def isotropic_relation(Lambda: Any) -> Any:
     """R_f if all neurons have the alignment Λ, to first order in the noise: d / (Λ² + d - 1).
 
     ν of norm r has variance r²/(d - 1) per invariant direction, η r²/d in every direction; a function of w.x

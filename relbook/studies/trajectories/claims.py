@@ -1,5 +1,7 @@
 """What is measured for the claims on networks along their training; a unit is a network."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pandas as pd
 
@@ -7,7 +9,7 @@ from relbook.measurement import Measurement, bootstrap, correlation, geometric, 
 from relbook.studies.trajectories import tables
 
 
-def _half_times(rows: pd.DataFrame, *columns):
+def _half_times(rows: pd.DataFrame, *columns: str) -> Iterator[tuple]:
     """(name, points, epochs at which the columns have half of their change) of each network."""
     for name, one in tables.networks(rows):
         yield (name, one, [tables.half_way(one["epoch"].to_numpy(), one[column].to_numpy()) for column in columns])

@@ -19,7 +19,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -100,7 +100,7 @@ class Trajectory(OfArchitecture):
         points = [{"kind": "point", "rate": rate, **row} for rate, row in zip(rates, result.snapshots, strict=True)]
         return [{"kind": "training", **training}, *points]
 
-    def training(self):
+    def training(self) -> recipes.Recipe:
         """The recipe with this unit's epochs, augmentation and precision."""
         if self.recipe not in ("one_cycle", "step"):
             raise ValueError(f"recipe is {self.recipe!r}; it must be one of one_cycle, step")
@@ -109,7 +109,7 @@ class Trajectory(OfArchitecture):
         )
         return recipe if self.recipe == "one_cycle" else stepwise(recipe)
 
-    def point(self, model, train):
+    def point(self, model: nn.Module, train: data.Split) -> dict[str, float]:
         """The errors and sensitivities of a network as it is; the same deformations and noise every time."""
         dataset = loaded(self.dataset)
         test, some = dataset.test, train.take(slice(0, TRAINED_ON))
@@ -150,7 +150,7 @@ def fresh(model: nn.Module) -> bool:
     return bool(seen) and not any(seen)
 
 
-def times(unit) -> list[float]:
+def times(unit: Any) -> list[float]:
     """When a network is measured, in epochs: at the start, three times early, then at fractions of the run.
 
     >>> unit = Trajectory(scale="laptop", dataset="mnist", architecture="lenet", width=1.0, epochs=64)

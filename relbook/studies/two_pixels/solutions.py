@@ -22,6 +22,7 @@ grid.
 
 from functools import lru_cache
 from math import sqrt
+from typing import Any, SupportsIndex
 
 import numpy as np
 import pandas as pd
@@ -132,33 +133,33 @@ def layer_sensitivities(
     return pd.DataFrame(rows)
 
 
-def _sums(x, width):
+def _sums(x: np.ndarray, width: int) -> np.ndarray:
     """Sums over windows of `width` sites on the ring, along the last axis."""
     return sum(np.roll(x, shift, -1) for shift in range(-(width // 2), width // 2 + 1))
 
 
-def _rectified(value, sigma):
+def _rectified(value: np.ndarray, sigma: float) -> np.ndarray:
     """E (max(0, a + n) - a)^2 for Gaussian n of standard deviation sigma, a not negative."""
     u = value / sigma
     density, below = np.exp(-(u**2) / 2) / sqrt(2 * np.pi), _scipy("special").ndtr(-u)
     return sigma**2 * (1 - below - u * density) + value**2 * below
 
 
-def _window_change(xi, lit, sigma, solution):
+def _window_change(xi: int, lit: int, sigma: float, solution: str) -> float:
     """E (max(0, s - 1) - max(0, lit - 1))^2 of a window that holds `lit` active pixels."""
     start, law = _law(xi, lit, sigma, solution)
     answers = np.maximum((start + np.arange(len(law))) * STEP - 1, 0)
     return law @ (answers - max(0, lit - 1)) ** 2
 
 
-def _check(xi, solution):
+def _check(xi: int, solution: str) -> None:
     if xi < 3 or xi % 2 == 0:
         raise ValueError(f"xi is {xi}; it must be odd and at least 3")
     if solution not in SOLUTIONS:
         raise ValueError(f"solution is {solution!r}; it must be one of {', '.join(SOLUTIONS)}")
 
 
-def _noise_response(length, xi, distance, noise_power, solution):
+def _noise_response(length: int, xi: int, distance: int, noise_power: float | int, solution: str) -> float:
     """E (f(x + eta) - f(x))^2 for two unit pixels at the given distance."""
     sigma, half = sqrt(noise_power / length), xi // 2
     sites = np.arange(length)
@@ -182,7 +183,7 @@ def _noise_response(length, xi, distance, noise_power, solution):
 
 
 @lru_cache
-def _law(sites, lit, sigma, solution):
+def _law(sites: int, lit: int, sigma: float, solution: str) -> tuple[SupportsIndex, np.ndarray]:
     """The law of a sum of z over `sites` sites, `lit` of them active: (lowest grid index, probabilities)."""
     if sites == 0:
         return 0, np.ones(1)
@@ -199,7 +200,7 @@ def _law(sites, lit, sigma, solution):
 
 
 @lru_cache
-def _answer(sites, lit, sigma, solution, low, count):
+def _answer(sites: int, lit: int, sigma: float, solution: str, low: SupportsIndex, count: int) -> np.ndarray:
     """E max(0, c + sum - 1) over the law of the sum, for c = STEP * (low, ..., low + count - 1)."""
     start, law = _law(sites, lit, sigma, solution)
     total = low + start + np.arange(count + len(law) - 1)
@@ -207,17 +208,17 @@ def _answer(sites, lit, sigma, solution, low, count):
 
 
 @lru_cache
-def _mean_answer(xi, lit, sigma, solution):
+def _mean_answer(xi: int, lit: int, sigma: float, solution: str) -> float:
     return _answer(xi, lit, sigma, solution, 0, 1)[0]
 
 
 @lru_cache
-def _joint_answer(xi, shared, both, first, second, sigma, solution):
+def _joint_answer(xi: int, shared: int, both: int, first: int, second: int, sigma: float, solution: str) -> float:
     """E phi(s_i - 1) phi(s_j - 1) for windows that share `shared` sites."""
     low, law = _law(shared, both, sigma, solution)
     answers = [_answer(xi - shared, lit, sigma, solution, low, len(law)) for lit in (first, second)]
     return law @ (answers[0] * answers[1])
 
 
-def _scipy(part):
+def _scipy(part: str) -> Any:
     return extra(f"scipy.{part}", "the law of the two-pixel solutions")

@@ -12,7 +12,8 @@ networks trained in full, and those that fit their training set.
 """
 
 import math
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -47,7 +48,7 @@ class Point(NamedTuple):
     found: Measurement
 
 
-def moves(found: list[Point], accepted) -> str:
+def moves(found: list[Point], accepted: Any) -> str:
     """Where the estimates go from the first to the last point: towards what is accepted, away, or neither.
 
     "flat" if the last interval holds the first estimate; "within" if both ends are accepted.
@@ -65,7 +66,7 @@ def moves(found: list[Point], accepted) -> str:
     return "towards the paper" if distances[1] < distances[0] else "away from the paper"
 
 
-def points(claim, rows, repeated) -> list[Point]:
+def points(claim: Any, rows: pd.DataFrame, repeated: Mapping[tuple, Measurement]) -> list[Point]:
     """The numbers of a claim of the zoo.
 
     Args:
@@ -80,7 +81,7 @@ def points(claim, rows, repeated) -> list[Point]:
     return [one for one in found if not math.isnan(one.found.estimate) and one.found.n and one.found.n >= FEWEST]
 
 
-def table(live, rows, *, scale: str = "laptop") -> pd.DataFrame:
+def table(live: Sequence, rows: Mapping[str, pd.DataFrame], *, scale: str = "laptop") -> pd.DataFrame:
     """A line a claim and kind of networks, of the claims that have a number at both ends of training here.
 
     Args:

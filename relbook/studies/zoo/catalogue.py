@@ -74,7 +74,7 @@ def every(zoo: pd.DataFrame, imagenet: pd.DataFrame, public: pd.DataFrame) -> pd
     return table.sort_values(["data", "error"], na_position="first", ignore_index=True)
 
 
-def _zoo(rows):
+def _zoo(rows: pd.DataFrame) -> pd.DataFrame:
     fields = ["dataset", "architecture", "width", "epochs", "recipe", "augment"]
     found = tables.without_controls(tables.networks(rows))
     found = found[(found["train_size"] == tables.EVERY_SIZE) & (found["noise"] == 0)]
@@ -94,7 +94,7 @@ def _zoo(rows):
     return pd.DataFrame(lines)
 
 
-def _lite(rows):
+def _lite(rows: pd.DataFrame) -> pd.DataFrame:
     if rows.empty:
         return pd.DataFrame()
     probe = {"statistic": Statistic.COMPONENT_MEDIAN, "cut": 3, "displacement": 1.0}
@@ -106,7 +106,7 @@ def _lite(rows):
     ])  # fmt: skip
 
 
-def _public(rows):
+def _public(rows: pd.DataFrame) -> pd.DataFrame:
     found = rows[rows["repository"] != TRAINER] if len(rows) else rows  # those are in the zoo
     batch = {"residual", "dense", "convolutional, batch norm"}
     return pd.DataFrame([
@@ -118,7 +118,7 @@ def _public(rows):
     ])  # fmt: skip
 
 
-def _data(dataset):
+def _data(dataset: str) -> str:
     return "CIFAR-10" if dataset == "cifar10-lossless" else label(dataset).replace("\n", " ")
 
 

@@ -11,6 +11,7 @@ Networks that diverged or collapsed enter nowhere. `networks` names a population
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -52,7 +53,7 @@ def members(table: pd.DataFrame, networks: str = "ours", families: Sequence | st
     return table if families == "all" else table[table["architecture"].str.startswith(tuple(families))]
 
 
-def points(rows: pd.DataFrame, networks: str = "ours", families: Sequence | str = "all", **probe) -> pd.DataFrame:
+def points(rows: pd.DataFrame, networks: str = "ours", families: Sequence | str = "all", **probe: Any) -> pd.DataFrame:
     """One line a network of a population: its fields, D, G, R at the output,
     the error (options of `tables.outputs`).
     """
@@ -85,12 +86,12 @@ def names(table: pd.DataFrame) -> list:
     return [name(line) for line in table.to_dict("records")]
 
 
-def _logs(table: pd.DataFrame, *columns) -> list[np.ndarray]:
+def _logs(table: pd.DataFrame, *columns: str) -> list[np.ndarray]:
     return [np.log(table[column].to_numpy(float)) for column in columns]
 
 
 def error_correlation(
-    rows: pd.DataFrame, *, quantity: str = "R", networks: str = "ours", families: str = "all", seed: int, **probe
+    rows: pd.DataFrame, *, quantity: str = "R", networks: str = "ours", families: str = "all", seed: int, **probe: Any
 ) -> Measurement:
     """Correlation of log error and log D, G or R at the output."""
     table = points(rows, networks, families, **probe)
@@ -98,7 +99,7 @@ def error_correlation(
 
 
 def weakest_correlation(
-    rows: pd.DataFrame, *, cuts: Sequence, seed: int, networks: str = "ours", **probe
+    rows: pd.DataFrame, *, cuts: Sequence, seed: int, networks: str = "ours", **probe: Any
 ) -> Measurement:
     """The smallest correlation of log error and log R over several cut-offs, the same networks at each."""
     parts = [points(rows, networks, cut=cut, **probe).set_index(tables.NETWORK) for cut in cuts]
@@ -115,7 +116,7 @@ def larger_displacement(rows: pd.DataFrame, *, seed: int, networks: str = "ours"
 
 
 def margin(
-    rows: pd.DataFrame, *, over: str = "DG", networks: str = "ours", families: str = "all", seed: int, **probe
+    rows: pd.DataFrame, *, over: str = "DG", networks: str = "ours", families: str = "all", seed: int, **probe: Any
 ) -> Measurement:
     """Correlation of log error with log R, minus the largest ``|correlation|`` with the quantities of `over`."""
     table = points(rows, networks, families, **probe)
@@ -126,7 +127,7 @@ def margin(
     return bootstrap(difference, *_logs(table, "error", "R", *over), units=names(table), seed=seed, distinct=3)
 
 
-def depth_margin(rows: pd.DataFrame, *, seed: int, networks: str = "ours", **probe) -> Measurement:
+def depth_margin(rows: pd.DataFrame, *, seed: int, networks: str = "ours", **probe: Any) -> Measurement:
     """Correlation of log error with log R, minus ``|correlation|`` with the logarithm of the number of layers."""
     table = points(rows, networks, **probe)
     layers = {unit: net["depth"].max() for unit, net in profiles(rows, networks, "all").items()}
@@ -140,7 +141,7 @@ def depth_margin(rows: pd.DataFrame, *, seed: int, networks: str = "ours", **pro
 
 
 def two_variables(
-    rows: pd.DataFrame, *, exponent: str, networks: str = "ours", families: str = "all", seed: int, **probe
+    rows: pd.DataFrame, *, exponent: str, networks: str = "ours", families: str = "all", seed: int, **probe: Any
 ) -> Measurement:
     """Exponent of D or of G in ε ∝ Dᵃ Gᵇ, least squares in the logarithms."""
     table = points(rows, networks, families, **probe)
@@ -197,7 +198,7 @@ def under_noise(rows: pd.DataFrame, *, quantity: str, pick: str, levels: Sequenc
 # ---- before and after training
 
 
-def _both_stages(rows: pd.DataFrame, networks: str, families: Sequence | str, **probe) -> pd.DataFrame:
+def _both_stages(rows: pd.DataFrame, networks: str, families: Sequence | str, **probe: Any) -> pd.DataFrame:
     after, before = (
         points(rows, networks, families, stage=s, **probe).set_index(tables.NETWORK) for s in ("trained", "init")
     )
@@ -205,7 +206,7 @@ def _both_stages(rows: pd.DataFrame, networks: str, families: Sequence | str, **
 
 
 def share_grown(
-    rows: pd.DataFrame, *, quantity: str, networks: str = "ours", families: str = "all", seed: int, **probe
+    rows: pd.DataFrame, *, quantity: str, networks: str = "ours", families: str = "all", seed: int, **probe: Any
 ) -> Measurement:
     """Share of the networks in which training raises D, G or R of the output."""
     table = _both_stages(rows, networks, families, **probe)
@@ -221,7 +222,7 @@ def output(
     networks: str = "ours",
     families: Sequence | str = "all",
     seed: int,
-    **probe,
+    **probe: Any,
 ) -> Measurement:
     """Geometric mean over networks of D, G or R at the output; over that of the same network at initialisation."""
     if over_init:
@@ -437,7 +438,9 @@ def low_modes(
 # ---- training sets of several sizes
 
 
-def curves(rows: pd.DataFrame, *, families: Sequence | str = "all", datasets: Sequence | None = None, **probe) -> dict:
+def curves(
+    rows: pd.DataFrame, *, families: Sequence | str = "all", datasets: Sequence | None = None, **probe: Any
+) -> dict:
     """The networks trained on several P: {name: table by train_size}, seeds averaged."""
     table = tables.learning_sets(rows, **probe)
     if families != "all":
@@ -470,7 +473,9 @@ def share_of_curves(
     return share(map(all, kept.values()), units=kept, seed=seed)
 
 
-def share_of_steps(rows: pd.DataFrame, *, quantity, rising, families=MODERN, seed):
+def share_of_steps(
+    rows: pd.DataFrame, *, quantity: str, rising: bool, families: Sequence | str = MODERN, seed: int
+) -> Measurement:
     """Share of the steps from one P to the next at which a quantity rises (or falls); mean over curves."""
     found = {}
     for unit, curve in curves(rows, families=families).items():

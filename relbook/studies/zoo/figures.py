@@ -4,7 +4,8 @@ Every function takes the rows of the study `zoo` at one scale (`relbook.registry
 what is there; networks that diverged or collapsed are left out (`zoo_tables.failures` lists them).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -62,7 +63,13 @@ def displacement_sweep(rows: pd.DataFrame, *, columns: int = 2) -> Figure:
 
 
 @drawn
-def dots(rows: pd.DataFrame, architectures, imagenet=None, *, paper=None) -> Figure:
+def dots(
+    rows: pd.DataFrame,
+    architectures: Sequence[str],
+    imagenet: pd.DataFrame | None = None,
+    *,
+    paper: Sequence | None = None,
+) -> Figure:
     """B Fig. 3 centre and Fig. 4 top: R(δ = 1) per data set, initialised (hollow) and trained (filled).
 
     Args:
@@ -122,7 +129,7 @@ def dots(rows: pd.DataFrame, architectures, imagenet=None, *, paper=None) -> Fig
     return fig
 
 
-def _dot_tables(rows, cuts):
+def _dot_tables(rows: pd.DataFrame, cuts: Sequence[int]) -> Iterator[tuple]:
     """((position of the cut-off, stage), its networks at the output), full sets only."""
     for position, cut in enumerate(cuts):
         for stage in ("init", "trained"):
@@ -132,13 +139,13 @@ def _dot_tables(rows, cuts):
             )
 
 
-def _with_widths(architecture, widths):
+def _with_widths(architecture: str, widths: Iterable[float | int]) -> str:
     """The name of a panel's network with its widths, which may differ between data sets."""
     names = [net(architecture, width).removeprefix(label(architecture)) for width in sorted(widths, reverse=True)]
     return f"{label(architecture)}\n{', '.join(name.strip() for name in names)}".strip()
 
 
-def _dot_panel(ax, found, title, paper=None, *, size: float | int = 9):
+def _dot_panel(ax: Axes, found: Mapping, title: str, paper: Sequence | None = None, *, size: float | int = 9) -> None:
     """Dots of R by name, hollow before training; found: (position of the cut-off, stage) -> R by name.
 
     Args:
@@ -162,7 +169,7 @@ def _dot_panel(ax, found, title, paper=None, *, size: float | int = 9):
     ax.set_xticks(range(len(names)), written, fontsize=size)
 
 
-def _unlined(line):
+def _unlined(line: Line2D) -> Line2D:
     """The symbols of a line alone."""
     line.set_linestyle("")
     return line
@@ -205,7 +212,7 @@ def learning_curve(rows: pd.DataFrame, quantity: str = "R") -> Figure:
     return fig
 
 
-def _networks(ax: Axes, table: pd.DataFrame, quantity: str, *, each=None) -> None:
+def _networks(ax: Axes, table: pd.DataFrame, quantity: str, *, each: pd.DataFrame | None = None) -> None:
     """A symbol a network, black-rimmed if others trained it; B's line for R. each: the single seeds, drawn as bars."""
     for line in table.to_dict("records"):
         text, colour, marker = look(line["architecture"])
@@ -228,7 +235,7 @@ def _others(table: pd.DataFrame) -> list:
     return [Line2D([], [], marker="o", ls="", color=style.GREY, label="trained by others", **style.OTHERS)]
 
 
-def _law(ax: Axes, table: pd.DataFrame, quantity: str, **look) -> None:
+def _law(ax: Axes, table: pd.DataFrame, quantity: str, **look: Any) -> None:
     """The power law through the points; none for fewer than `FEWEST`, or where their correlation may be zero."""
     if len(table) < FEWEST or np.ptp(np.log(table[quantity])) < 1e-9:
         return
@@ -253,7 +260,13 @@ def _statistics(table: pd.DataFrame, quantity: str, between: str = ", ", *, fit:
 
 @drawn
 def error_against(
-    rows: pd.DataFrame, quantity: str = "R", *, datasets=None, names: bool = True, bars: bool = False, **probe
+    rows: pd.DataFrame,
+    quantity: str = "R",
+    *,
+    datasets: Sequence[str] | None = None,
+    names: bool = True,
+    bars: bool = False,
+    **probe: Any,
 ) -> Figure:
     """B Fig. 5 (R), 15 and 16 (D, G), 19 (bars over seeds): test error against a sensitivity.
 
@@ -290,7 +303,7 @@ def error_against(
 
 
 @drawn
-def error_row(rows: pd.DataFrame, *, quantities: str = "DGR", **probe) -> Figure:
+def error_row(rows: pd.DataFrame, *, quantities: str = "DGR", **probe: Any) -> Figure:
     """B Figs. 15 to 17 and A Fig. 1 centre in one row: error against D, G and R, one axis of errors.
 
     Below each axis the correlation of the logarithms over three groups of networks. Lines: power laws fitted to the

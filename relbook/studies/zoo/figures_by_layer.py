@@ -4,13 +4,17 @@ Functions take the rows of the study `zoo` at one scale, but `pooling`, which is
 """
 
 from collections.abc import Sequence
+from typing import SupportsFloat
 
 import numpy as np
 import pandas as pd
 import torch
+from jaxtyping import Float
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import ConnectionPatch, Rectangle
+from torch import Tensor
 
 from relbook.drawing import style
 from relbook.drawing.nets import drawn, legend, look, net, nothing
@@ -22,7 +26,7 @@ EIGENVALUES = (0, 1, 2, 3, 4, 6)  # of the grid Laplacian on 3 x 3 sites
 
 
 @drawn
-def depth_profiles(rows: pd.DataFrame, *, datasets=None, quantity: str = "R") -> Figure:
+def depth_profiles(rows: pd.DataFrame, *, datasets: Sequence[str] | None = None, quantity: str = "R") -> Figure:
     """B Fig. 14: R (or D, G) against relative depth, at initialisation (dashed) and after training, a panel a network.
 
     Args:
@@ -33,7 +37,7 @@ def depth_profiles(rows: pd.DataFrame, *, datasets=None, quantity: str = "R") ->
 
 
 @drawn
-def shuffled_profiles(rows: pd.DataFrame, quantities: str = "R", *, datasets=None) -> Figure:
+def shuffled_profiles(rows: pd.DataFrame, quantities: str = "R", *, datasets: Sequence[str] | None = None) -> Figure:
     """A Fig. 3 ("R", or "DG" for its parts): trained (full) and with shuffled channels (mean), a panel a network.
 
     Args:
@@ -132,7 +136,13 @@ def noise_correlations(rows: pd.DataFrame, pictures: Sequence = ()) -> Figure:
     return fig
 
 
-def noisy_pictures(rows: pd.DataFrame, image, std, *, generator) -> list[np.ndarray]:
+def noisy_pictures(
+    rows: pd.DataFrame,
+    image: Float[Tensor, "channel height width"],
+    std: Float[Tensor, " channel"],
+    *,
+    generator: torch.Generator | None,
+) -> list[np.ndarray]:
     """The image [channel, n, n] in [0, 1] with noise of each level of the networks' sweep, as arrays for `imshow`.
 
     std: of the channels, in whose units the noise is; clipped to what a screen shows.
@@ -173,7 +183,7 @@ def noise_scatter(rows: pd.DataFrame) -> Figure:
 
 
 @drawn
-def mode_growth(rows: pd.DataFrame, *, datasets=None, architecture: str = "vgg11_bn") -> Figure:
+def mode_growth(rows: pd.DataFrame, *, datasets: Sequence[str] | None = None, architecture: str = "vgg11_bn") -> Figure:
     """A Fig. 4, first row: growth γ(t)/γ(0) of the filters' Laplacian modes, a panel a layer, low modes dark.
 
     Modes of equal eigenvalue are averaged: single ones depend on the eigensolver. The largest width is shown.
@@ -257,11 +267,20 @@ def pooling() -> Figure:
     return fig
 
 
-def _step(grid):
+def _step(grid: np.ndarray) -> SupportsFloat:
     return max(np.abs(np.diff(grid, axis=axis)).max() for axis in (0, 1))
 
 
-def _grid(ax, values, title, *, numbers: bool = True, marks: Sequence = (), hits=None, frame=None):
+def _grid(
+    ax: Axes,
+    values: np.ndarray,
+    title: str,
+    *,
+    numbers: bool = True,
+    marks: Sequence = (),
+    hits: np.ndarray | None = None,
+    frame: np.ndarray | None = None,
+) -> None:
     """Cells with their numbers. marks: (row, column, side, colour) of frames; hits, frame: cells of a filter."""
     ax.axis("on")
     ax.imshow(values, cmap="Greys", vmin=0, vmax=9 if numbers else 3)
@@ -283,7 +302,7 @@ def _grid(ax, values, title, *, numbers: bool = True, marks: Sequence = (), hits
     ax.grid(False)
 
 
-def _arrow(fig, start, a, end, b, colour, coordinates: str = "data"):
+def _arrow(fig: Figure, start: Axes, a: tuple, end: Axes, b: tuple, colour: str, coordinates: str = "data") -> None:
     """An arrow from a point of one panel to a point of another."""
     arrow = ConnectionPatch(
         a, b, "data", coordinates, axesA=start, axesB=end, arrowstyle="->", color=colour, lw=1.4, mutation_scale=12

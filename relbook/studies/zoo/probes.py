@@ -4,6 +4,10 @@ All networks see the same deformations and the same noise directions.
 """
 
 import itertools
+from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from relbook.studies.datasets import loaded, probe_sets, test_images
 from relstab.models import surgery
@@ -15,7 +19,7 @@ from relstab.train import error_rate, gaussian
 INTERPOLATIONS = ("bilinear", "gaussian")
 
 
-def measure(unit, model, stage):
+def measure(unit: Any, model: nn.Module, stage: str) -> list[dict]:
     """The sensitivity rows of one stage; the same deformations and noise for every network."""
     rows = []
 
@@ -48,18 +52,18 @@ def measure(unit, model, stage):
     return rows
 
 
-def probe_images(unit, name, model):
+def probe_images(unit: Any, name: str, model: nn.Module) -> Float[Tensor, "image channel height width"]:
     """The first test images of data set `name` as the network takes them, with the unit's noise."""
     split = test_images(unit.dataset, name)
     return noisy(unit, unit.normalise(split.images[: unit.probes])).to(next(model.parameters()).device)
 
 
-def noisy(unit, images):
+def noisy(unit: Any, images: Tensor) -> Tensor:
     """Test images with the noise that the network was trained with."""
     return images + gaussian(images, unit.noise, seeded("test noise")) if unit.noise else images
 
 
-def errors(unit, model):
+def errors(unit: Any, model: nn.Module) -> dict[str, float]:
     """Test errors: on all test images and, for a JPEG data set, on the lossless ones in both encodings."""
     found = {}
     sets = {"test_error": loaded(unit.dataset).test}
@@ -71,7 +75,7 @@ def errors(unit, model):
     return found
 
 
-def modes(model):
+def modes(model: nn.Module) -> list[dict]:
     """The filters' mean squared projections on the grid Laplacian's modes, by eigenvalue; 3 x 3 layers."""
     rows = []
     for name, parameter in model.named_parameters():

@@ -25,12 +25,13 @@ import functools
 import hashlib
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
+from torch import Tensor, nn
 
 from relbook import scales
 from relbook.studies.datasets import OfArchitecture, OnImages, digest, loaded, training_images, untrained
@@ -156,7 +157,7 @@ class Network(OnImages, OfArchitecture):
         """The network at its own initialisation, which depends on architecture, width and seed."""
         return untrained(self, loaded(self.dataset))
 
-    def training(self):
+    def training(self) -> recipes.Recipe:
         """The recipe with this unit's epochs, augmentation, noise and precision."""
         options = {"epochs": self.epochs, "augment": self.augment, "noise": self.noise}
         if self.recipe == "one_cycle":
@@ -164,14 +165,14 @@ class Network(OnImages, OfArchitecture):
         source, _, reading = self.recipe.partition("_")
         return recipes.paper(self.architecture, source=source.upper(), reading=reading, **options)
 
-    def normalise(self, images):
+    def normalise(self, images: Tensor) -> Tensor:
         """Raw images of the data set to what the network takes."""
         if self.recipe == "published":
             return data.normalise(images, *NORMALISATIONS["imagenet"])
         return loaded(self.dataset).normalise(images)
 
 
-def step_ms(unit):
+def step_ms(unit: Any) -> float:
     """Estimated milliseconds of a training step of 128 images, by the unit's architecture, width and scale."""
     family = next(name for name in STEP_MS if unit.architecture.startswith(name))
     growth = 0 if family in ("fc", "lenet") else 1.0 if unit.width < 0.25 else 1.6
@@ -179,7 +180,7 @@ def step_ms(unit):
     return max(1.0, step / 300) if unit.scale in ("gpu", "paper") else step
 
 
-def published_file(architecture):
+def published_file(architecture: str) -> Path:
     """The file of a network trained by somebody else; FileNotFoundError says where it was looked for."""
     name = Path("pretrained", f"{architecture.replace('cifar_', 'cifar10_')}.pt")
     places = data.user_folders()
@@ -193,14 +194,14 @@ def published_file(architecture):
     )
 
 
-def weights_file(unit):
+def weights_file(unit: Any) -> Path:
     """Where the weights of a trained unit are kept, inside the working store; they are not published."""
     from relstab import store  # for its folder alone: results go the other way
 
     return store.working() / "weights" / Path(records.file_name(unit, records.key(unit))).with_suffix(".pt")
 
 
-def trained(unit):
+def trained(unit: Any) -> nn.Module:
     """The trained network of a unit, in evaluation mode, for other measures on the same nets.
 
     Raises FileNotFoundError when the unit has not been run with this working store, or by other code.
@@ -224,11 +225,11 @@ def configs(scale: str) -> list:
 
 
 @functools.cache
-def _units(scale):
+def _units(scale: str) -> tuple:
     return tuple(dict.fromkeys(unit for block in scales.ZOO[scale] for unit in expand(scale, block)))
 
 
-def expand(scale, block, kind=Network):
+def expand(scale: str, block: Mapping, kind: type = Network) -> Iterator:
     """A block of the table in `relbook.scales` as units: the product of its networks and of its lists.
 
     A list is an axis; `nets` gives (architecture, width, epochs), or with `steps` of the block (architecture,

@@ -10,7 +10,7 @@ Networks that diverged or collapsed are left out everywhere and listed by `failu
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -61,7 +61,7 @@ def outputs(
 
 
 @remembered
-def networks(rows: pd.DataFrame, **probe) -> pd.DataFrame:
+def networks(rows: pd.DataFrame, **probe: Any) -> pd.DataFrame:
     """One line a network: its fields, D, G, R (options of `outputs`), and `error`.
 
     The error is measured on the test set, but the published one for networks that others trained.
@@ -158,7 +158,7 @@ def largest(table: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def shortest_and_longest(rows: pd.DataFrame):
+def shortest_and_longest(rows: pd.DataFrame) -> tuple[pd.DataFrame, ...]:
     """Two tables of rows: of each architecture trained here on CIFAR-10 in several sizes the smallest one,
     and the largest.
 
@@ -176,7 +176,7 @@ def shortest_and_longest(rows: pd.DataFrame):
     return tuple(ends)
 
 
-def trained_profile(rows: pd.DataFrame, architecture):
+def trained_profile(rows: pd.DataFrame, architecture: str) -> pd.DataFrame:
     """D, G and R by layer of one trained network, as `relstab.sensitivity` gives them; empty if it was not probed."""
     table = profiles(rows) if len(rows) else pd.DataFrame(columns=["architecture", "stage"])
     table = select(table, architecture=architecture, stage=Stage.TRAINED)
@@ -220,7 +220,9 @@ def main_datasets(rows: pd.DataFrame) -> list[str]:
     return [name for name in present if name.startswith("cifar10")] or present
 
 
-def compared(rows: pd.DataFrame, datasets=None, *, each_seed: bool = False, **probe) -> pd.DataFrame:
+def compared(
+    rows: pd.DataFrame, datasets: Sequence[str] | None = None, *, each_seed: bool = False, **probe: Any
+) -> pd.DataFrame:
     """One line a network of an error plot (B Fig. 5): trained on the largest set, seeds averaged or each.
 
     Args:
@@ -234,7 +236,7 @@ def compared(rows: pd.DataFrame, datasets=None, *, each_seed: bool = False, **pr
     return geometric(table[_usual_augmentation(table)], [*NETWORK, *(["seed"] if each_seed else [])])
 
 
-def behind_compared(rows: pd.DataFrame):
+def behind_compared(rows: pd.DataFrame) -> Rows:
     """The networks of `compared`, each seed, with what a caption says of them (`relbook.page.stated`)."""
     found = compared(rows, each_seed=True)
     found = found.assign(probes=rows["probes"].max()) if "probes" in rows else found
@@ -262,7 +264,7 @@ def groups(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
     }
 
 
-def signs(rows: pd.DataFrame, *, statistic: str = "mean"):
+def signs(rows: pd.DataFrame, *, statistic: str = "mean") -> pd.DataFrame:
     """Correlations of log error with log D, log G and log R within the `groups` of networks, a line a group.
 
     Args:
@@ -276,7 +278,7 @@ def signs(rows: pd.DataFrame, *, statistic: str = "mean"):
     return pd.DataFrame(lines).T.astype({"networks": int})
 
 
-def causes(rows: pd.DataFrame):
+def causes(rows: pd.DataFrame) -> pd.DataFrame:
     """What one change does to R at the output, everything else equal: a line a cause, with the factors that were found.
 
     Columns: networks (pairs), smallest, median and largest factor on R. Only pairs of CIFAR-10 networks that
@@ -309,7 +311,7 @@ def causes(rows: pd.DataFrame):
     return pd.DataFrame(lines).T.astype({"pairs": int})
 
 
-def _pairs(table: pd.DataFrame, name):
+def _pairs(table: pd.DataFrame, name: str) -> pd.Series:
     """R at the largest value of the field over R at the smallest, for networks that agree in all other fields."""
     if table.empty:
         return pd.Series(dtype=float)
@@ -324,13 +326,13 @@ def _pairs(table: pd.DataFrame, name):
     return found[ends[name].nunique() > 1]
 
 
-def error_correlation(rows: pd.DataFrame, quantity: str = "R", **options):
+def error_correlation(rows: pd.DataFrame, quantity: str = "R", **options: Any) -> float:
     """Correlation of log error with log D, G or R over the networks of `compared`."""
     table = compared(rows, **options)
     return correlation(table[quantity], table["error"])
 
 
-def learning_sets(rows: pd.DataFrame, *, each_seed: bool = False, **probe) -> pd.DataFrame:
+def learning_sets(rows: pd.DataFrame, *, each_seed: bool = False, **probe: Any) -> pd.DataFrame:
     """The networks trained on subsets of several sizes P for one number of steps; seeds averaged or each."""
     table = networks(rows, **probe)
     table = table[(table["train_size"] > 0) & (table["noise"] == 0)]
@@ -349,13 +351,13 @@ def noise_networks(rows: pd.DataFrame) -> pd.DataFrame:
     return geometric(table, ["noise", "architecture", "width"])
 
 
-def shuffled(rows: pd.DataFrame, datasets=None) -> pd.DataFrame:
+def shuffled(rows: pd.DataFrame, datasets: Sequence[str] | None = None) -> pd.DataFrame:
     """The rows of the networks whose channel shuffles were probed (A Fig. 3), not fully connected."""
     probed = rows["dataset"].isin(datasets or main_datasets(rows)) & (rows["shuffles"] > 0)
     return rows[probed & ~rows["architecture"].str.startswith("fc")]
 
 
-def filters(rows: pd.DataFrame, architecture: str = "vgg11_bn", datasets=None) -> pd.DataFrame:
+def filters(rows: pd.DataFrame, architecture: str = "vgg11_bn", datasets: Sequence[str] | None = None) -> pd.DataFrame:
     """Mode growth of the widest and longest trained network of an architecture, seeds averaged (A Fig. 4)."""
     table = on_full_set(growth(rows))
     table = table[table["dataset"].isin(datasets or main_datasets(rows))]
@@ -368,7 +370,7 @@ def filters(rows: pd.DataFrame, architecture: str = "vgg11_bn", datasets=None) -
     return found
 
 
-def other_datasets(rows: pd.DataFrame):
+def other_datasets(rows: pd.DataFrame) -> list[str]:
     """The data sets of networks trained here, but for CIFAR-10's variants (B Fig. 20)."""
     return [name for name in dict.fromkeys(rows["dataset"]) if not name.startswith("cifar10")]
 
@@ -379,7 +381,7 @@ def larger_displacement(rows: pd.DataFrame) -> float:
     return float(values.min()) if len(values) else float("nan")
 
 
-def trained_here(rows: pd.DataFrame):
+def trained_here(rows: pd.DataFrame) -> pd.DataFrame:
     """One line a network that was trained here on a full set, without noise."""
     table = on_full_set(networks(rows))
     return table[table["recipe"] != "published"]
@@ -391,7 +393,7 @@ def sweeps(rows: pd.DataFrame) -> pd.DataFrame:
     return table[table.groupby(UNIT)["displacement"].transform("nunique") > 2]
 
 
-def with_and_without_augmentation(rows: pd.DataFrame):
+def with_and_without_augmentation(rows: pd.DataFrame) -> pd.DataFrame:
     """Networks trained both ways on a full set, all else equal (B Fig. 12)."""
     table = networks(rows)
     table = table[(table["train_size"] == EVERY_SIZE) & (table["noise"] == 0) & (table["recipe"] != "published")]
