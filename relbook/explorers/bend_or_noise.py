@@ -10,7 +10,7 @@ import base64
 import html
 import io
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -133,7 +133,7 @@ def _slider(name: str, label: str, count: int, value: int) -> str:
     )
 
 
-def _plot(name: str, networks: list[str], limits: tuple[float, float]) -> str:
+def _plot(name: str, networks: list[str], limits: Sequence[float]) -> str:
     """One quantity: a logarithmic track for each network, from before training (hollow) to after it (filled)."""
     low, high = limits
     title, what = PANELS[name]

@@ -18,7 +18,7 @@ import shutil
 import subprocess
 import time
 import tomllib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -317,7 +317,7 @@ def _outcome(result: Result, number: int, total: int) -> str:
     return f"{result.why}  ({number} of {total})\n    the last lines of {result.log}:\n{tail}"
 
 
-def _summarise(results: list[Result], scale: str, say: Callable[[str], object]) -> None:
+def _summarise(results: Collection[Result], scale: str, say: Callable[[str], object]) -> None:
     count = {
         word: sum(result.status == word for result in results) for word in ("current", "executed", "failed", "refused")
     }

@@ -1,5 +1,5 @@
-"""The two packages as drawn: how many modules and layers there are, no circle,
-and nothing of the library knows the book.
+"""The two packages as drawn: how many modules and layers there are, no circle, nothing of the library knows the book,
+and every function says what it takes and gives.
 
 import-linter (pyproject.toml) holds the order of the layers; here also imports inside functions and by name count.
 """
@@ -118,3 +118,44 @@ def test_no_module_is_long():
     lines = {module: len(path.read_text().splitlines()) for module, path in MODULES.items()}
     assert max(lines.values()) <= 600, max(lines, key=lines.get)
     assert sorted(lines.values())[len(lines) // 2] < 160
+
+
+def functions(node):
+    """The functions and methods below a node of the source, but for those inside of functions."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield child
+        else:
+            yield from functions(child)
+
+
+def untyped(function):
+    """The parameters of a function that have no type, and "return" where its result has none."""
+    given = function.args
+    named = [*given.posonlyargs, *given.args, given.vararg, *given.kwonlyargs, given.kwarg]
+    found = [one.arg for one in named if one and one.annotation is None and one.arg not in ("self", "cls")]
+    return found + ["return"] * (function.returns is None and function.name != "__init__")
+
+
+def test_a_missing_type_is_seen():
+    text = """
+class A:
+    def __init__(self, a: int, /, b, *c: int, d: int = 1): ...
+    def e(self, *f, g, **h) -> int: ...
+if True:
+    def i(j: int):
+        def k(l): ...
+"""
+    assert [untyped(one) for one in functions(ast.parse(text))] == [["b"], ["f", "g", "h"], ["return"]]
+
+
+@pytest.mark.parametrize("package", MOST)
+def test_every_function_is_typed(package):
+    """Public or private, methods too; what they are given in the tests is checked against it (`jaxtyping`)."""
+    missing = {
+        f"{module}.{function.name}": untyped(function)
+        for module, path in sources(package).items()
+        for function in functions(ast.parse(path.read_text()))
+        if untyped(function)
+    }
+    assert missing == {}

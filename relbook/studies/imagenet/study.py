@@ -133,7 +133,7 @@ class Network:
         return rows
 
 
-def probe(model: nn.Module, images: Tensor, *draw: int, **options: Any) -> pd.DataFrame:
+def probe(model: nn.Module, images: Tensor, *draw: object, **options: Any) -> pd.DataFrame:
     """`point_values` at δ = 1; networks share deformations and noise, which differ only between `draw`s."""
     generator = seeded("probe", *draw)
     return point_values(model, images, displacement=1.0, batch_size=BATCH, generator=generator, **options)

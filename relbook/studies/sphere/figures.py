@@ -6,6 +6,7 @@
 """
 
 import math
+from typing import SupportsIndex
 
 import numpy as np
 import pandas as pd
@@ -83,7 +84,7 @@ def lazy_and_feature(rows: pd.DataFrame) -> Figure:
     return fig
 
 
-def _curves(ax: Axes, logs: DataFrameGroupBy | SeriesGroupBy, dimension: int | None) -> None:
+def _curves(ax: Axes, logs: DataFrameGroupBy | SeriesGroupBy, dimension: SupportsIndex | None) -> None:
     """One line per regime: geometric mean over members and its standard error."""
     mean, error = logs.mean(), logs.sem()
     for alpha, (label, colour, marker, line) in REGIMES.items():
