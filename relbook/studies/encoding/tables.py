@@ -134,7 +134,7 @@ def summary(rows: pd.DataFrame) -> str:
         for name, written in (("D", "$D_f$"), ("G", "$G_f$"), ("test_error", "the test error"))
     ]
     return (
-        f"Training on copies of quality 75 multiplies $R_f$ by **{in_words(found['R'])}**; "
+        f"With means over pictures, training on copies of quality 75 multiplies $R_f$ by **{in_words(found['R'])}**; "
         f"{parts[0]}, {parts[1]} and {parts[2]}.{few}"
     )
 
@@ -155,12 +155,13 @@ def in_words(found: Measurement) -> str:
 def caveat(rows: pd.DataFrame, quantity: str = "R") -> str:
     """The sentence that belongs beside a number of networks trained on `cifar10-jpeg`; rows of the study `encoding`.
 
-    The statistic is B's, "component_median", as in its figures.
+    In both statistics of the figures: B's "component_median", and the mean, which A and `summary` take.
     """
-    found = factor(rows, quantity, statistic="component_median")
+    found, means = factor(rows, quantity, statistic="component_median"), factor(rows, quantity)
     if not found.n:
         return "These networks were trained on JPEG copies of CIFAR-10; what that changes has not been measured here."
     return (
         f"These networks were trained on JPEG copies of CIFAR-10. In pairs of networks that differ in nothing else, "
-        f"that multiplies {quantity} by {in_words(found)}."
+        f"that multiplies {quantity} by {in_words(found)} where it is a median over pictures, and by {means.estimate:.2f} "
+        f"({means.low:.2f} to {means.high:.2f}) where it is a mean."
     )

@@ -224,7 +224,7 @@ def _networks(ax: Axes, table: pd.DataFrame, quantity: str, *, each: pd.DataFram
             ax.vlines(line[quantity], own["error"].min(), own["error"].max(), color=colour)
     x = np.array([table[quantity].min() / 1.5, table[quantity].max() * 1.5])
     if quantity == "R":
-        ax.plot(x, 0.2 * np.sqrt(x), ls=style.PAPER, color=style.GREY, label=r"paper: $0.2\,\sqrt{R_f}$")
+        ax.plot(x, 0.2 * np.sqrt(x), ls=style.PAPER, color=style.GREY, label=r"paper: $0.2\,R_f^{1/2}$")
     ax.set(xscale="log", yscale="log", xlabel=f"${quantity}_f$", ylabel="test error ε", xlim=x)
 
 
@@ -493,7 +493,7 @@ def trajectories(rows: pd.DataFrame) -> Figure:
             ax.plot(line["R"], line["error"], color=colour, marker=marker, label=net(architecture, width))
             ax.plot(*line[["R", "error"]].to_numpy()[-1], marker, color=colour, ms=10)
         x = np.array([chosen["R"].min() / 1.2, chosen["R"].max() * 1.2])
-        ax.plot(x, 0.2 * np.sqrt(x), ls=style.PAPER, color=style.GREY, label=r"paper: $0.2\,\sqrt{R_f}$")
+        ax.plot(x, 0.2 * np.sqrt(x), ls=style.PAPER, color=style.GREY, label=r"paper: $0.2\,R_f^{1/2}$")
         first, last = chosen["train_size"].min(), chosen["train_size"].max()
         name = label(dataset).replace("\n", " ")
         ax.set_title(f"{name}\nP = {first:,} to {last:,}", fontsize=10)
