@@ -152,13 +152,12 @@ ENCODINGS = {
 def _stated(rows: Rows) -> str:
     parts = []
     if count := _units(rows):
-        noun = "network" if NETS & set(rows) else "setting"
+        noun = "network" if NETS & set(rows) and "member" not in rows else "setting"
         sets = _sets(rows)
         where = f" on {_listed(sets)}" if sets else ""
-        members = sorted(set(rows["members"].dropna().astype(int))) if "members" in rows else []
-        each = f" of {' to '.join(map(str, dict.fromkeys([members[0], members[-1]])))} seeds" if members else ""
+        each = f" of {_seeds(rows)} seeds" if "member" in rows else ""
         parts.append(f"{count:,} {noun}{'s' * (count > 1)}{each}{where}")
-    if "seed" in rows and "members" not in rows:
+    if "seed" in rows and "member" not in rows:
         seeds = sorted({int(seed) for seed in rows["seed"].dropna()})
         run = len(seeds) > 2 and seeds == list(range(seeds[0], seeds[-1] + 1))
         many = f"{seeds[0]} to {seeds[-1]}" if run else _listed(map(str, seeds))
@@ -183,18 +182,32 @@ def _sets(*tables: pd.DataFrame) -> list[str]:
 
 def _units(rows: Rows) -> int:
     """How many networks, or settings, rows came from; 0 where a study is not of this book and does not say."""
-    from dataclasses import fields
-
     from relbook import registry
 
     if rows.study not in registry.STUDIES:
         return rows.units - rows.missing
     if "name" in rows:  # networks of others, of which one may have several units
         return rows["name"].nunique()
+    settings = _settings(rows)
+    return len(rows[settings].astype(str).drop_duplicates()) if settings else 0
+
+
+def _settings(rows: Rows) -> list[str]:
+    """The columns in which units differ; of ensembles, whose units are parts of the seeds, all but those of seeds."""
+    from dataclasses import fields
+
+    from relbook import registry
+
     configs = registry.configs(rows.study, rows.scale)
     names = [field.name for kind in {type(config) for config in configs} for field in fields(kind)]
-    settings = [name for name in dict.fromkeys(names) if name in rows]
-    return len(rows[settings].astype(str).drop_duplicates()) if settings else 0
+    without = {"seed", "members"} if "member" in rows else set()
+    return [name for name in dict.fromkeys(names) if name in rows and name not in without]
+
+
+def _seeds(rows: Rows) -> str:
+    """How many seeds the settings of ensembles have, from fewest to most."""
+    counts = rows["member"].groupby([rows[name].astype(str) for name in _settings(rows)]).nunique()
+    return " to ".join(map(str, dict.fromkeys([counts.min(), counts.max()])))
 
 
 def _listed(words: Iterable) -> str:

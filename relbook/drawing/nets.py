@@ -24,7 +24,7 @@ from relbook.drawing import style
 LABELS = {"fc_l2": "FC-L2", "fc_l4": "FC-L4", "fc_l6": "FC-L6", "lenet": "LeNet", "alexnet": "AlexNet",
           "mnist": "MNIST", "fashion-mnist": "Fashion-MNIST", "fashion-mini": "Fashion-MNIST\n(3,000 images)",
           "cifar10": "CIFAR-10", "cifar10-jpeg": "CIFAR-10\n(JPEG)",
-          "cifar10-lossless": "CIFAR-10\n(others')", "imagenet": "ImageNet"}  # fmt: skip
+          "cifar10-lossless": "CIFAR-10\n(by others)", "imagenet": "ImageNet"}  # fmt: skip
 
 
 def label(name: str) -> str:

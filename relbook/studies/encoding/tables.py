@@ -162,6 +162,6 @@ def caveat(rows: pd.DataFrame, quantity: str = "R") -> str:
         return "These networks were trained on JPEG copies of CIFAR-10; what that changes has not been measured here."
     return (
         f"These networks were trained on JPEG copies of CIFAR-10. In pairs of networks that differ in nothing else, "
-        f"that multiplies {quantity} by {in_words(found)} where it is a median over pictures, and by {means.estimate:.2f} "
-        f"({means.low:.2f} to {means.high:.2f}) where it is a mean."
+        f"that multiplies {quantity} by {in_words(found)} where it is a median over pictures, and by "
+        f"{means.estimate:.2f} ({means.low:.2f} to {means.high:.2f}) where it is a mean."
     )

@@ -19,6 +19,10 @@ from relbook.studies.zoo.tables import QUANTITIES, correlation
 STAGES = ("trained", "shuffled", "init")
 
 
+def _signed(value: float) -> str:
+    return f"{value:+.2f}".replace("-", "−")
+
+
 @drawn
 def error_scatter(rows: pd.DataFrame) -> Figure:
     """A Fig. 6: test error against D, G and R of the output, a point per architecture, seeds averaged.
@@ -45,14 +49,16 @@ def error_scatter(rows: pd.DataFrame) -> Figure:
             handles += ax.plot(line[quantity], line["error"], marker, color=colour, ms=size, mec="white", mew=0.5,
                                label=net(line["architecture"], line["width"]))  # fmt: skip
     for ax, quantity in zip(axes, QUANTITIES, strict=True):
-        lines = [f"${quantity}_f$", f"all {len(table)}: {correlation(table[quantity], table['error']):+.2f}"]
+        lines = [f"${quantity}_f$", f"all {len(table)}: {_signed(correlation(table[quantity], table['error']))}"]
         if len(far):
-            lines.append(f"without FC: {correlation(near[quantity], near['error']):+.2f}")
+            lines.append(f"without FC: {_signed(correlation(near[quantity], near['error']))}")
             value = np.exp(np.log(far[quantity]).mean())
             right = value > np.exp(np.log(near[quantity]).mean())
             ax.annotate("", (0.98 if right else 0.02, 0.985), (0.86 if right else 0.14, 0.9), xycoords="axes fraction",
                         textcoords="axes fraction", arrowprops={"arrowstyle": "->", "lw": 1.2})  # fmt: skip
-            ax.text(0.84 if right else 0.16, 0.9, f"FC at {value:.2g},\nerror {far['error'].mean():.2f}", va="center",
+            ax.text(0.84 if right else 0.16, 0.9, f"{len(far)} FC at {value:.2g},\nerror {far['error'].mean():.2f}",
+                    va="center", zorder=9,
+                    bbox={"facecolor": "white", "alpha": 0.7, "edgecolor": "none", "pad": 1},
                     ha="right" if right else "left", transform=ax.transAxes, fontsize=9.5)  # fmt: skip
         ax.set(xscale="log", yscale="log", xlabel="\n".join(lines))
         ax.margins(0.12, 0.3)

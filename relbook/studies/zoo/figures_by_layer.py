@@ -217,7 +217,7 @@ def growth_panels(table: pd.DataFrame, name: str) -> Figure:
     for ax in axes[:, 0]:
         ax.set_ylabel(r"$\gamma(t)/\gamma(0)$")
     fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=6,
-               title=f"{name}: eigenvalue of the grid Laplacian")  # fmt: skip
+               title=f"{name}; λ: eigenvalue of the mode")  # fmt: skip
     return fig
 
 
