@@ -144,7 +144,8 @@ NETS = {"architecture", "network", "layers"}  # columns of which a study of netw
 ENCODINGS = {
     "cifar10": "CIFAR-10", "cifar10-jpeg": "CIFAR-10 (JPEG copies)", "cifar10-lossless": "CIFAR-10 (original images)",
     "cifar10-lossless-8k": "8,068 original images of CIFAR-10", "cifar10-8k-jpeg75": "JPEG copies of these",
-    "fashion-mini": "3,000 images of Fashion-MNIST", "fashion-mnist": "Fashion-MNIST", "mnist": "MNIST",
+    "fashion-mini": "3,000 images of Fashion-MNIST", "fashion-mini-jpeg75": "JPEG copies of these",
+    "fashion-mnist": "Fashion-MNIST", "mnist": "MNIST",
     "imagenet": "ImageNet",
 }  # fmt: skip
 
