@@ -152,7 +152,7 @@ def test_the_error_is_drawn_against_D_G_and_R():
         convolutional = list(zip(across, errors.values(), strict=True))[2:]
         assert points == [pytest.approx(point) for point in sorted(convolutional)]
     assert [ax.get_xlabel().split("\n")[1:] for ax in axes] == [
-        [f"all 6: {sign}1.00", f"without FC: {sign}1.00"] for sign in "+-+"
+        [f"all 6: {sign}1.00", f"without FC: {sign}1.00"] for sign in "+−+"
     ]
     dense = (0.5 * 0.4) ** 0.5
     for ax, value in zip(axes, (dense, 1 / dense, dense), strict=True):

@@ -54,8 +54,8 @@ def factors(rows: pd.DataFrame) -> Figure:
         ax.axhline(1, **style.GUIDE)
         ax.set(yscale="log", title=title, xticks=range(len(columns)), xlim=(-0.6, len(columns) - 0.4))
         ax.set_xticklabels([SHORT[copies] for copies in columns], fontsize=8.5)
+        ax.set_xlabel("JPEG quality", fontsize=9.5)
     axes[0].set_ylabel("trained on copies / on originals")
-    fig.supxlabel("quality of the JPEG copies", fontsize=10)
     handles += [
         Line2D([], [], marker="o", label=style.STROKES[name].words, **style.stroke(name, style.GREY) | {"ls": ""})
         for name in ("plain", "augmented")

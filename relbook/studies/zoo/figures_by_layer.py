@@ -19,6 +19,7 @@ from torch import Tensor
 from relbook.drawing import style
 from relbook.drawing.nets import drawn, legend, look, net, nothing
 from relbook.studies.zoo import tables
+from relbook.studies.zoo.figures import FEWEST
 
 COLUMNS = 4  # small panels side by side
 PROBE_NOISE = 20.0  # norm of the noise that measures G on CIFAR-10
@@ -107,10 +108,11 @@ def noise_correlations(rows: pd.DataFrame, pictures: Sequence = ()) -> Figure:
     for offset, (quantity, (colour, marker, text)) in zip((-0.02, 0, 0.02), style.QUANTITIES.items(), strict=True):
         points = []
         for level, nets in table.groupby("noise"):
-            low, high = tables.interval(nets[quantity], nets["error"])
             value = tables.correlation(nets[quantity], nets["error"])
             points.append((place[level] + offset, value))
-            ax.plot([place[level] + offset] * 2, [low, high], color=colour, lw=1)
+            if len(nets) >= FEWEST:
+                ends = tables.interval(nets[quantity], nets["error"])
+                ax.plot([place[level] + offset] * 2, ends, color=colour, lw=1)
         ax.plot(*zip(*points, strict=True), color=colour, marker=marker, label=text)
     ax.axhline(0, **style.GUIDE)
     if smallest <= PROBE_NOISE <= levels[-1]:
@@ -175,6 +177,7 @@ def noise_scatter(rows: pd.DataFrame) -> Figure:
             written = f"{value:.2f}".replace("-", "−")
             ax.set(xscale="log", yscale="log", title=f"noise {level:g}, ${quantity}_f$: {written}")
             ax.title.set_fontsize(9.5)
+            ax.margins(y=0.12)
         row[0].set_ylabel("test error ε")
     for ax, quantity in zip(axes[-1], tables.QUANTITIES, strict=True):
         ax.set_xlabel(f"${quantity}_f$")
