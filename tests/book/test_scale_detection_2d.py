@@ -156,7 +156,7 @@ def test_the_error_is_drawn_against_D_G_and_R():
     ]
     dense = (0.5 * 0.4) ** 0.5
     for ax, value in zip(axes, (dense, 1 / dense, dense), strict=True):
-        assert [text.get_text() for text in ax.texts if text.get_text()] == [f"FC at {value:.2g},\nerror 0.45"]
+        assert [text.get_text() for text in ax.texts if text.get_text()] == [f"2 FC at {value:.2g},\nerror 0.45"]
 
 
 def test_profiles_and_shuffling_are_those_of_the_tables(rows):
