@@ -190,6 +190,14 @@ def test_the_caption_counts_what_is_drawn_and_names_the_encoding():
     assert both.stated == f"{part} {part}"
 
 
+def test_the_caption_counts_the_seeds_of_ensembles_by_setting():
+    """Units hold two members each: of the first size there are four seeds, of the second two."""
+    members = {"train": [64, 64, 64, 64, 128, 128], "seed": [1, 1, 3, 3, 1, 1], "member": [1, 2, 3, 4, 1, 2]}
+    rows = Rows(members).assign(members=2).of("stripe", "laptop", units=3)
+    assert page.stated(rows) == "Rows of the study stripe: 2 settings of 2 to 4 seeds, scale laptop."
+    assert page.stated(rows[:4]) == "Rows of the study stripe: 1 setting of 4 seeds, scale laptop."
+
+
 @pytest.mark.parametrize(("mine", "where"), [("fashion-mini", ", on 3,000 images of Fashion-MNIST."), ("mnist", ".")])
 def test_the_caption_names_other_pictures_than_the_published_ones(mine, where, monkeypatch):
     values = {"tiny": ([2.0], mine), "laptop": ([1.0], "mnist")}

@@ -232,6 +232,19 @@ def test_noise_correlations_are_those_of_each_level(noisy):
     assert [y for _, y in values[0]] == pytest.approx([1, -1])
 
 
+def test_intervals_of_few_networks_are_not_drawn(noisy):
+    def bars(rows):
+        ends = [line.get_xdata() for line in figures_by_layer.noise_correlations(rows).axes[0].lines]
+        return sum(len(x) == 2 and x[0] == x[1] for x in ends)
+
+    more = [
+        network(name, 0.3, 2.0 + k, 0.2, noise=level)
+        for k, name in enumerate(("lenet", "alexnet"))
+        for level in (0.0, 30.0)
+    ]
+    assert bars(pd.concat([noisy, frame(*more)])) - bars(noisy) == 6  # three quantities at two levels
+
+
 def test_each_level_of_noise_has_its_picture_above_it(noisy):
     import torch
 
