@@ -273,7 +273,8 @@ def test_points_that_fold_are_those_of_the_backward_map(monkeypatch):
     y, x = (torch.arange(64.0) - 31.5).reshape(1, 64, 1), (torch.arange(64.0) - 31.5).reshape(1, 1, 64)
     zero = torch.zeros(1, 64, 64)
     linear = [(2 * x + zero, zero), (2 * x + zero, 2 * y + zero), (2 * y + zero, 2 * x + zero),
-              (2 * y + zero, -2 * x + zero), (-2 * x + zero, zero), (zero, 2 * y + zero), (x + zero, zero)]  # fmt: skip
+              (2 * y + zero, -2 * x + zero), (-2 * x + zero, zero), (zero, 2 * y + zero), (x + zero, zero),
+              (x / 2 + y / 2, x - y)]  # fmt: skip
     moved = torch.stack([torch.cat(pair) for pair in linear])
     temperatures = []
 
@@ -282,7 +283,16 @@ def test_points_that_fold_are_those_of_the_backward_map(monkeypatch):
         return moved
 
     monkeypatch.setattr(fields.diffeo, "displacement_field", field)
-    assert fields._folded_points(None, 3).tolist() == [1, 0, 1, 0, 0, 1, 1]  # determinants -1, 1, -3, 5, 3, -1 and 0
+    assert fields._folded_points(None, 3).tolist() == [
+        1,
+        0,
+        1,
+        0,
+        0,
+        1,
+        1,
+        0,
+    ]  # determinants -1, 1, -3, 5, 3, -1, 0, 1/2
     assert temperatures == [(pytest.approx(8 / math.pi**3 / 9), 64)]
     half = torch.where(x < 0, x * 0, 2 * x) + zero  # 32 columns are flat; at the edge the slope is a half of 2
     monkeypatch.setattr(fields.diffeo, "displacement_field", lambda *_: torch.stack([torch.cat([half, zero])]))
@@ -294,8 +304,11 @@ def test_the_worst_cut_off_counts_with_the_scatter_of_its_draws(monkeypatch):
 
     def folded(coefficients, cut):
         assert coefficients.shape[-2:] == (cut, cut) and len(coefficients) <= 250
+        assert coefficients.ne(0).any((0, 1)).equal(fields.diffeo.kept_modes(cut, rule="paper"))
+        drawn.append(coefficients.sum().item())
         return np.resize([0.0, 0.4], len(coefficients)) * (cut == 5)
 
+    drawn = []
     monkeypatch.setattr(fields, "_folded_points", folded)
     for cuts in ([3, 5], [5, 3]):
         found = fields.local_folds(cuts=cuts, draws=300, seed=0)
@@ -303,7 +316,10 @@ def test_the_worst_cut_off_counts_with_the_scatter_of_its_draws(monkeypatch):
         assert found.high - 0.2 == pytest.approx(1.96 * 0.2 / math.sqrt(299)) == pytest.approx(0.2 - found.low)
     assert not fields.local_folds(cuts=[5], draws=99, seed=0).enough
     assert fields.local_folds(cuts=[5], draws=100, seed=0).enough
-    assert fields.local_folds(cuts=[3], draws=100, seed=0).low == 0
+    del drawn[:]
+    for seed in (1, 1, 2):
+        assert fields.local_folds(cuts=[3], draws=100, seed=seed).low == 0
+    assert drawn[0] == drawn[1] != drawn[2]
 
 
 def test_squares_that_depend_on_each_other_are_found(monkeypatch):
