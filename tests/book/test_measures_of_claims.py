@@ -283,7 +283,7 @@ def test_points_that_fold_are_those_of_the_backward_map(monkeypatch):
         return moved
 
     monkeypatch.setattr(fields.diffeo, "displacement_field", field)
-    assert fields._folded_points(None, 3).tolist() == [
+    assert fields._folded_points(torch.zeros(1, 2, 3, 3), 3).tolist() == [
         1,
         0,
         1,
@@ -296,7 +296,7 @@ def test_points_that_fold_are_those_of_the_backward_map(monkeypatch):
     assert temperatures == [(pytest.approx(8 / math.pi**3 / 9), 64)]
     half = torch.where(x < 0, x * 0, 2 * x) + zero  # 32 columns are flat; at the edge the slope is a half of 2
     monkeypatch.setattr(fields.diffeo, "displacement_field", lambda *_: torch.stack([torch.cat([half, zero])]))
-    assert fields._folded_points(None, 3).item() == pytest.approx(0.5, abs=1 / 32)
+    assert fields._folded_points(torch.zeros(1, 2, 3, 3), 3).item() == pytest.approx(0.5, abs=1 / 32)
 
 
 def test_the_worst_cut_off_counts_with_the_scatter_of_its_draws(monkeypatch):
