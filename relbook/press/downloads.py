@@ -103,7 +103,7 @@ def drawn(cells: Any, stored: Mapping[str, Mapping[str, str]]) -> Any:
                 if len(text) <= vector.LARGEST:
                     output["data"] = {"text/html": text}
     for cell, label in bare:
-        cells.cells.insert(cells.cells.index(cell), nbformat.v4.new_markdown_cell(f"({label})="))
+        cells.cells.insert(cells.cells.index(cell), nbformat.v4.new_markdown_cell(f"({label})=", id=f"{cell.id}-label"))
     return cells
 
 

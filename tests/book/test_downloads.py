@@ -1,6 +1,7 @@
 """What readers can download: kept while a notebook runs, found again with it, linked on its page, valid."""
 
 import base64
+import copy
 import json
 import os
 import shutil
@@ -79,7 +80,9 @@ def test_a_figure_without_rows_is_a_sentence_without_a_caption():
     for cell in found.cells:
         cell.metadata["mystnb"]["figure"]["caption"] = "What is drawn."
     found.cells[0].outputs = [nbformat.v4.new_output("display_data", {"text/markdown": "None yet."})]
+    again = downloads.drawn(copy.deepcopy(found), {})
     cells = downloads.drawn(found, {}).cells
+    assert again.cells == cells, "the page would be rendered again each time"
     assert [cell.cell_type for cell in cells] == ["markdown", "code", "code"]
     assert cells[0].source == "(fig-1)="
     assert "figure" not in cells[1].metadata["mystnb"] and "figure" in cells[2].metadata["mystnb"]

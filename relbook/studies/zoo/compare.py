@@ -13,7 +13,7 @@ DIGITS = 6
 FEWEST = 10  # networks at a setting that make a curve
 
 
-def networks(rows: Rows, displacement: float | int = 1.0, cut: int = 3, statistic: str = "mean") -> Rows:
+def networks(rows: Rows, displacement: float | int = 1.0, cut: float | int = 3, statistic: str = "mean") -> Rows:
     """The networks on CIFAR-10 (B Fig. 5) among rows of this study, one row per network.
 
     It says of itself what the rows say. Empty for settings that the networks were not probed at.
