@@ -229,7 +229,7 @@ def _networks(ax: Axes, table: pd.DataFrame, quantity: str, *, each: pd.DataFram
 
 
 def _others(table: pd.DataFrame) -> list:
-    """The handle that explains the black rim, where there are networks that others trained."""
+    """The handle that explains the rim, where there are networks that others trained."""
     if not (len(table) and table["recipe"].eq("published").any()):
         return []
     return [Line2D([], [], marker="o", ls="", color=style.GREY, label="trained by others", **style.OTHERS)]
