@@ -163,8 +163,7 @@ def _stated(rows: Rows) -> str:
         run = len(seeds) > 2 and seeds == list(range(seeds[0], seeds[-1] + 1))
         many = f"{seeds[0]} to {seeds[-1]}" if run else _listed(map(str, seeds))
         parts.append(f"seed{'s' * (len(seeds) > 1)} {many}")
-    if "probes" in rows:
-        probes = sorted({int(count) for count in rows["probes"].dropna()})
+    if "probes" in rows and (probes := sorted({int(count) for count in rows["probes"].dropna()})):
         parts.append(f"{' or '.join(map(str, probes))} images a measurement")
     found = list(dict.fromkeys(rows["scale"])) if "scale" in rows else [rows.scale]
     parts.append(f"scale{'s' * (len(found) > 1)} {' and '.join(found)}")

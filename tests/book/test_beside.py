@@ -182,6 +182,7 @@ def test_the_caption_counts_what_is_drawn_and_names_the_encoding():
     rows = zoo("lenet", "lenet", "vgg11", "alexnet")
     whole = page.picture(draw, rows, show="published").stated
     assert whole == "Rows of the study zoo: 3 networks on CIFAR-10 (JPEG copies), scale laptop."
+    assert "images" not in page.stated(rows.assign(probes=float("nan")))
     part = page.picture(draw, rows, show="published", of=lambda rows: rows[rows.architecture.eq("lenet")]).stated
     assert part == whole.replace("3 networks", "1 network")
     both = page.picture(
