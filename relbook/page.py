@@ -14,6 +14,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from relbook.drawing import beside, style, vector
+from relbook.studies.words import listed
 from relstab.store import Rows, environment
 
 
@@ -98,7 +99,7 @@ def _both(draw: Callable, rows: Sequence, show: str, drawn: Callable) -> tuple[F
     if not beside.beside(fig, draw(*own), f"computed here ({scale})"):
         return fig, words
     sets = _sets(*(part for part in drawn(*own) if getattr(part, "scale", "") == scale))
-    where = f", on {_listed(sets)}" if sets and sets != _sets(*drawn(*rows)) else ""
+    where = f", on {listed(sets)}" if sets and sets != _sets(*drawn(*rows)) else ""
     return fig, f"{words} Small and grey: computed by this page itself, at scale {scale}{where}."
 
 
@@ -155,13 +156,13 @@ def _stated(rows: Rows) -> str:
     if count := _units(rows):
         noun = "network" if NETS & set(rows) and "member" not in rows else "setting"
         sets = _sets(rows)
-        where = f" on {_listed(sets)}" if sets else ""
+        where = f" on {listed(sets)}" if sets else ""
         each = f" of {_seeds(rows)} seeds" if "member" in rows else ""
         parts.append(f"{count:,} {noun}{'s' * (count > 1)}{each}{where}")
     if "seed" in rows and "member" not in rows:
         seeds = sorted({int(seed) for seed in rows["seed"].dropna()})
         run = len(seeds) > 2 and seeds == list(range(seeds[0], seeds[-1] + 1))
-        many = f"{seeds[0]} to {seeds[-1]}" if run else _listed(map(str, seeds))
+        many = f"{seeds[0]} to {seeds[-1]}" if run else listed(map(str, seeds))
         parts.append(f"seed{'s' * (len(seeds) > 1)} {many}")
     if "probes" in rows and (probes := sorted({int(count) for count in rows["probes"].dropna()})):
         parts.append(f"{' or '.join(map(str, probes))} images a measurement")
@@ -208,15 +209,6 @@ def _seeds(rows: Rows) -> str:
     """How many seeds the settings of ensembles have, from fewest to most."""
     counts = rows["member"].groupby([rows[name].astype(str) for name in _settings(rows)]).nunique()
     return " to ".join(map(str, dict.fromkeys([counts.min(), counts.max()])))
-
-
-def _listed(words: Iterable) -> str:
-    """
-    >>> _listed("abc")
-    'a, b and c'
-    """
-    *first, last = words
-    return f"{', '.join(first)} and {last}" if first else last
 
 
 def hashed(shown: bytes) -> str:

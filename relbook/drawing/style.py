@@ -11,6 +11,7 @@ widths or cut-offs, is told by shades (`graded`), never by dashes.
 """
 
 import functools
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -132,6 +133,15 @@ def family(architecture: str) -> str:
     if architecture.startswith("vgg"):
         return "vgg_bn" if architecture.endswith("bn") else "vgg"
     return next((name for name in FAMILIES if architecture.startswith(name)), "other")
+
+
+def signed(value: float) -> str:
+    """A correlation with its sign, a minus and not a hyphen; a dash where there is none.
+
+    >>> signed(0.5), signed(-0.25), signed(float("nan"))
+    ('+0.50', '−0.25', '–')
+    """
+    return f"{value:+.2f}".replace("-", "−") if math.isfinite(value) else "–"
 
 
 @contextmanager

@@ -58,6 +58,18 @@ class OnImages:
         return encodings(self)
 
 
+class OnOneSet:
+    """A config whose `dataset` is all that it needs, and that takes no other encoding in its place."""
+
+    def data_digest(self) -> str:
+        """The images, by their bytes."""
+        return data.digest(self.dataset)
+
+    def require(self, *, download: bool = True) -> None:
+        """Raise FileNotFoundError when the images are missing on this machine."""
+        data.require(self.dataset, download=download)
+
+
 class OfArchitecture:
     """A config with an `architecture`, which may have dropout."""
 

@@ -3,6 +3,7 @@
 import pandas as pd
 
 from relbook.studies.select import Kind, select
+from relbook.studies.words import listed
 from relbook.studies.zoo import tables as zoo_tables
 
 NAMES = {"fc_l2": "fully connected network", "lenet": "LeNet", "cifar_resnet20": "ResNet20"}
@@ -40,7 +41,7 @@ def networks_in_words(rows: pd.DataFrame) -> str:
             )
         parts.append(f"a {NAMES[name]} ({made}, test error {line['test_error']:.2f})")
     return (
-        f"Networks on CIFAR-10: {', '.join(parts[:-1])} and {parts[-1]}. Each number is an average over "
+        f"Networks on CIFAR-10: {listed(parts)}. Each number is an average over "
         f"{int(rows['probes'].max()):,} original test pictures that no network was "
         "trained on, one bend and one noise each. (The chapters on Petrini 2021 take medians of each output instead, "
         "as its authors do; of these networks, medians and their ratios $R$ are smaller.)"

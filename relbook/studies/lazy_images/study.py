@@ -39,7 +39,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from relbook import scales
-from relbook.studies.datasets import loaded
+from relbook.studies.datasets import OnOneSet, loaded
 from relbook.studies.lazy_images import pixels
 from relbook.studies.lazy_images.networks import Centred, Predictor
 from relstab import data, models
@@ -59,7 +59,7 @@ SPEED = {"tiny": 5e10, "laptop": 5e10, "gpu": 5e12, "paper": 5e12}  # operations
 
 
 @dataclass(frozen=True)
-class LazyImages:
+class LazyImages(OnOneSet):
     """One network: everything its numbers depend on.
 
     Args:
@@ -84,14 +84,6 @@ class LazyImages:
     probes: int
     limit: int
 
-    def data_digest(self) -> str:
-        """The images, by their bytes."""
-        return data.digest(self.dataset)
-
-    def require(self, *, download: bool = True) -> None:
-        """Raise FileNotFoundError when the images are missing on this machine."""
-        data.require(self.dataset, download=download)
-
     @property
     def cost_minutes(self) -> float:
         """Rough cost on one core (gpu, paper: a GPU), from the operations of the steps that pilots took."""
@@ -106,29 +98,35 @@ class LazyImages:
     ) -> list[dict]:
         """Train and probe; rows as in the module's docstring."""
         dataset, device = loaded(self.dataset), torch.device(device)
-        split = data.random_subset(dataset.train, self.train, seed=self.seed, balanced=True).to(device)
-        images = dataset.normalise(split.images)
-        net = Centred(self.build(dataset), images.mean(0).cpu()).to(device)
-        predictor = Predictor(net, LIMIT if self.alpha is None else self.alpha).to(device)
-        fit = descend(predictor, images, split.labels, step=HIDDEN * self.width, limit=self.limit)
+        predictor, images, labels, fit = self.trained(device)
         if progress:
             progress(f"alpha {predictor.alpha:g}, P = {self.train}: {fit['status']} after {fit['steps']} steps")
         test = dataset.test.to(device)
         probes = dataset.normalise(test.images[: self.probes])
         training = {
             **fit,
-            "train_error": error_rate(predictor, images, split.labels),
+            "train_error": error_rate(predictor, images, labels),
             "test_error": error_rate(predictor, test.images, test.labels, normalise=dataset.normalise),
             "weight_change": predictor.weight_change(),
             "kernel_change": predictor.kernel_change(probes[:KERNEL_IMAGES], generator=seeded("kernel")),
         }
         rows = [{"kind": "training", **training}]
-        for stage, model in (("init", net), ("trained", predictor)):
+        for stage, model in (("init", predictor.start), ("trained", predictor)):
             layers = "blocks" if model.probe_points else "output"
             found = point_values(model, probes, layers=layers, generator=seeded("probe"))
             found["layer"] = found.layer.str.removeprefix("net.").str.removeprefix("net.")
             rows += [{"kind": "sensitivity", "stage": stage, **row} for row in found.to_dict("records")]
         return rows
+
+    def trained(self, device: str | torch.device) -> tuple[Predictor, Tensor, Tensor, dict[str, Any]]:
+        """The predictor after training; the normalised images and the labels that it learned; what `descend` says."""
+        dataset = loaded(self.dataset)
+        split = data.random_subset(dataset.train, self.train, seed=self.seed, balanced=True).to(device)
+        images = dataset.normalise(split.images)
+        net = Centred(self.build(dataset), images.mean(0).cpu())
+        predictor = Predictor(net, LIMIT if self.alpha is None else self.alpha).to(device)
+        fit = descend(predictor, images, split.labels, step=HIDDEN * self.width, limit=self.limit)
+        return predictor, images, split.labels, fit
 
     def build(self, dataset: data.Dataset) -> nn.Module:
         """The network at its start, which depends on its name, its width and the seed, not on P or α."""
@@ -187,7 +185,7 @@ def descend(
 
 
 @dataclass(frozen=True)
-class FirstLayers:
+class FirstLayers(OnOneSet):
     """The first layer of a network with one hidden layer, from one start: before training, lazy and feature trained.
 
     Args: as of `LazyImages`; the images are grey.
@@ -208,14 +206,6 @@ class FirstLayers:
         shared = {"scale": self.scale, "dataset": self.dataset, "width": self.width, "train": self.train}
         return LazyImages(**shared, network="fc_l2", alpha=alpha, seed=self.seed, probes=0, limit=self.limit)
 
-    def data_digest(self) -> str:
-        """The images, by their bytes."""
-        return data.digest(self.dataset)
-
-    def require(self, *, download: bool = True) -> None:
-        """Raise FileNotFoundError when the images are missing on this machine."""
-        data.require(self.dataset, download=download)
-
     @property
     def cost_minutes(self) -> float:
         """Rough cost, that of the two networks."""
@@ -233,17 +223,15 @@ class FirstLayers:
 
     def weights(self, device: str | torch.device = "cpu") -> dict[str, torch.Tensor]:
         """First-layer weights, {regime: (neuron, row, column)}."""
-        dataset, found = loaded(self.dataset), {}
-        split = data.random_subset(dataset.train, self.train, seed=self.seed, balanced=True).to(device)
-        images = dataset.normalise(split.images)
+        found = {}
         for regime, alpha in (("lazy", LAZY), ("feature", FEATURE)):
-            net = Centred(self.network(alpha).build(dataset), images.mean(0).cpu()).to(device)
-            predictor = Predictor(net, alpha).to(device)
-            descend(predictor, images, split.labels, step=HIDDEN * self.width, limit=self.limit)
-            start = next(net.parameters()).detach().cpu()
-            found["before training"] = start
-            found[regime] = start + predictor.moves[0].detach().cpu() / alpha
-        return {regime: layer.reshape(len(layer), *images.shape[-2:]) for regime, layer in found.items()}
+            predictor, images, *_ = self.network(alpha).trained(device)
+            layers = {
+                "before training": next(predictor.start.parameters()),
+                regime: next(iter(predictor.weights().values())),
+            }
+            found |= {name: layer.detach().cpu().reshape(-1, *images.shape[-2:]) for name, layer in layers.items()}
+        return found
 
 
 def configs(scale: str) -> list[LazyImages | FirstLayers]:

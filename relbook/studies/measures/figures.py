@@ -20,11 +20,6 @@ NAMES = {"error": "test error", "D": "$D_f$", "G": "$G_f$", "R": "$R_f$", "cosin
 CONV8 = ("nets of Ruderman 2018", style.PURPLE, "*")
 
 
-def _signed(value: float) -> str:
-    """A correlation with its sign, a minus and not a hyphen."""
-    return f"{value:+.2f}".replace("-", "−") if np.isfinite(value) else "–"
-
-
 LABELS = {"real": "real", "matched": "real, as for random", "random": "random"}  # what a network was trained on
 
 
@@ -90,7 +85,7 @@ def against_error(table: pd.DataFrame) -> Figure:
             continue
         handles += _points(ax, table, measure, "error")
         ax.set(yscale="log")
-        ax.set_title(f"rank correlation {_signed(correlations.loc['error', measure])}", fontsize=10)
+        ax.set_title(f"rank correlation {style.signed(correlations.loc['error', measure])}", fontsize=10)
         if measure not in ("tv", "low"):
             ax.set_xscale("log")
     for ax in axes[:, 1:].flat:
@@ -106,7 +101,7 @@ def rank_correlations(table: pd.DataFrame) -> Figure:
     fig, ax = style.figure(height=5.2)
     ax.imshow(matrix, cmap="PuOr", vmin=-1, vmax=1)
     for (i, j), value in np.ndenumerate(matrix.to_numpy()):
-        text = _signed(value)
+        text = style.signed(value)
         ax.text(j, i, text, ha="center", va="center", color="white" if abs(value) > 0.6 else "black")
     labels = [NAMES[name] for name in matrix]
     ax.set_xticks(range(len(labels)), labels, rotation=35, ha="right")

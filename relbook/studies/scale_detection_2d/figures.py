@@ -19,10 +19,6 @@ from relbook.studies.zoo.tables import QUANTITIES, correlation
 STAGES = ("trained", "shuffled", "init")
 
 
-def _signed(value: float) -> str:
-    return f"{value:+.2f}".replace("-", "−")
-
-
 @drawn
 def error_scatter(rows: pd.DataFrame) -> Figure:
     """A Fig. 6: test error against D, G and R of the output, a point per architecture, seeds averaged.
@@ -49,9 +45,9 @@ def error_scatter(rows: pd.DataFrame) -> Figure:
             handles += ax.plot(line[quantity], line["error"], marker, color=colour, ms=size, mec="white", mew=0.5,
                                label=net(line["architecture"], line["width"]))  # fmt: skip
     for ax, quantity in zip(axes, QUANTITIES, strict=True):
-        lines = [f"${quantity}_f$", f"all {len(table)}: {_signed(correlation(table[quantity], table['error']))}"]
+        lines = [f"${quantity}_f$", f"all {len(table)}: {style.signed(correlation(table[quantity], table['error']))}"]
         if len(far):
-            lines.append(f"without FC: {_signed(correlation(near[quantity], near['error']))}")
+            lines.append(f"without FC: {style.signed(correlation(near[quantity], near['error']))}")
             value = np.exp(np.log(far[quantity]).mean())
             right = value > np.exp(np.log(near[quantity]).mean())
             ax.annotate("", (0.98 if right else 0.02, 0.985), (0.86 if right else 0.14, 0.9), xycoords="axes fraction",

@@ -25,7 +25,7 @@ import torch
 from torch import nn
 
 from relbook import scales
-from relbook.studies.datasets import OfArchitecture, loaded, training_images, untrained
+from relbook.studies.datasets import OfArchitecture, OnOneSet, loaded, training_images, untrained
 from relbook.studies.zoo import study as zoo
 from relstab import data
 from relstab.probes.sensitivity import sensitivity
@@ -38,7 +38,7 @@ LATE = (1 / 16, 1 / 8, 1 / 4, 3 / 8, 1 / 2, 5 / 8, 3 / 4, 7 / 8, 1)  # fractions
 
 
 @dataclass(frozen=True)
-class Trajectory(OfArchitecture):
+class Trajectory(OnOneSet, OfArchitecture):
     """One network and how it is trained.
 
     Args:
@@ -60,14 +60,6 @@ class Trajectory(OfArchitecture):
     precision: str = "float32"
     seed: int = 0
     probes: int = 500
-
-    def data_digest(self) -> str:
-        """The bytes of the data set."""
-        return data.digest(self.dataset)
-
-    def require(self, *, download: bool = True) -> None:
-        """Raise FileNotFoundError when the data are missing on this machine."""
-        data.require(self.dataset, download=download)
 
     @property
     def cost_minutes(self) -> float:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from relbook.studies.select import Kind, select
+from relbook.studies.words import listed
 
 UNIT = ["dataset", "architecture", "width", "epochs", "train_size", "augment", "recipe", "precision", "seed"]
 MEASURED = ["epoch", "rate", "test_error", "train_error", "D", "G", "R", "D_median", "G_median", "R_median"]
@@ -107,8 +108,7 @@ COUNTS = ("no", "one", "two", "three", "four", "five", "six")
 
 
 def _kinds(names: Iterable[str]) -> str:
-    *first, last = [KINDS[name] for name in names]
-    return f"{', '.join(first)} and {last}" if first else last
+    return listed(KINDS[name] for name in names)
 
 
 def not_yet(rows: pd.DataFrame) -> str:

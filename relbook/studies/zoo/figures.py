@@ -323,7 +323,7 @@ def error_row(rows: pd.DataFrame, *, quantities: str = "DGR", **probe: Any) -> F
         _law(ax, here, quantity, color=style.GREY, zorder=0, label="fit, trained here")
         _law(ax, alike, quantity, color=style.BLACK, zorder=0, label="fit, convolutional ones")
         lines = [f"${quantity}_f$"] + [
-            f"{name} {len(part)}: {tables.correlation(part[quantity], part['error']):+.2f}".replace("-", "−")
+            f"{name} {len(part)}: {style.signed(tables.correlation(part[quantity], part['error']))}"
             for name, part in (("all", table), ("trained here", here), ("convolutional", alike))
             if len(part) >= FEWEST
         ]
